@@ -1,0 +1,375 @@
+/* Plinth in process: the public C API of the embedded engine (libplinth).
+ *
+ *     struct plinth *db;
+ *     struct plinth_error error;
+ *     struct plinth_space space;
+ *     if (plinth_open("./plinth-data", NULL, &db, &error)) die(error.text);
+ *     if (plinth_space_find(db, "", "", &space, &error)) die(error.text);
+ *     if (plinth_set(db, space, plinth_text("cat"), plinth_text("K AE1 T"), NULL, NULL, &error)) die(error.text);
+ *     plinth_close(db);
+ *
+ * An engine is one directory: a log, immutable segments (Parquet) and checkpoints. A write is acknowledged
+ * when the log has it durably (see enum plinth_durability). Every write has a position in the log; a read
+ * sees one position, however long it takes and whatever is written meanwhile.
+ *
+ * Threads: all functions on `struct plinth` may be called from any number of threads at once; a scan or a
+ * snapshot is used by one thread at a time. Strings are UTF-8; keys and values are any bytes.
+ * Ownership: what a function hands out is freed by the matching deinit/destroy/close; slices are borrowed.
+ * Errors: every function that can fail returns a status and describes it in `error`, which may be null. */
+#ifndef PLINTH_H
+#define PLINTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "plinth_status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- bytes ---------------------------------------------------------------------------------------- */
+
+/* Borrowed bytes. */
+struct plinth_slice {
+    const void *data;
+    size_t size;
+};
+
+/* Bytes owned by the caller; start with {0}, reuse for many calls, free with plinth_buffer_deinit. */
+struct plinth_buffer {
+    uint8_t *data;
+    size_t size;
+    size_t capacity;
+};
+
+static inline struct plinth_slice plinth_bytes(const void *data, size_t size) {
+    struct plinth_slice slice = {data, size};
+    return slice;
+}
+static inline struct plinth_slice plinth_text(const char *text) { return plinth_bytes(text, strlen(text)); }
+PLINTH_API void plinth_buffer_deinit(struct plinth_buffer *buffer);
+
+/* ---- limits --------------------------------------------------------------------------------------- */
+
+enum {
+    PLINTH_KEY_BYTES_MAX = 64 << 10,    /* a key has 1 byte to 64 KiB */
+    PLINTH_VALUE_BYTES_MAX = 512 << 10, /* a value has 0 bytes to 512 KiB */
+    PLINTH_RECORD_BYTES_MAX = 1 << 20,  /* one log record: one write, or one atomic batch */
+    PLINTH_NAME_BYTES_MAX = 128,        /* of a database, key space or index: 1 to 128 bytes of [A-Za-z0-9_.-] */
+    PLINTH_INDEX_VALUE_BYTES_MAX = 4 << 10,
+};
+
+/* ---- positions and durability --------------------------------------------------------------------- */
+
+/* A place in the log. Opaque: compare only through the engine. {0, 0} means "none". It carries the log
+ * epoch, so that a position from a log that has since lost its tail is recognised. */
+struct plinth_position {
+    uint64_t epoch;
+    uint64_t lsn;
+};
+
+/* What has happened to a write when its call returns. */
+enum plinth_durability {
+    PLINTH_DURABILITY_DEFAULT = 0,  /* the engine's default, PLINTH_DURABILITY_SYNCED unless options say else */
+    PLINTH_DURABILITY_BUFFERED = 1, /* in memory; a crash of the process loses the last milliseconds */
+    PLINTH_DURABILITY_WRITTEN = 2,  /* handed to the operating system; a power cut loses the last milliseconds */
+    PLINTH_DURABILITY_SYNCED = 3,   /* on the disk, by fdatasync */
+};
+
+/* ---- opening -------------------------------------------------------------------------------------- */
+
+struct plinth;
+
+/* Zero means "the default" in every field. */
+struct plinth_options {
+    bool must_exist;                        /* PLINTH_NOT_FOUND instead of making a new directory */
+    bool no_background_compaction;          /* only plinth_compact merges segments */
+    enum plinth_durability durability;      /* of writes that do not say; default SYNCED */
+    enum plinth_durability read_durability; /* reads show writes that got this far; default SYNCED */
+    uint64_t memtable_bytes;                /* a memtable is cut at this size; default 64 MiB */
+    uint64_t cache_bytes;                   /* decoded pages kept for point reads; default 256 MiB */
+    uint64_t log_segment_bytes;             /* default 64 MiB */
+    uint32_t log_sync_interval_ms;          /* writes below SYNCED are synced after this anyway; default 10 */
+    uint32_t background_threads;            /* flush and compaction; default 2 */
+};
+
+/* Opens or makes the engine in directory `path`, replaying the log. Failures among others:
+ * PLINTH_LOCKED (another process has it open), PLINTH_UNSUPPORTED (another format version),
+ * PLINTH_CORRUPT (a damaged file, named), PLINTH_READ_ONLY, PLINTH_NO_SPACE. Null options are the defaults. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_open(const char *path, const struct plinth_options *options,
+                                                            struct plinth **db, struct plinth_error *error);
+/* Finishes running background work, syncs the log, marks it cleanly closed and frees the engine. No other
+ * call may be running; scans and snapshots are closed before. Null is allowed. */
+PLINTH_API void plinth_close(struct plinth *db);
+/* "0.1.0" */
+PLINTH_API const char *plinth_version(void);
+
+/* ---- databases and key spaces --------------------------------------------------------------------- */
+
+/* A key space, found by name once and then used by value. */
+struct plinth_space {
+    uint32_t tenant;
+    uint32_t database;
+    uint32_t table;
+};
+
+/* Finds space `name` in `database`; null or "" mean "default", which always exist.
+ * PLINTH_NOT_FOUND names what is missing. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_space_find(struct plinth *db, const char *database,
+                                                                  const char *name, struct plinth_space *space,
+                                                                  struct plinth_error *error);
+/* Makes a key space, and its database when that is missing. PLINTH_ALREADY_EXISTS when it is there. Durable on
+ * return. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_space_create(struct plinth *db, const char *database,
+                                                                    const char *name, struct plinth_space *space,
+                                                                    struct plinth_error *error);
+/* Called for each space, ordered by database and name; the strings are valid during the call. */
+typedef void plinth_space_visitor(void *context, const char *database, const char *name, struct plinth_space space);
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_space_list(struct plinth *db, plinth_space_visitor *visit,
+                                                                  void *context, struct plinth_error *error);
+
+/* ---- writing -------------------------------------------------------------------------------------- */
+
+/* An entry of a secondary index, given with a set. An index comes to be with the first set that names it.
+ * A set replaces all index values of its key; a delete removes them. */
+struct plinth_index_value {
+    struct plinth_slice name;
+    struct plinth_slice value;
+};
+
+enum plinth_operation_kind { PLINTH_SET = 1, PLINTH_DELETE = 2 };
+
+struct plinth_operation {
+    enum plinth_operation_kind kind;
+    struct plinth_space space;
+    struct plinth_slice key;
+    struct plinth_slice value;                /* PLINTH_SET only */
+    const struct plinth_index_value *indexes; /* PLINTH_SET only; may be null */
+    size_t index_count;
+};
+
+/* Zero-initialise for the defaults. */
+struct plinth_write_options {
+    enum plinth_durability durability;
+    /* Exactly-once: a write with a producer id and a sequence that were seen before is not applied again and is
+     * answered with its first position. Both non-zero, or both zero. A producer uses each sequence once, may have
+     * up to 1,024 of them open at a time, and gets PLINTH_TOO_OLD for one that is no longer remembered. */
+    uint64_t producer_id;
+    uint64_t sequence;
+    bool no_wait; /* PLINTH_WOULD_BLOCK, with nothing done, instead of waiting for memory */
+};
+
+/* Applies the operations as one atomic write, in order (the last one on a key wins), and returns when they are
+ * as durable as asked for and visible to reads that begin later. `position` may be null.
+ * PLINTH_INVALID_ARGUMENT / PLINTH_TOO_LARGE name the operation and field; nothing is then written.
+ * PLINTH_OUTCOME_UNKNOWN: the log failed underneath; the write may or may not be there after a restart. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_write(struct plinth *db,
+                                                             const struct plinth_operation *operations, size_t count,
+                                                             const struct plinth_write_options *options,
+                                                             struct plinth_position *position,
+                                                             struct plinth_error *error);
+/* plinth_write of one set without index values / of one delete. Deleting what is not there is no error. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_set(struct plinth *db, struct plinth_space space,
+                                                           struct plinth_slice key, struct plinth_slice value,
+                                                           const struct plinth_write_options *options,
+                                                           struct plinth_position *position,
+                                                           struct plinth_error *error);
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_delete(struct plinth *db, struct plinth_space space,
+                                                              struct plinth_slice key,
+                                                              const struct plinth_write_options *options,
+                                                              struct plinth_position *position,
+                                                              struct plinth_error *error);
+
+/* What must hold for a compare-and-set to be applied. */
+enum plinth_expectation {
+    PLINTH_EXPECT_ANYTHING = 0, /* always; for learning what was there before */
+    PLINTH_EXPECT_ABSENT = 1,
+    PLINTH_EXPECT_PRESENT = 2,
+    PLINTH_EXPECT_VALUE = 3,   /* present, with exactly `expected_value` */
+    PLINTH_EXPECT_VERSION = 4, /* present, last written at `expected_version` */
+};
+
+struct plinth_comparison {
+    enum plinth_expectation expectation;
+    struct plinth_slice expected_value;
+    struct plinth_position expected_version;
+};
+
+/* What was there before a compare-and-set. `value` is only filled when it is present. */
+struct plinth_previous {
+    bool existed;
+    struct plinth_position version;
+    struct plinth_buffer value;
+};
+
+/* Applies `operation` if `comparison` holds at the operation's own place in the log (linearizable). When it does
+ * not hold: PLINTH_CONFLICT, with `previous` telling what is there. `previous` (may be null) is deinited by the
+ * caller with plinth_buffer_deinit(&previous->value). */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_compare_and_set(struct plinth *db, const struct plinth_operation *operation,
+                       const struct plinth_comparison *comparison, const struct plinth_write_options *options,
+                       struct plinth_position *position, struct plinth_previous *previous, struct plinth_error *error);
+
+/* For event loops: plinth_write without the last wait. On OK the write has its place in the log; it is acknowledged
+ * once plinth_acknowledged(db, durability) >= position.lsn. Until then it may still be lost. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_submit(struct plinth *db,
+                                                              const struct plinth_operation *operations, size_t count,
+                                                              const struct plinth_write_options *options,
+                                                              struct plinth_position *position,
+                                                              struct plinth_error *error);
+/* All writes at or below this LSN are as durable as `durability` and visible. Never goes back. */
+PLINTH_API uint64_t plinth_acknowledged(struct plinth *db, enum plinth_durability durability);
+/* PLINTH_OK, or why no submitted write above plinth_acknowledged can be acknowledged any more (the log failed). */
+PLINTH_API enum plinth_status plinth_log_status(struct plinth *db, struct plinth_error *error);
+/* `listener` is called from a thread of the engine whenever plinth_acknowledged may have advanced, or the log
+ * failed; it must return quickly and call nothing but plinth_acknowledged and plinth_log_status. One listener at a
+ * time; null removes it, and has waited for a running call when it returns. */
+typedef void plinth_commit_listener(void *context);
+PLINTH_API void plinth_listen(struct plinth *db, plinth_commit_listener *listener, void *context);
+
+/* ---- reading -------------------------------------------------------------------------------------- */
+
+struct plinth_snapshot;
+
+/* Holds the state at `at` ({0,0}: now) readable until plinth_snapshot_destroy. PLINTH_TOO_OLD when versions of
+ * that time may be gone already. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_snapshot_create(struct plinth *db, struct plinth_position at,
+                                                                       struct plinth_snapshot **snapshot,
+                                                                       struct plinth_error *error);
+PLINTH_API struct plinth_position plinth_snapshot_position(const struct plinth_snapshot *snapshot);
+PLINTH_API void plinth_snapshot_destroy(struct plinth_snapshot *snapshot);
+
+/* Zero-initialise for the defaults: the newest acknowledged state. */
+struct plinth_read_options {
+    const struct plinth_snapshot *snapshot; /* read exactly this state */
+    struct plinth_position as_of;           /* or: exactly this one; PLINTH_TOO_OLD when it is gone */
+    struct plinth_position position_min;    /* wait until at least this is visible (read your writes) */
+    uint32_t wait_ms_max;                   /* for position_min; 0: 10,000; then PLINTH_DEADLINE_EXCEEDED */
+    bool memory_only;                       /* PLINTH_WOULD_BLOCK instead of waiting or reading the disk */
+};
+
+/* The value of `key` into `value` (cleared first, reused). PLINTH_NOT_FOUND when there is none (`error` is then not
+ * filled, misses are cheap). `version` (may be null) is where it was written. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_get(struct plinth *db, struct plinth_space space,
+                                                           struct plinth_slice key,
+                                                           const struct plinth_read_options *options,
+                                                           struct plinth_buffer *value,
+                                                           struct plinth_position *version,
+                                                           struct plinth_error *error);
+
+/* One row of a scan; slices are valid until the next call on the scan. */
+struct plinth_row {
+    struct plinth_slice key;
+    struct plinth_slice value;       /* empty when the scan asked for keys only */
+    struct plinth_slice index_value; /* index scans only */
+    struct plinth_position version;
+};
+
+struct plinth_scan;
+
+/* All bounds are optional (size 0). prefix and lower/upper may be combined. */
+struct plinth_scan_options {
+    struct plinth_slice prefix;
+    struct plinth_slice lower; /* inclusive */
+    struct plinth_slice upper; /* exclusive */
+    bool reverse;              /* from the highest key down */
+    bool keys_only;
+    uint64_t limit; /* rows; 0: no limit */
+    struct plinth_read_options read;
+};
+
+/* Starts a scan over one state of the space; costs no memory that grows with its length. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_scan_open(struct plinth *db, struct plinth_space space,
+                                                                 const struct plinth_scan_options *options,
+                                                                 struct plinth_scan **scan,
+                                                                 struct plinth_error *error);
+
+/* How an index scan matches index values. */
+enum plinth_index_match {
+    PLINTH_INDEX_EXACT = 0,  /* equal to `value` */
+    PLINTH_INDEX_PREFIX = 1, /* starting with `value` */
+    PLINTH_INDEX_RANGE = 2,  /* lower <= index value < upper; an empty upper is no bound */
+};
+
+struct plinth_index_scan_options {
+    struct plinth_slice index; /* its name; PLINTH_NOT_FOUND when no set has named it yet */
+    enum plinth_index_match match;
+    struct plinth_slice value;
+    struct plinth_slice lower;
+    struct plinth_slice upper;
+    bool with_values; /* else `value` of the rows is empty, which spares reading them */
+    bool reverse;
+    uint64_t limit;
+    /* Continue behind this entry (both from a former row): for paging. Ignored when after_key is empty. */
+    struct plinth_slice after_index_value;
+    struct plinth_slice after_key;
+    struct plinth_read_options read;
+};
+
+/* Rows ordered by (index value, key). An entry is seen exactly when its key's visible version carries it. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_index_scan_open(struct plinth *db, struct plinth_space space,
+                                                                       const struct plinth_index_scan_options *options,
+                                                                       struct plinth_scan **scan,
+                                                                       struct plinth_error *error);
+/* The next row; *found is false at the end. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_scan_next(struct plinth_scan *scan, struct plinth_row *row,
+                                                                 bool *found, struct plinth_error *error);
+/* The state that the scan sees. */
+PLINTH_API struct plinth_position plinth_scan_position(const struct plinth_scan *scan);
+PLINTH_API void plinth_scan_close(struct plinth_scan *scan);
+
+/* ---- administration ------------------------------------------------------------------------------- */
+
+/* Writes everything acknowledged so far into segments and returns when they are durable. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_flush(struct plinth *db, struct plinth_error *error);
+/* Flushes, then merges until every table is one sorted run without versions that nobody can see. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_compact(struct plinth *db, struct plinth_error *error);
+
+/* One finding of plinth_verify. */
+typedef void plinth_verify_visitor(void *context, const char *object, const char *problem);
+
+struct plinth_verify_result {
+    uint64_t segments;
+    uint64_t rows;
+    uint64_t index_entries;
+    uint64_t log_records;
+    uint64_t bytes;
+    uint64_t problems;
+};
+
+/* Reads every log segment, checkpoint and data segment, checks checksums, order, bounds and counts, and checks
+ * index entries and rows against each other in both directions. Findings go to `visit` (may be null); the status is
+ * PLINTH_OK when the check could run to its end, whatever it found. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_verify(struct plinth *db, plinth_verify_visitor *visit,
+                                                              void *context, struct plinth_verify_result *result,
+                                                              struct plinth_error *error);
+
+/* Numbers at one moment. Counters count since open; *_bytes are bytes, *_us microseconds. */
+struct plinth_stats {
+    struct plinth_position acknowledged;
+    uint64_t sets, deletes, gets, gets_found, scans, scan_rows, conflicts;
+    uint64_t log_bytes, log_segments, log_syncs, log_groups, log_records;
+    uint64_t memtable_bytes, memtables;
+    uint64_t segments, segment_bytes, segment_rows;
+    uint64_t flushes, flush_rows, flush_bytes, flush_us;
+    uint64_t compactions, compaction_rows_in, compaction_rows_out, compaction_bytes_in, compaction_bytes_out,
+        compaction_us;
+    uint64_t compaction_pending; /* jobs that the policy would start now */
+    uint64_t cache_bytes, cache_hits, cache_misses;
+    uint64_t checkpoints, checkpoint_lsn;
+    uint64_t snapshots;
+    uint64_t write_stalls, write_stall_us;
+    uint64_t replayed_records, open_us;
+    uint32_t feature_level;
+    bool writable; /* false once the log failed; plinth_log_status says why */
+};
+PLINTH_API void plinth_stats_read(struct plinth *db, struct plinth_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
