@@ -1,0 +1,66 @@
+/* The schema: a tree, given and stored as its nodes in pre-order, each with its number of children. The
+ * leaves are the columns, numbered in the same order. A flat table is a list of nodes without children.
+ *
+ * Levels: a column's `definition_level_max` counts the OPTIONAL and REPEATED nodes from the root to the leaf,
+ * `repetition_level_max` the REPEATED ones. */
+#ifndef PLINTH_PARQUET_SCHEMA_H
+#define PLINTH_PARQUET_SCHEMA_H
+
+#include "base/arena.h"
+#include "parquet/types.h"
+#include "plinth_status.h"
+
+enum {
+    PARQUET_SCHEMA_DEPTH_MAX = 128, /* keeps levels in a byte and recursion short */
+    PARQUET_FIXED_LENGTH_MAX = 1 << 20,
+};
+
+struct parquet_node {
+    const char *name; /* zero-terminated UTF-8 */
+    enum parquet_repetition repetition;
+    uint32_t child_count; /* 0: a column (or, from a file, an empty group) */
+    bool is_group;        /* has no type; set when child_count > 0 */
+    enum parquet_type type;
+    uint32_t type_length; /* FIXED: bytes a value */
+    struct parquet_logical_type logical;
+    bool has_field_id;
+    int32_t field_id;
+};
+
+struct parquet_column {
+    const char *name;         /* of the leaf */
+    const char *path;         /* "a.b.c" from below the root */
+    const char *const *parts; /* the names of the path */
+    uint32_t part_count;      /* 1 for a flat column */
+    uint32_t node;            /* index of the leaf in `nodes` */
+    enum parquet_type type;
+    uint32_t type_length;
+    uint32_t width; /* parquet_type_width */
+    struct parquet_logical_type logical;
+    uint8_t definition_level_max;
+    uint8_t repetition_level_max;
+};
+
+struct parquet_schema {
+    const char *root_name;
+    struct parquet_node *nodes; /* without the root */
+    uint32_t node_count;
+    struct parquet_column *columns;
+    uint32_t column_count;
+};
+
+/* Flat columns (and columns of optional groups) have one slot a row: no repetition. */
+static inline bool parquet_column_is_flat(const struct parquet_column *column) {
+    return column->repetition_level_max == 0;
+}
+
+/* Copies and checks `nodes` (without the root) and derives the columns; all memory comes from `arena`.
+ * PLINTH_INVALID_ARGUMENT names the node: child counts that do not add up, a type without its length, a
+ * logical type on the wrong physical type, too deep, an empty schema. */
+PLINTH_MUST_CHECK enum plinth_status parquet_schema_init(struct parquet_schema *schema, struct arena *arena,
+                                                         const char *root_name, const struct parquet_node *nodes,
+                                                         uint32_t node_count, struct plinth_error *error);
+/* The column with this path ("a.b"), or -1. */
+int32_t parquet_schema_find(const struct parquet_schema *schema, const char *path);
+
+#endif

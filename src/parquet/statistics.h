@@ -1,0 +1,30 @@
+/* Ordering of values, for min and max: what the format calls the type-defined order.
+ *
+ * INT32, INT64: signed, or unsigned for INTEGER(signed = false). FLOAT, DOUBLE, FLOAT16: numeric; NaN is never in
+ * statistics; a min of +0 is written as -0 and a max of -0 as +0. BYTE_ARRAY, FIXED: unsigned bytes, but DECIMAL as a
+ * signed big-endian number. INT96 has no order. BOOLEAN: false before true. */
+#ifndef PLINTH_PARQUET_STATISTICS_H
+#define PLINTH_PARQUET_STATISTICS_H
+
+#include "parquet/metadata.h"
+
+enum parquet_order {
+    PARQUET_ORDER_NONE, /* no statistics are written, those in files are not used */
+    PARQUET_ORDER_BOOLEAN,
+    PARQUET_ORDER_INT32,
+    PARQUET_ORDER_UINT32,
+    PARQUET_ORDER_INT64,
+    PARQUET_ORDER_UINT64,
+    PARQUET_ORDER_FLOAT,
+    PARQUET_ORDER_DOUBLE,
+    PARQUET_ORDER_FLOAT16,
+    PARQUET_ORDER_BYTES,
+    PARQUET_ORDER_DECIMAL_BYTES,
+};
+
+enum parquet_order parquet_column_order(const struct parquet_column *column);
+/* <0, 0, >0 for two PLAIN-encoded values (BYTE_ARRAY without length) of one column. Values of a wrong size
+ * (from a damaged file) compare as bytes. */
+int parquet_value_compare(enum parquet_order order, struct slice a, struct slice b);
+
+#endif
