@@ -1,0 +1,27 @@
+/* A sorted run: segments of one table with disjoint key ranges, in key order (a key's versions never straddle two
+ * segments). Immutable, reference-counted. The tables of a manifest are lists of runs, newest first. */
+#ifndef PLINTH_TABLE_RUN_H
+#define PLINTH_TABLE_RUN_H
+
+#include "table/segment.h"
+
+struct run;
+
+/* Takes over one reference of each segment (also on failure). PLINTH_CORRUPT when ranges overlap, naming the two. */
+PLINTH_MUST_CHECK enum plinth_status run_create(struct segment **segments, size_t count, struct run **run,
+                                                struct plinth_error *error);
+struct run *run_ref(struct run *run);
+void run_unref(struct run *run);
+size_t run_segment_count(const struct run *run);
+struct segment *run_segment(const struct run *run, size_t index);
+uint64_t run_bytes(const struct run *run);
+uint64_t run_rows(const struct run *run);
+uint64_t run_lsn_max(const struct run *run);
+
+/* As segment_get / segment_iterator_open over the whole run. */
+PLINTH_MUST_CHECK enum plinth_status run_get(struct run *run, struct slice key, uint64_t key_hash, uint64_t lsn_max,
+                                             unsigned flags, struct segment_hit *hit, struct plinth_error *error);
+PLINTH_MUST_CHECK enum plinth_status run_iterator_open(struct run *run, bool lsn_only, struct iterator **it,
+                                                       struct plinth_error *error);
+
+#endif

@@ -1,0 +1,109 @@
+/* Segments: the sorted, immutable Parquet files of one table.
+ *
+ * Columns of a key space:   key BINARY REQUIRED, value BINARY (null for deletes; REQUIRED when there are none),
+ *                           _index BINARY (row.h's list; null for none), _lsn INT64 REQUIRED, _op INT32 REQUIRED.
+ * Columns of an index table: key BINARY (the index entry of key_encoding.h), _lsn, _op.
+ * Rows are in row order. All columns break pages at the same rows (row stripes: 256 rows or stripe_bytes of raw data),
+ * the page index of `key` with untruncated bounds is the stripe index, a split-block bloom filter covers the keys.
+ * Where the statistics say that _op, _lsn or _index are constant or null, their pages are not read.
+ * Key-value metadata: plinth.format, plinth.tenant, plinth.database, plinth.table, plinth.lsn_min, plinth.lsn_max,
+ * plinth.rows_superseded ("0" when no key has two versions in the file). */
+#ifndef PLINTH_TABLE_SEGMENT_H
+#define PLINTH_TABLE_SEGMENT_H
+
+#include "column/key_encoding.h"
+#include "store/store.h"
+#include "table/iterator.h"
+#include "table/page_cache.h"
+
+/* What the manifest knows of a segment; all memory is the holder's (segment_info_deinit). */
+struct segment_info {
+    char name[96]; /* the object's name in the store: segments/<job>/<table>-<random>.parquet */
+    struct table_id table;
+    uint64_t job;
+    uint64_t lsn_min, lsn_max;
+    uint64_t rows;
+    uint64_t deletes;    /* rows with ROW_DELETE */
+    uint64_t superseded; /* rows whose key has a newer row in the same segment */
+    uint64_t bytes;
+    struct buffer key_min, key_max; /* without table prefix */
+};
+
+void segment_info_deinit(struct segment_info *info);
+PLINTH_MUST_CHECK bool segment_info_copy(struct segment_info *to, const struct segment_info *from);
+PLINTH_MUST_CHECK bool segment_info_encode(struct buffer *into, const struct segment_info *info);
+/* Defensive; false on malformed bytes or memory out (then `info` is empty). */
+PLINTH_MUST_CHECK bool segment_info_decode(struct reader *from, struct segment_info *info);
+
+enum segment_codec { SEGMENT_LZ4 = 1, SEGMENT_ZSTD = 2, SEGMENT_UNCOMPRESSED = 3 };
+
+struct segment_options {
+    struct table_id table;
+    bool index_table; /* no value and _index columns */
+    uint64_t job;
+    enum segment_codec codec;
+    uint32_t stripe_rows;  /* 0: 256 */
+    uint32_t stripe_bytes; /* 0: 32 KiB */
+};
+
+struct segment_writer;
+
+/* Starts object `name` in the store. */
+PLINTH_MUST_CHECK enum plinth_status segment_writer_open(struct store *store, const char *name,
+                                                         const struct segment_options *options,
+                                                         struct segment_writer **writer, struct plinth_error *error);
+/* Adds the next row; rows come in row order (checked: PLINTH_INTERNAL otherwise). */
+PLINTH_MUST_CHECK enum plinth_status segment_writer_add(struct segment_writer *writer, const struct row *row,
+                                                        struct plinth_error *error);
+/* Raw bytes added and rows added so far, to decide when to start the next file. */
+uint64_t segment_writer_raw_bytes(const struct segment_writer *writer);
+uint64_t segment_writer_rows(const struct segment_writer *writer);
+/* Ends the file, makes it durable, frees the writer (also on failure, where the object is dropped). At least one row. */
+PLINTH_MUST_CHECK enum plinth_status segment_writer_commit(struct segment_writer *writer, struct segment_info *info,
+                                                           struct plinth_error *error);
+/* Drops the unfinished object and frees the writer. Null is allowed. */
+void segment_writer_abort(struct segment_writer *writer);
+
+/* An open segment: parsed footer, stripe index and bloom filter in memory. Immutable, reference-counted. */
+struct segment;
+
+/* Opens and checks against `info` (copied): table, rows, bounds; PLINTH_CORRUPT names the object and the difference.
+ * `cache` may be null. */
+PLINTH_MUST_CHECK enum plinth_status segment_open(struct store *store, struct page_cache *cache,
+                                                  const struct segment_info *info, struct segment **segment,
+                                                  struct plinth_error *error);
+struct segment *segment_ref(struct segment *segment);
+/* The last one forgets its pages in the cache and closes the object. */
+void segment_unref(struct segment *segment);
+const struct segment_info *segment_info(const struct segment *segment);
+/* Memory held by the open segment itself (footer, stripe index, bloom filter). */
+uint64_t segment_memory_bytes(const struct segment *segment);
+
+/* A row found by segment_get; `row`'s slices live until segment_hit_release. */
+struct segment_hit {
+    struct row row;
+    struct page_cache_entry *pinned;
+};
+enum segment_get_flags {
+    SEGMENT_MEMORY_ONLY = 1, /* PLINTH_WOULD_BLOCK when the stripe is not in the cache */
+    SEGMENT_LSN_ONLY = 2,    /* row.key, lsn and operation are enough (probing for a version) */
+};
+/* The newest version of `key` (without prefix) not above `lsn_max`; PLINTH_NOT_FOUND (error not filled) when there is
+ * none. `key_hash` is hash_stable(key), computed once by the caller for all segments. Thread-safe. */
+PLINTH_MUST_CHECK enum plinth_status segment_get(struct segment *segment, struct slice key, uint64_t key_hash,
+                                                 uint64_t lsn_max, unsigned flags, struct segment_hit *hit,
+                                                 struct plinth_error *error);
+void segment_hit_release(struct segment_hit *hit);
+
+/* All versions in order; reads ahead stripe by stripe, does not fill the cache. `lsn_only` rows have no value and
+ * indexes. Holds a reference. */
+PLINTH_MUST_CHECK enum plinth_status segment_iterator_open(struct segment *segment, bool lsn_only,
+                                                           struct iterator **it, struct plinth_error *error);
+
+/* Reads every page and checks checksums, order, bounds, counts and statistics against footer, page index, bloom filter
+ * and info. Each problem goes to `visit`; OK when it could run to its end. */
+typedef void segment_problem_visitor(void *context, const char *object, const char *problem);
+PLINTH_MUST_CHECK enum plinth_status segment_verify(struct segment *segment, segment_problem_visitor *visit,
+                                                    void *context, struct plinth_error *error);
+
+#endif
