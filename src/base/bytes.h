@@ -21,9 +21,7 @@ struct slice {
 static inline struct slice slice_of(const void *data, size_t size) {
     return (struct slice){(const uint8_t *)data, size};
 }
-static inline struct slice slice_of_string(const char *string) {
-    return slice_of(string, strlen(string));
-}
+static inline struct slice slice_of_string(const char *string) { return slice_of(string, strlen(string)); }
 /* <0, 0, >0 as memcmp; a prefix sorts before what it starts. */
 static inline int slice_compare(struct slice a, struct slice b) {
     size_t shared = a.size < b.size ? a.size : b.size;
@@ -44,7 +42,8 @@ struct buffer {
     size_t capacity;
 };
 
-#define BUFFER_INIT {NULL, 0, 0}
+#define BUFFER_INIT                                                                                                    \
+    { NULL, 0, 0 }
 
 void buffer_deinit(struct buffer *buffer);
 /* Keeps the memory, forgets the bytes. */
@@ -65,9 +64,21 @@ PLINTH_MUST_CHECK bool buffer_append_string(struct buffer *buffer, struct slice 
 static inline void store_u16(uint8_t *at, uint16_t value) { memcpy(at, &value, sizeof value); }
 static inline void store_u32(uint8_t *at, uint32_t value) { memcpy(at, &value, sizeof value); }
 static inline void store_u64(uint8_t *at, uint64_t value) { memcpy(at, &value, sizeof value); }
-static inline uint16_t load_u16(const uint8_t *at) { uint16_t value; memcpy(&value, at, sizeof value); return value; }
-static inline uint32_t load_u32(const uint8_t *at) { uint32_t value; memcpy(&value, at, sizeof value); return value; }
-static inline uint64_t load_u64(const uint8_t *at) { uint64_t value; memcpy(&value, at, sizeof value); return value; }
+static inline uint16_t load_u16(const uint8_t *at) {
+    uint16_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+static inline uint32_t load_u32(const uint8_t *at) {
+    uint32_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+static inline uint64_t load_u64(const uint8_t *at) {
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "x86-64 and arm64 are little-endian; so are the formats");
 
 enum { VARINT_BYTES_MAX = 10 };

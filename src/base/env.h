@@ -47,16 +47,19 @@ struct env_file_ops {
 
 struct env_file {
     const struct env_file_ops *ops;
+    const char *path; /* for messages; owned by the implementation, valid until file_close */
 };
 
 /* Called once for each entry; `name` is valid during the call. Return false to stop. */
 typedef bool env_list_visitor(void *context, const char *name, bool is_directory);
 
 struct env_ops {
-    enum plinth_status (*open)(struct env *, const char *path, unsigned flags, struct env_file **, struct plinth_error *);
+    enum plinth_status (*open)(struct env *, const char *path, unsigned flags, struct env_file **,
+                               struct plinth_error *);
     enum plinth_status (*make_directory)(struct env *, const char *path, struct plinth_error *);
     enum plinth_status (*sync_directory)(struct env *, const char *path, struct plinth_error *);
-    enum plinth_status (*list)(struct env *, const char *path, env_list_visitor *, void *context, struct plinth_error *);
+    enum plinth_status (*list)(struct env *, const char *path, env_list_visitor *, void *context,
+                               struct plinth_error *);
     enum plinth_status (*rename)(struct env *, const char *from, const char *to, struct plinth_error *);
     enum plinth_status (*remove)(struct env *, const char *path, struct plinth_error *);
     enum plinth_status (*lock)(struct env *, const char *path, struct env_file **, struct plinth_error *);
@@ -76,8 +79,8 @@ struct env *env_posix(void);
 
 /* Opens a file. PLINTH_NOT_FOUND when it is missing and ENV_CREATE is not given. On success the caller
  * owns `*file` and closes it with file_close. */
-PLINTH_MUST_CHECK enum plinth_status env_open(struct env *env, const char *path, unsigned flags,
-                                              struct env_file **file, struct plinth_error *error);
+PLINTH_MUST_CHECK enum plinth_status env_open(struct env *env, const char *path, unsigned flags, struct env_file **file,
+                                              struct plinth_error *error);
 /* OK also when the directory exists already. The parent must exist. */
 PLINTH_MUST_CHECK enum plinth_status env_make_directory(struct env *env, const char *path, struct plinth_error *error);
 /* Makes creations, renames and removals directly inside `path` durable. */

@@ -58,11 +58,13 @@ enum plinth_status error_prefix(struct plinth_error *error, const char *format, 
     va_start(arguments, format);
     vsnprintf(prefix, sizeof prefix, format, arguments);
     va_end(arguments);
-    char text[PLINTH_ERROR_TEXT_MAX];
-    memcpy(text, error->text, sizeof text);
     size_t used = strlen(prefix);
+    if (used > sizeof error->text - 3) used = sizeof error->text - 3;
+    size_t kept = strnlen(error->text, sizeof error->text - 3 - used);
+    memmove(error->text + used + 2, error->text, kept);
     memcpy(error->text, prefix, used);
-    snprintf(error->text + used, sizeof error->text - used, ": %s", text);
+    memcpy(error->text + used, ": ", 2);
+    error->text[used + 2 + kept] = '\0';
     return error->status;
 }
 

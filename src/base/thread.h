@@ -9,8 +9,8 @@
 #include "plinth_status.h"
 
 /* Starts a named thread (at most 15 bytes of name are kept) with all signals blocked. */
-PLINTH_MUST_CHECK enum plinth_status thread_start(pthread_t *thread, const char *name, void *(*run)(void *), void *argument,
-                                                  struct plinth_error *error);
+PLINTH_MUST_CHECK enum plinth_status thread_start(pthread_t *thread, const char *name, void *(*run)(void *),
+                                                  void *argument, struct plinth_error *error);
 
 /* A condition variable whose timed waits use CLOCK_MONOTONIC. */
 void condition_init(pthread_cond_t *condition);
