@@ -30,7 +30,7 @@ function(plinth_room name)
 endfunction()
 
 # plinth_test(NAME SOURCES ... DEPENDS ... [TIMEOUT seconds] [LABELS ...])
-# One cmocka program, registered with ctest under its own name.
+# One cmocka program, registered with ctest under its own name; exit code 77 means skipped.
 function(plinth_test name)
   cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
   if(NOT TEST_TIMEOUT)
@@ -39,11 +39,12 @@ function(plinth_test name)
   add_executable(${name} ${TEST_SOURCES})
   target_link_libraries(${name} PRIVATE ${TEST_DEPENDS} plinth_test_support PkgConfig::CMOCKA)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${TEST_TIMEOUT} LABELS "${TEST_LABELS}")
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${TEST_TIMEOUT} LABELS "${TEST_LABELS}" SKIP_RETURN_CODE 77)
 endfunction()
 
 # plinth_fuzzer(NAME SOURCES ... DEPENDS ...)
-# One libFuzzer target; built only with the fuzz preset.
+# One libFuzzer target; built only with the fuzz preset, into <build>/fuzzers, by the target `fuzzers`. Its seeds are the
+# folder corpus/ beside the CMakeLists.txt that names it; scripts/test.sh finds both in <build>/fuzzers.txt.
 function(plinth_fuzzer name)
   cmake_parse_arguments(FUZZ "" "" "SOURCES;DEPENDS" ${ARGN})
   if(NOT PLINTH_FUZZ)
@@ -52,4 +53,11 @@ function(plinth_fuzzer name)
   add_executable(${name} ${FUZZ_SOURCES})
   target_link_libraries(${name} PRIVATE ${FUZZ_DEPENDS})
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzzers)
+  if(NOT TARGET fuzzers)
+    add_custom_target(fuzzers)
+    file(WRITE ${PROJECT_BINARY_DIR}/fuzzers.txt "")
+  endif()
+  add_dependencies(fuzzers ${name})
+  file(APPEND ${PROJECT_BINARY_DIR}/fuzzers.txt "${name} ${CMAKE_CURRENT_SOURCE_DIR}/corpus\n")
 endfunction()

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# bench.sh NAME [ARGUMENT...]
+#
+# Build release and run the benchmark build/release/bench/bench_NAME: it prints its table, then one line
+# `NAME key=value ...`. Without a name, list what there is.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+main() {
+    local name=${1:-}
+    case $name in
+    -h | --help) usage_of "$0" && exit 0 ;;
+    '')
+        echo "benchmarks:"
+        find "$ROOT/bench" -name 'bench_*.c' -exec basename {} .c \; | sed 's/^bench_/  /' | sort
+        exit 0
+        ;;
+    esac
+    [[ $name =~ ^[a-z0-9_]+$ ]] || die "no such benchmark: '$name'"
+    shift
+    "$ROOT/scripts/install_deps.sh" build
+    mkdir -p "$ROOT/build"
+    "$ROOT/scripts/build.sh" release >"$ROOT/build/bench-build.log" 2>&1 || {
+        tail -n 40 "$ROOT/build/bench-build.log"
+        die "the release build failed"
+    }
+    [[ -x $ROOT/build/release/bench/bench_$name ]] || die "no such benchmark: '$name' (scripts/bench.sh lists them)"
+    exec "$ROOT/build/release/bench/bench_$name" "$@"
+}
+
+main "$@"
