@@ -236,7 +236,7 @@ run_part() {
     start=$(now_ms)
     PASSED=0 FAILED=0 SKIPPED=0
     say "$1"
-    "part_$1"
+    "part_$1" || count 0 1 0
     TOTAL_PASSED=$((TOTAL_PASSED + PASSED))
     TOTAL_FAILED=$((TOTAL_FAILED + FAILED))
     TOTAL_SKIPPED=$((TOTAL_SKIPPED + SKIPPED))
