@@ -13,8 +13,8 @@ main() {
     *) die "unknown option '$1'" ;;
     esac
     cd "$ROOT"
-    mapfile -t protos < <(find api -name '*.proto' | sort)
-    [[ ${#protos[@]} -gt 0 ]] || die "no .proto below api/"
+    mapfile -t protos < <(find api/plinth -name '*.proto' | sort)
+    [[ ${#protos[@]} -gt 0 ]] || die "no .proto below api/plinth"
     if [[ ${1:-} == --check ]]; then
         have protoc || {
             warn "protoc is not installed"
