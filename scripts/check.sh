@@ -36,7 +36,7 @@ check_shell() {
         }
     done
     if have shellcheck; then
-        shellcheck --severity=warning --external-sources "${files[@]}" || bad=1
+        shellcheck --severity=warning "${files[@]}" || bad=1
     fi
     [[ $bad -eq 0 ]] && echo "${#files[@]} shell scripts parse"
 }

@@ -29,7 +29,7 @@ ONE
     printf '%s\n' "${headers[@]}" | xargs -P "$JOBS" -I{} sh "$scratch/one.sh" {} "$scratch" "$cc"
     if [[ -s $scratch/failed ]]; then
         failed=$(sort "$scratch/failed")
-        printf '%s does not compile alone\n' $failed
+        sed 's|$| does not compile alone|' <<<"$failed"
         exit 1
     fi
     echo "${#headers[@]} headers compile alone"

@@ -1,5 +1,5 @@
 # Shared by all scripts: source it first. Sets ROOT, goes nowhere, changes nothing.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 set -euo pipefail
 

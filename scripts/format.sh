@@ -36,7 +36,7 @@ main() {
     differing=$(printf '%s\n' "${files[@]}" | xargs -P "$JOBS" -I{} sh -c \
         "$tool \"\$1\" | cmp -s - \"\$1\" || echo \"\$1\"" sh {} | sort)
     if [[ -n $differing ]]; then
-        printf '%s is not formatted (scripts/format.sh)\n' $differing
+        sed 's|$| is not formatted (scripts/format.sh)|' <<<"$differing"
         exit 1
     fi
     echo "${#files[@]} files are formatted"
