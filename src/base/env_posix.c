@@ -195,6 +195,11 @@ static enum plinth_status posix_open(struct env *env, const char *path, unsigned
     if (flags & ENV_TRUNCATE) how |= O_TRUNC;
     int descriptor = open_retrying(path, how);
     if (descriptor < 0) return error_set_errno(error, errno, "%s: open", path);
+    struct stat status;
+    if (fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode)) {
+        close(descriptor);
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "%s: is a directory", path);
+    }
     return posix_file_create(path, descriptor, file, error);
 }
 

@@ -75,6 +75,7 @@ enum plinth_status status_from_errno(int error_number) {
     case EROFS:
     case EACCES:
     case EPERM: return PLINTH_READ_ONLY;
+    case ENOTDIR:
     case ENOENT: return PLINTH_NOT_FOUND;
     case EEXIST: return PLINTH_ALREADY_EXISTS;
     case ENOMEM: return PLINTH_OUT_OF_MEMORY;

@@ -17,7 +17,7 @@ enum plinth_status error_set(struct plinth_error *error, enum plinth_status stat
 enum plinth_status error_prefix(struct plinth_error *error, const char *format, ...) PLINTH_PRINTF(2, 3);
 
 /* The status that describes an errno value: ENOSPC, EDQUOT -> NO_SPACE; EROFS, EACCES, EPERM -> READ_ONLY;
- * ENOENT -> NOT_FOUND; EEXIST -> ALREADY_EXISTS; ENOMEM -> OUT_OF_MEMORY; others -> IO_ERROR. */
+ * ENOENT, ENOTDIR -> NOT_FOUND; EEXIST -> ALREADY_EXISTS; ENOMEM -> OUT_OF_MEMORY; others -> IO_ERROR. */
 enum plinth_status status_from_errno(int error_number);
 
 /* error_set with ": <strerror>" added; the status comes from status_from_errno(error_number). */

@@ -1,11 +1,13 @@
 #include "base/thread.h"
 
 #include <errno.h>
-#include <limits.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/status.h"
 
@@ -42,6 +44,29 @@ bool condition_wait_us(pthread_cond_t *condition, pthread_mutex_t *mutex, uint64
     until.tv_sec += (time_t)(timeout_us / 1000000 + nanoseconds / 1000000000);
     until.tv_nsec = (long)(nanoseconds % 1000000000);
     return pthread_cond_timedwait(condition, mutex, &until) != ETIMEDOUT;
+}
+
+bool futex_wait(atomic_uint *word, unsigned expected, uint64_t deadline_ns) {
+    struct timespec until = {(time_t)(deadline_ns / 1000000000), (long)(deadline_ns % 1000000000)};
+    /* FUTEX_WAIT_BITSET takes an absolute time, on the monotonic clock. */
+    long result = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected,
+                          deadline_ns == UINT64_MAX ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+    return result == 0 || errno != ETIMEDOUT;
+}
+
+void futex_wake(atomic_uint *word, int count) {
+    syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, NULL, NULL, 0);
+}
+
+uint64_t thread_time_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+uint64_t thread_deadline_ns(uint64_t timeout_us) {
+    uint64_t now = thread_time_ns();
+    return timeout_us >= (UINT64_MAX / 2 - now) / 1000 ? UINT64_MAX : now + timeout_us * 1000;
 }
 
 struct pool {

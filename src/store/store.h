@@ -3,7 +3,7 @@
  * An object appears whole and durable, or not at all: it has no name until put or commit returned OK, and is never
  * changed afterwards. Implementations: a local directory (local_store.h); object storage later.
  *
- * Names: 1 to STORE_NAME_BYTES_MAX bytes; parts joined by "/", each part 1 to 255 bytes of A-Z a-z 0-9 and
+ * Names: 1 to STORE_NAME_BYTES_MAX bytes; parts joined by "/", each part 1 to 200 bytes of A-Z a-z 0-9 and
  * . _ - = + @ , not "." or "..", not ending in ".tmp" (which is the stores' own). Anything else is
  * PLINTH_INVALID_ARGUMENT.
  *

@@ -1,0 +1,484 @@
+#include "store/local_store.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "store/directory_set.h"
+
+enum { WRITE_BUFFER_BYTES = 128 * 1024 };
+
+struct local_store {
+    struct store base;
+    struct env *env;
+    struct local_store_options options;
+    pthread_mutex_t directories_mutex; /* held while directories are made or removed; guards `durable` */
+    struct directory_set durable;
+    size_t directory_bytes; /* strlen(directory) */
+    char directory[];
+};
+
+struct local_writer {
+    struct store_writer base;
+    struct local_store *store;
+    struct env_file *file;
+    char *temporary; /* paths, owned */
+    char *final;
+    uint64_t offset; /* where the buffer will go */
+    size_t buffered_bytes;
+    enum plinth_status failed; /* the first failure of a write */
+    uint8_t buffer[WRITE_BUFFER_BYTES];
+};
+
+struct local_object {
+    struct store_object base;
+    struct env_file *file;
+};
+
+/* ---- paths ---- */
+
+/* "<left><right>", from malloc. */
+static char *string_join(const char *left, const char *right) {
+    size_t left_bytes = strlen(left), right_bytes = strlen(right);
+    char *joined = malloc(left_bytes + right_bytes + 1);
+    if (!joined) return NULL;
+    memcpy(joined, left, left_bytes);
+    memcpy(joined + left_bytes, right, right_bytes + 1);
+    return joined;
+}
+
+/* "<directory>/<name>", from malloc. */
+static char *path_of(const char *directory, const char *name) {
+    size_t bytes = strlen(directory) + strlen(name) + 2;
+    char *path = malloc(bytes);
+    if (path) snprintf(path, bytes, "%s/%s", directory, name);
+    return path;
+}
+
+/* The directory that holds `path`, from malloc. */
+static char *parent_of(const char *path) {
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--; /* a trailing slash names nothing */
+    while (end > 0 && path[end - 1] != '/') end--;
+    if (end == 0) return strdup(".");
+    while (end > 1 && path[end - 1] == '/') end--;
+    return strndup(path, end);
+}
+
+static bool is_temporary(const char *name) {
+    size_t size = strlen(name);
+    return size >= 4 && memcmp(name + size - 4, ".tmp", 4) == 0;
+}
+
+/* ---- directories ---- */
+
+/* Makes `path` and makes its name durable in `parent`. */
+static enum plinth_status directory_make(struct local_store *store, const char *path, const char *parent,
+                                         struct plinth_error *error) {
+    enum plinth_status st = env_make_directory(store->env, path, error);
+    return st ? st : env_sync_directory(store->env, parent, error);
+}
+
+/* Makes every directory between the store's own and the object at `path`. */
+static enum plinth_status parents_make(struct local_store *store, const char *path, struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    char *partial = strdup(path);
+    char *parent = strdup(store->directory);
+    if (!partial || !parent) {
+        st = error_no_memory(error, "object path");
+        goto done;
+    }
+    pthread_mutex_lock(&store->directories_mutex);
+    for (char *slash = strchr(partial + store->directory_bytes + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        struct slice known = slice_of_string(partial);
+        if (!directory_set_has(&store->durable, known)) {
+            st = directory_make(store, partial, parent, error);
+            if (!st) directory_set_add(&store->durable, known);
+        }
+        free(parent);
+        parent = strdup(partial);
+        if (!st && !parent) st = error_no_memory(error, "object path");
+        if (st) break;
+        *slash = '/';
+    }
+    pthread_mutex_unlock(&store->directories_mutex);
+done:
+    free(partial);
+    free(parent);
+    return st;
+}
+
+/* Removes the directories that the removal of `path` left empty. Best effort: an empty directory harms nothing. */
+static void empty_parents_remove(struct local_store *store, const char *path) {
+    char *partial = strdup(path);
+    if (!partial) return;
+    pthread_mutex_lock(&store->directories_mutex);
+    for (char *slash = strrchr(partial, '/'); slash; slash = strrchr(partial, '/')) {
+        *slash = '\0';
+        if (strlen(partial) <= store->directory_bytes) break;
+        /* Forgotten first: whoever makes it again must sync it again. */
+        directory_set_remove(&store->durable, slice_of_string(partial));
+        if (env_remove(store->env, partial, NULL)) break;
+    }
+    pthread_mutex_unlock(&store->directories_mutex);
+    free(partial);
+}
+
+/* ---- writing ---- */
+
+static void writer_destroy(struct local_writer *writer) {
+    file_close(writer->file);
+    free(writer->temporary);
+    free(writer->final);
+    free(writer);
+}
+
+static enum plinth_status writer_put(struct local_writer *writer, const void *data, size_t size,
+                                     struct plinth_error *error) {
+    enum plinth_status st = file_write(writer->file, writer->offset, data, size, error);
+    if (st) writer->failed = st;
+    writer->offset += size;
+    return st;
+}
+
+static enum plinth_status writer_drain(struct local_writer *writer, struct plinth_error *error) {
+    size_t size = writer->buffered_bytes;
+    writer->buffered_bytes = 0;
+    return size ? writer_put(writer, writer->buffer, size, error) : PLINTH_OK;
+}
+
+static enum plinth_status writer_failed(struct local_writer *writer, struct plinth_error *error) {
+    return error_set(error, writer->failed, "%s: an earlier write failed", writer->final);
+}
+
+static enum plinth_status local_write(struct store_writer *base, struct slice bytes, struct plinth_error *error) {
+    struct local_writer *writer = (struct local_writer *)base;
+    if (writer->failed) return writer_failed(writer, error);
+    if (bytes.size > WRITE_BUFFER_BYTES - writer->buffered_bytes) {
+        enum plinth_status st = writer_drain(writer, error);
+        if (st) return st;
+    }
+    if (bytes.size >= WRITE_BUFFER_BYTES) return writer_put(writer, bytes.data, bytes.size, error);
+    if (bytes.size) memcpy(writer->buffer + writer->buffered_bytes, bytes.data, bytes.size);
+    writer->buffered_bytes += bytes.size;
+    return PLINTH_OK;
+}
+
+static void local_abort(struct store_writer *base) {
+    struct local_writer *writer = (struct local_writer *)base;
+    struct env *env = writer->store->env;
+    file_close(writer->file);
+    writer->file = NULL;
+    (void)!env_remove(env, writer->temporary, NULL); /* else the next open removes it */
+    empty_parents_remove(writer->store, writer->final);
+    writer_destroy(writer);
+}
+
+static enum plinth_status local_commit(struct store_writer *base, struct plinth_error *error) {
+    struct local_writer *writer = (struct local_writer *)base;
+    struct env *env = writer->store->env;
+    enum plinth_status st = writer->failed ? writer_failed(writer, error) : writer_drain(writer, error);
+    if (!st) st = file_sync(writer->file, error);
+    if (!st) st = env_rename(env, writer->temporary, writer->final, error);
+    if (st) {
+        local_abort(base);
+        return st;
+    }
+    char *parent = parent_of(writer->final);
+    st = parent ? env_sync_directory(env, parent, error) : error_no_memory(error, "object path");
+    free(parent);
+    if (st) {
+        /* It has its name now, but a crash may take that away. */
+        error_prefix(error, "%s: the object may or may not be there", writer->final);
+        if (error) error->status = PLINTH_OUTCOME_UNKNOWN;
+        st = PLINTH_OUTCOME_UNKNOWN;
+    }
+    writer_destroy(writer);
+    return st;
+}
+
+static const struct store_writer_ops local_writer_ops = {
+    .write = local_write,
+    .commit = local_commit,
+    .abort = local_abort,
+};
+
+static enum plinth_status read_only_error(struct local_store *store, struct plinth_error *error) {
+    return error_set(error, PLINTH_READ_ONLY, "store %s is open for reading only", store->directory);
+}
+
+/* A directory that has just become empty may be removed between making it and using it: then make it again. */
+static enum plinth_status temporary_open(struct local_store *store, const char *path, struct env_file **file,
+                                         struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    for (int attempt = 0; attempt < 16; attempt++) {
+        st = parents_make(store, path, error);
+        if (st) return st;
+        st = env_open(store->env, path, ENV_READ | ENV_WRITE | ENV_CREATE | ENV_EXCLUSIVE, file, error);
+        if (st != PLINTH_NOT_FOUND) return st;
+    }
+    return st;
+}
+
+static enum plinth_status local_create(struct store *base, const char *name, struct store_writer **created,
+                                       struct plinth_error *error) {
+    struct local_store *store = (struct local_store *)base;
+    if (store->options.read_only) return read_only_error(store, error);
+    struct local_writer *writer = malloc(sizeof *writer);
+    if (!writer) return error_no_memory(error, "object writer");
+    writer->base.ops = &local_writer_ops;
+    writer->store = store;
+    writer->file = NULL;
+    writer->offset = 0;
+    writer->buffered_bytes = 0;
+    writer->failed = PLINTH_OK;
+    char suffix[32];
+    snprintf(suffix, sizeof suffix, ".%016llx.tmp", (unsigned long long)env_random_u64(store->env));
+    writer->final = path_of(store->directory, name);
+    writer->temporary = writer->final ? string_join(writer->final, suffix) : NULL;
+    enum plinth_status st = writer->temporary ? PLINTH_OK : error_no_memory(error, "object path");
+    if (!st) st = temporary_open(store, writer->temporary, &writer->file, error);
+    if (st) {
+        writer_destroy(writer);
+        return st;
+    }
+    *created = &writer->base;
+    error_clear(error); /* a first attempt may have left its text */
+    return PLINTH_OK;
+}
+
+static enum plinth_status local_put(struct store *base, const char *name, struct slice bytes,
+                                    struct plinth_error *error) {
+    struct store_writer *writer = NULL;
+    enum plinth_status st = local_create(base, name, &writer, error);
+    if (st) return st;
+    st = local_write(writer, bytes, error);
+    if (!st) return local_commit(writer, error);
+    local_abort(writer);
+    return st;
+}
+
+/* ---- reading ---- */
+
+static enum plinth_status local_read_at(struct store_object *base, uint64_t offset, void *into, size_t size,
+                                        struct plinth_error *error) {
+    struct local_object *object = (struct local_object *)base;
+    if (!base->mapped) return file_read_exact(object->file, offset, into, size, error);
+    if (size) memcpy(into, base->mapped + offset, size);
+    return PLINTH_OK;
+}
+
+static void local_object_close(struct store_object *base) {
+    struct local_object *object = (struct local_object *)base;
+    file_close(object->file);
+    free(object);
+}
+
+static const struct store_object_ops local_object_ops = {.read_at = local_read_at, .close = local_object_close};
+
+/* Opens the file of an object; a directory or a part of the path that is an object itself is no object. */
+static enum plinth_status object_file_open(struct local_store *store, const char *path, struct env_file **file,
+                                           struct plinth_error *error) {
+    enum plinth_status st = env_open(store->env, path, ENV_READ, file, error);
+    return st == PLINTH_INVALID_ARGUMENT ? error_set(error, PLINTH_NOT_FOUND, "%s: is a directory", path) : st;
+}
+
+static enum plinth_status local_open(struct store *base, const char *name, struct store_object **opened,
+                                     struct plinth_error *error) {
+    struct local_store *store = (struct local_store *)base;
+    struct local_object *object = calloc(1, sizeof *object);
+    char *path = path_of(store->directory, name);
+    enum plinth_status st = object && path ? PLINTH_OK : error_no_memory(error, "object handle");
+    if (st) goto done;
+    object->base.ops = &local_object_ops;
+    st = object_file_open(store, path, &object->file, error);
+    if (st) goto done;
+    st = file_size(object->file, &object->base.size, error);
+    if (st) goto done;
+    uint64_t mapped_bytes = 0;
+    if (store->options.map && file_map(object->file, &object->base.mapped, &mapped_bytes, NULL)) {
+        object->base.mapped = NULL; /* reads go through read_at then */
+    }
+    *opened = &object->base;
+    object = NULL;
+done:
+    if (object) local_object_close(&object->base);
+    free(path);
+    return st;
+}
+
+/* ---- listing ---- */
+
+struct listing {
+    struct local_store *store;
+    const char *prefix;
+    store_list_visitor *visit;
+    void *context;
+    bool stopped;
+    enum plinth_status status;
+    struct plinth_error *error;
+    char *name; /* of the directory being listed, with "/" behind it, or "" */
+};
+
+static void list_directory(struct listing *listing, char *name);
+
+/* Whether objects below the directory "<name>" can start with the prefix. */
+static bool prefix_meets(const char *prefix, const char *name) {
+    size_t prefix_bytes = strlen(prefix), name_bytes = strlen(name);
+    size_t shared = prefix_bytes < name_bytes ? prefix_bytes : name_bytes;
+    return memcmp(prefix, name, shared) == 0;
+}
+
+static void list_object(struct listing *listing, const char *name) {
+    struct env_file *file = NULL;
+    uint64_t size = 0;
+    char *path = path_of(listing->store->directory, name);
+    enum plinth_status st = path ? PLINTH_OK : error_no_memory(listing->error, "object path");
+    if (!st) st = env_open(listing->store->env, path, ENV_READ, &file, listing->error);
+    if (!st) st = file_size(file, &size, listing->error);
+    file_close(file);
+    free(path);
+    if (st == PLINTH_NOT_FOUND) return error_clear(listing->error); /* removed in the meantime */
+    listing->status = st;
+    if (!st && !listing->visit(listing->context, name, size)) listing->stopped = true;
+}
+
+static bool list_entry(void *context, const char *entry, bool is_directory) {
+    struct listing *listing = context;
+    if (!is_directory && is_temporary(entry)) return true;
+    char *name = string_join(listing->name, entry);
+    char *below = name && is_directory ? string_join(name, "/") : NULL;
+    if (!name || (is_directory && !below)) {
+        listing->status = error_no_memory(listing->error, "object name");
+    } else if (is_directory) {
+        if (prefix_meets(listing->prefix, below)) list_directory(listing, below);
+    } else if (strncmp(name, listing->prefix, strlen(listing->prefix)) == 0) {
+        list_object(listing, name);
+    }
+    free(below);
+    free(name);
+    return !listing->stopped && !listing->status;
+}
+
+static void list_directory(struct listing *listing, char *name) {
+    char *outer = listing->name;
+    listing->name = name;
+    char *path = path_of(listing->store->directory, name);
+    if (!path) {
+        listing->status = error_no_memory(listing->error, "object path");
+    } else {
+        enum plinth_status st = env_list(listing->store->env, path, list_entry, listing, listing->error);
+        if (st == PLINTH_NOT_FOUND && *name) {
+            error_clear(listing->error); /* emptied and removed in the meantime */
+        } else if (st && !listing->status) {
+            listing->status = st;
+        }
+    }
+    free(path);
+    listing->name = outer;
+}
+
+static enum plinth_status local_list(struct store *base, const char *prefix, store_list_visitor *visit, void *context,
+                                     struct plinth_error *error) {
+    struct listing listing = {(struct local_store *)base, prefix, visit, context, false, PLINTH_OK, error, NULL};
+    char none[1] = "";
+    list_directory(&listing, none);
+    return listing.status;
+}
+
+/* ---- removing ---- */
+
+static enum plinth_status local_remove(struct store *base, const char *name, struct plinth_error *error) {
+    struct local_store *store = (struct local_store *)base;
+    if (store->options.read_only) return read_only_error(store, error);
+    char *path = path_of(store->directory, name);
+    char *parent = path ? parent_of(path) : NULL;
+    struct env_file *file = NULL;
+    enum plinth_status st = parent ? PLINTH_OK : error_no_memory(error, "object path");
+    if (!st) st = object_file_open(store, path, &file, error); /* env_remove would take an empty directory too */
+    if (!st) st = env_remove(store->env, path, error);
+    if (!st) st = env_sync_directory(store->env, parent, error);
+    if (!st) empty_parents_remove(store, path);
+    file_close(file);
+    free(parent);
+    free(path);
+    return st;
+}
+
+/* ---- opening ---- */
+
+struct cleaning {
+    struct local_store *store;
+    const char *directory;
+    enum plinth_status status;
+    struct plinth_error *error;
+};
+
+static bool clean_entry(void *context, const char *entry, bool is_directory) {
+    struct cleaning *cleaning = context;
+    if (!is_directory && !is_temporary(entry)) return true;
+    char *path = path_of(cleaning->directory, entry);
+    if (!path) {
+        cleaning->status = error_no_memory(cleaning->error, "object path");
+    } else if (is_directory) {
+        struct cleaning inner = {cleaning->store, path, PLINTH_OK, cleaning->error};
+        enum plinth_status st = env_list(cleaning->store->env, path, clean_entry, &inner, cleaning->error);
+        cleaning->status = st ? st : inner.status;
+    } else {
+        cleaning->status = env_remove(cleaning->store->env, path, cleaning->error);
+    }
+    free(path);
+    return !cleaning->status;
+}
+
+static void local_close(struct store *base) {
+    struct local_store *store = (struct local_store *)base;
+    pthread_mutex_destroy(&store->directories_mutex);
+    directory_set_deinit(&store->durable);
+    free(store);
+}
+
+static const struct store_ops local_store_ops = {
+    .put = local_put,
+    .create = local_create,
+    .open = local_open,
+    .list = local_list,
+    .remove = local_remove,
+    .close = local_close,
+};
+
+enum plinth_status local_store_open(struct env *env, const char *directory, const struct local_store_options *options,
+                                    struct store **opened, struct plinth_error *error) {
+    *opened = NULL;
+    size_t bytes = strlen(directory);
+    struct local_store *store = calloc(1, sizeof *store + bytes + 1);
+    char *parent = parent_of(directory);
+    enum plinth_status st = store && parent ? PLINTH_OK : error_no_memory(error, "store");
+    if (st) {
+        free(store);
+        goto done;
+    }
+    store->base.ops = &local_store_ops;
+    store->env = env;
+    if (options) store->options = *options;
+    memcpy(store->directory, directory, bytes + 1);
+    store->directory_bytes = bytes;
+    pthread_mutex_init(&store->directories_mutex, NULL);
+    if (!store->options.read_only) {
+        st = directory_make(store, directory, parent, error);
+        struct cleaning cleaning = {store, store->directory, PLINTH_OK, error};
+        if (!st) st = env_list(env, directory, clean_entry, &cleaning, error);
+        if (!st) st = cleaning.status;
+    }
+    if (st) {
+        local_close(&store->base);
+        goto done;
+    }
+    *opened = &store->base;
+done:
+    free(parent);
+    return st;
+}
