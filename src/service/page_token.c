@@ -18,7 +18,7 @@ static uint64_t hash_slice(uint64_t hash, struct plinth_slice part) {
 
 uint64_t page_request_hash(struct plinth_space space, const struct plinth_index_scan_options *options,
                            struct plinth_position snapshot) {
-    uint64_t fixed[] = {space.tenant,           space.database,   space.table,    (uint64_t)options->match,
+    uint64_t fixed[] = {space.tenant,         space.database,   space.table,    (uint64_t)options->match,
                         options->with_values, options->reverse, snapshot.epoch, snapshot.lsn};
     uint64_t hash = hash_stable(fixed, sizeof fixed);
     hash = hash_slice(hash, options->index);

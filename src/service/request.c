@@ -49,8 +49,7 @@ static enum plinth_status check_wire(const ProtobufCMessageDescriptor *type, str
         }
         if (reader.failed || tag >> 3 == 0 || tag >> 3 > 536870911)
             return error_set(error, PLINTH_INVALID_ARGUMENT, "%s: malformed protobuf at byte %zu", type->name, offset);
-        const ProtobufCFieldDescriptor *field =
-            protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3));
+        const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3));
         if (!field || (tag & 7) != WIRE_BYTES) continue;
         if (field->type == PROTOBUF_C_TYPE_STRING && !is_text(part))
             return error_set(error, PLINTH_INVALID_ARGUMENT, "%s.%s: not UTF-8 text", type->name, field->name);
@@ -149,8 +148,7 @@ enum plinth_status request_read_init(struct service *service, const Plinth__V1__
                                      struct request_read *read, struct plinth_error *error) {
     *read = (struct request_read){0};
     if (!given) return PLINTH_OK;
-    enum plinth_status st =
-        position_of(given->position_min, "read.position_min", &read->options.position_min, error);
+    enum plinth_status st = position_of(given->position_min, "read.position_min", &read->options.position_min, error);
     if (!st) st = position_of(given->snapshot, "read.snapshot", &read->snapshot, error);
     if (st || !position_given(read->snapshot)) return st;
     read->pinned = snapshot_table_pin(&service->snapshots, read->snapshot);
@@ -164,4 +162,14 @@ enum plinth_status request_read_init(struct service *service, const Plinth__V1__
 void request_read_deinit(struct service *service, struct request_read *read) {
     if (read->pinned) snapshot_table_unpin(&service->snapshots, read->pinned);
     read->pinned = NULL;
+}
+
+uint32_t request_wait_ms(const struct rpc_call *call, struct env *env) {
+    const uint32_t wait_ms_max = 10000;
+    uint64_t deadline_ns = rpc_call_deadline_ns(call);
+    if (deadline_ns == UINT64_MAX) return wait_ms_max;
+    uint64_t now_ns = env_monotonic_ns(env);
+    if (deadline_ns <= now_ns) return 1;
+    uint64_t left_ms = (deadline_ns - now_ns) / 1000000 + 1;
+    return left_ms < wait_ms_max ? (uint32_t)left_ms : wait_ms_max;
 }

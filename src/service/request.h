@@ -13,8 +13,10 @@
 #include "plinth.h"
 #include "plinth/v1/types.pb-c.h"
 
-struct service;
+struct env;
 struct pinned_snapshot;
+struct rpc_call;
+struct service;
 
 enum { REQUEST_MEMORY_MAX = 64 << 20 };
 
@@ -49,5 +51,7 @@ struct request_read {
 PLINTH_MUST_CHECK enum plinth_status request_read_init(struct service *service, const Plinth__V1__ReadOptions *given,
                                                        struct request_read *read, struct plinth_error *error);
 void request_read_deinit(struct service *service, struct request_read *read);
+/* How long a read of this call may wait for its position_min: until the call's deadline, at most 10 s; at least 1. */
+uint32_t request_wait_ms(const struct rpc_call *call, struct env *env);
 
 #endif

@@ -1,0 +1,45 @@
+#include "service/access.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/status.h"
+
+static const struct {
+    const char *path;
+    enum access_right right;
+} access_rules[] = {
+    {"/plinth.v1.KeyValue/Get", ACCESS_READ},
+    {"/plinth.v1.KeyValue/GetByIndex", ACCESS_READ},
+    {"/plinth.v1.KeyValue/Scan", ACCESS_READ},
+    {"/plinth.v1.KeyValue/CreateSnapshot", ACCESS_READ},
+    {"/plinth.v1.KeyValue/ReleaseSnapshot", ACCESS_READ},
+    {"/plinth.v1.KeyValue/Set", ACCESS_WRITE},
+    {"/plinth.v1.KeyValue/Delete", ACCESS_WRITE},
+    {"/plinth.v1.KeyValue/Batch", ACCESS_WRITE},
+    {"/plinth.v1.KeyValue/CompareAndSet", ACCESS_WRITE},
+    {"/plinth.v1.Admin/Status", ACCESS_OBSERVE},
+    {"/plinth.v1.Admin/ListSpaces", ACCESS_OBSERVE},
+    {"/plinth.v1.Admin/Flush", ACCESS_OPERATE},
+    {"/plinth.v1.Admin/Compact", ACCESS_OPERATE},
+    {"/plinth.v1.Admin/Verify", ACCESS_OPERATE},
+    {"/plinth.v1.Admin/CreateSpace", ACCESS_OPERATE},
+    {"/grpc.health.v1.Health/Check", ACCESS_PUBLIC},
+    {"/grpc.health.v1.Health/Watch", ACCESS_PUBLIC},
+    {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", ACCESS_PUBLIC},
+    {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", ACCESS_PUBLIC},
+};
+
+enum access_right access_right_of(const char *path) {
+    for (size_t i = 0; i < sizeof access_rules / sizeof access_rules[0]; i++) {
+        if (strcmp(access_rules[i].path, path) == 0) return access_rules[i].right;
+    }
+    return ACCESS_NONE;
+}
+
+enum plinth_status access_check(const struct rpc_call *call, const char *path, enum access_right right,
+                                struct plinth_error *error) {
+    (void)call; /* who calls does not matter yet */
+    if (right == ACCESS_NONE) return error_set(error, PLINTH_PERMISSION_DENIED, "%s: no rule allows this method", path);
+    return PLINTH_OK;
+}

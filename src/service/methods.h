@@ -1,0 +1,26 @@
+/* The methods, each next to its service; methods.c lists them. */
+#ifndef PLINTH_SERVICE_METHODS_H
+#define PLINTH_SERVICE_METHODS_H
+
+struct service;
+struct service_loop;
+struct service_method;
+struct plinth_error;
+
+extern const struct service_method key_value_get, key_value_create_snapshot,
+    key_value_release_snapshot;                                                      /* key_value.c */
+extern const struct service_method key_value_set, key_value_delete, key_value_batch; /* write.c */
+extern const struct service_method key_value_compare_and_set;                        /* compare_and_set.c */
+extern const struct service_method key_value_get_by_index;                           /* index_read.c */
+extern const struct service_method key_value_scan;                                   /* scan.c */
+extern const struct service_method admin_status, admin_flush, admin_compact, admin_verify, admin_create_space,
+    admin_list_spaces;                                                 /* admin.c */
+extern const struct service_method health_check, health_watch;         /* health.c */
+extern const struct service_method reflection_v1, reflection_v1_alpha; /* reflection.c */
+
+/* The engine's commit listener: wakes the loops that have parked writes. `context` is the service. write.c */
+void write_on_commit(void *context);
+/* Answers the parked writes of a loop that are acknowledged by now, or can never be. Loop thread. write.c */
+void write_on_wake(struct service_loop *loop);
+
+#endif

@@ -1,0 +1,78 @@
+#include "service/numbers.h"
+
+#include "service/service_private.h"
+
+#define COUNTER true
+#define GAUGE false
+#define AT(field) offsetof(struct numbers, field)
+
+const struct number number_table[] = {
+    {"acknowledged_lsn", "LSN up to which writes are acknowledged.", GAUGE, AT(engine.acknowledged.lsn)},
+    {"sets", "Keys set.", COUNTER, AT(engine.sets)},
+    {"deletes", "Keys deleted.", COUNTER, AT(engine.deletes)},
+    {"gets", "Keys asked for.", COUNTER, AT(engine.gets)},
+    {"gets_found", "Keys asked for that were there.", COUNTER, AT(engine.gets_found)},
+    {"scans", "Scans started, of keys and of indexes.", COUNTER, AT(engine.scans)},
+    {"scan_rows", "Rows that scans gave.", COUNTER, AT(engine.scan_rows)},
+    {"conflicts", "Conditional writes whose condition did not hold.", COUNTER, AT(engine.conflicts)},
+    {"log_bytes", "Size of the log on disk.", GAUGE, AT(engine.log_bytes)},
+    {"log_segments", "Files of the log.", GAUGE, AT(engine.log_segments)},
+    {"log_syncs", "Times the log was synced to the disk.", COUNTER, AT(engine.log_syncs)},
+    {"log_groups", "Commit groups: writes to the log's file.", COUNTER, AT(engine.log_groups)},
+    {"log_records", "Records appended to the log.", COUNTER, AT(engine.log_records)},
+    {"memtable_bytes", "Memory of all memtables.", GAUGE, AT(engine.memtable_bytes)},
+    {"memtables", "Memtables, the active one and those being flushed.", GAUGE, AT(engine.memtables)},
+    {"segments", "Segment files (Parquet).", GAUGE, AT(engine.segments)},
+    {"segment_bytes", "Size of all segments.", GAUGE, AT(engine.segment_bytes)},
+    {"segment_rows", "Rows in all segments, older versions included.", GAUGE, AT(engine.segment_rows)},
+    {"flushes", "Memtables written into segments.", COUNTER, AT(engine.flushes)},
+    {"flush_rows", "Rows written by flushes.", COUNTER, AT(engine.flush_rows)},
+    {"flush_bytes", "Bytes written by flushes.", COUNTER, AT(engine.flush_bytes)},
+    {"flush_us", "Time spent in flushes, in microseconds.", COUNTER, AT(engine.flush_us)},
+    {"compactions", "Compactions done.", COUNTER, AT(engine.compactions)},
+    {"compaction_rows_in", "Rows read by compactions.", COUNTER, AT(engine.compaction_rows_in)},
+    {"compaction_rows_out", "Rows written by compactions.", COUNTER, AT(engine.compaction_rows_out)},
+    {"compaction_bytes_in", "Bytes read by compactions.", COUNTER, AT(engine.compaction_bytes_in)},
+    {"compaction_bytes_out", "Bytes written by compactions.", COUNTER, AT(engine.compaction_bytes_out)},
+    {"compaction_us", "Time spent in compactions, in microseconds.", COUNTER, AT(engine.compaction_us)},
+    {"compaction_pending", "Compactions that would start now.", GAUGE, AT(engine.compaction_pending)},
+    {"cache_bytes", "Memory of the page cache.", GAUGE, AT(engine.cache_bytes)},
+    {"cache_hits", "Pages found in the cache.", COUNTER, AT(engine.cache_hits)},
+    {"cache_misses", "Pages read from segments.", COUNTER, AT(engine.cache_misses)},
+    {"checkpoints", "Checkpoints written.", COUNTER, AT(engine.checkpoints)},
+    {"checkpoint_lsn", "LSN of the newest checkpoint.", GAUGE, AT(engine.checkpoint_lsn)},
+    {"snapshots", "Snapshots open in the engine.", GAUGE, AT(engine.snapshots)},
+    {"write_stalls", "Writes that waited for memory.", COUNTER, AT(engine.write_stalls)},
+    {"write_stall_us", "Time that writes waited for memory, in microseconds.", COUNTER, AT(engine.write_stall_us)},
+    {"replayed_records", "Log records replayed when the engine was opened.", GAUGE, AT(engine.replayed_records)},
+    {"open_us", "Time that opening the engine took, in microseconds.", GAUGE, AT(engine.open_us)},
+    {"writable", "1 when writes are accepted, 0 once the log has failed.", GAUGE, AT(writable)},
+    {"grpc_connections", "gRPC connections open.", GAUGE, AT(rpc.connections)},
+    {"grpc_connections_total", "gRPC connections accepted.", COUNTER, AT(rpc.connections_total)},
+    {"grpc_connections_refused", "gRPC connections over the bound.", COUNTER, AT(rpc.connections_refused)},
+    {"grpc_calls_open", "gRPC calls open.", GAUGE, AT(rpc.calls)},
+    {"grpc_calls_total", "gRPC calls begun.", COUNTER, AT(rpc.calls_total)},
+    {"grpc_calls_cancelled", "gRPC calls that ended before they were answered.", COUNTER, AT(rpc.calls_cancelled)},
+    {"grpc_bytes_received", "Bytes received by gRPC connections.", COUNTER, AT(rpc.bytes_received)},
+    {"grpc_bytes_sent", "Bytes sent by gRPC connections.", COUNTER, AT(rpc.bytes_sent)},
+    {"offloaded_calls", "Calls that wait for a worker thread or run on one.", GAUGE, AT(offloaded_calls)},
+    {"kept_snapshots", "Snapshots that clients keep.", GAUGE, AT(kept_snapshots)},
+    {"uptime_seconds", "Time since the server was started.", GAUGE, AT(uptime_seconds)},
+};
+const size_t number_count = sizeof number_table / sizeof number_table[0];
+
+void numbers_read(struct service *service, struct numbers *numbers) {
+    *numbers = (struct numbers){0};
+    plinth_stats_read(service->db, &numbers->engine);
+    rpc_server_stats(service->rpc, &numbers->rpc);
+    numbers->uptime_seconds = (env_monotonic_ns(service->env) - service->started_ns) / 1000000000;
+    numbers->kept_snapshots = snapshot_table_count(&service->snapshots);
+    numbers->offloaded_calls = atomic_load_explicit(&service->offloaded, memory_order_relaxed);
+    numbers->writable = numbers->engine.writable;
+}
+
+uint64_t number_value(const struct numbers *numbers, const struct number *number) {
+    uint64_t value;
+    memcpy(&value, (const char *)numbers + number->offset, sizeof value);
+    return value;
+}
