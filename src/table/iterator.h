@@ -42,15 +42,13 @@ PLINTH_MUST_CHECK static inline enum plinth_status iterator_seek_first(struct it
                                                                        struct plinth_error *error) {
     return it->ops->seek_first(it, error);
 }
-PLINTH_MUST_CHECK static inline enum plinth_status iterator_seek_last(struct iterator *it,
-                                                                      struct plinth_error *error) {
+PLINTH_MUST_CHECK static inline enum plinth_status iterator_seek_last(struct iterator *it, struct plinth_error *error) {
     return it->ops->seek_last(it, error);
 }
 PLINTH_MUST_CHECK static inline enum plinth_status iterator_next(struct iterator *it, struct plinth_error *error) {
     return it->ops->next(it, error);
 }
-PLINTH_MUST_CHECK static inline enum plinth_status iterator_previous(struct iterator *it,
-                                                                     struct plinth_error *error) {
+PLINTH_MUST_CHECK static inline enum plinth_status iterator_previous(struct iterator *it, struct plinth_error *error) {
     return it->ops->previous(it, error);
 }
 /* Null is allowed. */

@@ -58,7 +58,8 @@ PLINTH_MUST_CHECK enum plinth_status segment_writer_add(struct segment_writer *w
 /* Raw bytes added and rows added so far, to decide when to start the next file. */
 uint64_t segment_writer_raw_bytes(const struct segment_writer *writer);
 uint64_t segment_writer_rows(const struct segment_writer *writer);
-/* Ends the file, makes it durable, frees the writer (also on failure, where the object is dropped). At least one row. */
+/* Ends the file, makes it durable, frees the writer (also on failure, where the object is dropped). At least one row.
+ */
 PLINTH_MUST_CHECK enum plinth_status segment_writer_commit(struct segment_writer *writer, struct segment_info *info,
                                                            struct plinth_error *error);
 /* Drops the unfinished object and frees the writer. Null is allowed. */
@@ -97,8 +98,8 @@ void segment_hit_release(struct segment_hit *hit);
 
 /* All versions in order; reads ahead stripe by stripe, does not fill the cache. `lsn_only` rows have no value and
  * indexes. Holds a reference. */
-PLINTH_MUST_CHECK enum plinth_status segment_iterator_open(struct segment *segment, bool lsn_only,
-                                                           struct iterator **it, struct plinth_error *error);
+PLINTH_MUST_CHECK enum plinth_status segment_iterator_open(struct segment *segment, bool lsn_only, struct iterator **it,
+                                                           struct plinth_error *error);
 
 /* Reads every page and checks checksums, order, bounds, counts and statistics against footer, page index, bloom filter
  * and info. Each problem goes to `visit`; OK when it could run to its end. */

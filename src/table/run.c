@@ -1,0 +1,243 @@
+#include "table/run.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/status.h"
+#include "table/key_prefix.h"
+
+struct run {
+    atomic_uint references;
+    size_t count;
+    uint64_t bytes, rows, lsn_max;
+    uint64_t *prefixes; /* of each segment's greatest key */
+    struct segment *segments[];
+};
+
+static struct slice key_min(const struct run *run, size_t index) {
+    return buffer_slice(&segment_info(run->segments[index])->key_min);
+}
+
+static struct slice key_max(const struct run *run, size_t index) {
+    return buffer_slice(&segment_info(run->segments[index])->key_max);
+}
+
+static enum plinth_status check_ranges(const struct run *run, struct plinth_error *error) {
+    for (size_t i = 1; i < run->count; i++) {
+        const struct segment_info *before = segment_info(run->segments[i - 1]), *after = segment_info(run->segments[i]);
+        if (table_id_compare(before->table, after->table) != 0)
+            return error_set(error, PLINTH_CORRUPT, "segments %s and %s of one run belong to different tables",
+                             before->name, after->name);
+        if (slice_compare(key_max(run, i - 1), key_min(run, i)) >= 0)
+            return error_set(error, PLINTH_CORRUPT, "key ranges of segments %s and %s of one run overlap", before->name,
+                             after->name);
+    }
+    return PLINTH_OK;
+}
+
+enum plinth_status run_create(struct segment **segments, size_t count, struct run **run, struct plinth_error *error) {
+    *run = NULL;
+    struct run *created = calloc(1, sizeof *created + count * sizeof created->segments[0]);
+    uint64_t *prefixes = calloc(count ? count : 1, sizeof *prefixes);
+    if (!created || !prefixes) {
+        free(created);
+        free(prefixes);
+        for (size_t i = 0; i < count; i++) segment_unref(segments[i]);
+        return error_no_memory(error, "run of segments");
+    }
+    atomic_init(&created->references, 1);
+    created->count = count;
+    created->prefixes = prefixes;
+    for (size_t i = 0; i < count; i++) {
+        const struct segment_info *info = segment_info(segments[i]);
+        created->segments[i] = segments[i];
+        created->bytes += info->bytes;
+        created->rows += info->rows;
+        if (info->lsn_max > created->lsn_max) created->lsn_max = info->lsn_max;
+        prefixes[i] = key_prefix(key_max(created, i));
+    }
+    enum plinth_status st = check_ranges(created, error);
+    if (st) {
+        run_unref(created);
+        return st;
+    }
+    *run = created;
+    return PLINTH_OK;
+}
+
+struct run *run_ref(struct run *run) {
+    atomic_fetch_add_explicit(&run->references, 1, memory_order_relaxed);
+    return run;
+}
+
+void run_unref(struct run *run) {
+    if (!run || atomic_fetch_sub_explicit(&run->references, 1, memory_order_acq_rel) != 1) return;
+    for (size_t i = 0; i < run->count; i++) segment_unref(run->segments[i]);
+    free(run->prefixes);
+    free(run);
+}
+
+size_t run_segment_count(const struct run *run) { return run->count; }
+struct segment *run_segment(const struct run *run, size_t index) {
+    assert(index < run->count);
+    return run->segments[index];
+}
+uint64_t run_bytes(const struct run *run) { return run->bytes; }
+uint64_t run_rows(const struct run *run) { return run->rows; }
+uint64_t run_lsn_max(const struct run *run) { return run->lsn_max; }
+
+/* The first segment whose greatest key is not below `key`; `count` when there is none. */
+static size_t find_segment(const struct run *run, struct slice key) {
+    uint64_t prefix = key_prefix(key);
+    size_t low = 0, high = run->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        bool below = run->prefixes[middle] != prefix ? run->prefixes[middle] < prefix
+                                                     : key_compare_behind_prefix(key_max(run, middle), key) < 0;
+        if (below) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+enum plinth_status run_get(struct run *run, struct slice key, uint64_t key_hash, uint64_t lsn_max, unsigned flags,
+                           struct segment_hit *hit, struct plinth_error *error) {
+    size_t index = find_segment(run, key);
+    if (index < run->count) return segment_get(run->segments[index], key, key_hash, lsn_max, flags, hit, error);
+    *hit = (struct segment_hit){0};
+    return PLINTH_NOT_FOUND;
+}
+
+/* ---- iterator: one segment at a time ---- */
+
+struct run_iterator {
+    struct iterator base;
+    struct run *run;
+    bool lsn_only;
+    size_t index; /* the segment `at` reads */
+    struct iterator *at;
+};
+
+static void show(struct run_iterator *it) {
+    it->base.valid = it->at && it->at->valid;
+    if (it->base.valid) it->base.row = it->at->row;
+}
+
+/* Has segment `index` open; no more than one is. */
+static enum plinth_status enter(struct run_iterator *it, size_t index, struct plinth_error *error) {
+    if (it->at && it->index == index) return PLINTH_OK;
+    iterator_close(it->at);
+    it->at = NULL;
+    it->index = index;
+    return segment_iterator_open(it->run->segments[index], it->lsn_only, &it->at, error);
+}
+
+static enum plinth_status enter_at_first(struct run_iterator *it, size_t index, struct plinth_error *error) {
+    enum plinth_status st = enter(it, index, error);
+    return st ? st : iterator_seek_first(it->at, error);
+}
+
+static enum plinth_status enter_at_last(struct run_iterator *it, size_t index, struct plinth_error *error) {
+    enum plinth_status st = enter(it, index, error);
+    return st ? st : iterator_seek_last(it->at, error);
+}
+
+static enum plinth_status run_iterator_seek_first(struct iterator *base, struct plinth_error *error) {
+    struct run_iterator *it = (struct run_iterator *)base;
+    base->valid = false;
+    if (!it->run->count) return PLINTH_OK;
+    enum plinth_status st = enter_at_first(it, 0, error);
+    if (!st) show(it);
+    return st;
+}
+
+static enum plinth_status run_iterator_seek_last(struct iterator *base, struct plinth_error *error) {
+    struct run_iterator *it = (struct run_iterator *)base;
+    base->valid = false;
+    if (!it->run->count) return PLINTH_OK;
+    enum plinth_status st = enter_at_last(it, it->run->count - 1, error);
+    if (!st) show(it);
+    return st;
+}
+
+static enum plinth_status run_iterator_seek(struct iterator *base, struct slice key, uint64_t lsn,
+                                            struct plinth_error *error) {
+    struct run_iterator *it = (struct run_iterator *)base;
+    base->valid = false;
+    size_t index = find_segment(it->run, key);
+    if (index == it->run->count) return PLINTH_OK;
+    enum plinth_status st = enter(it, index, error);
+    if (!st) st = iterator_seek(it->at, key, lsn, error);
+    /* All versions of the segment's greatest key may stand before (key, lsn). */
+    if (!st && !it->at->valid && index + 1 < it->run->count) st = enter_at_first(it, index + 1, error);
+    if (!st) show(it);
+    return st;
+}
+
+static enum plinth_status run_iterator_seek_before(struct iterator *base, struct slice key, uint64_t lsn,
+                                                   struct plinth_error *error) {
+    struct run_iterator *it = (struct run_iterator *)base;
+    base->valid = false;
+    size_t index = find_segment(it->run, key);
+    if (index == it->run->count) return run_iterator_seek_last(base, error);
+    enum plinth_status st = PLINTH_OK;
+    if (slice_compare(key, key_min(it->run, index)) >= 0) {
+        st = enter(it, index, error);
+        if (!st) st = iterator_seek_before(it->at, key, lsn, error);
+        if (!st) show(it);
+    }
+    if (st || base->valid || index == 0) return st;
+    st = enter_at_last(it, index - 1, error);
+    if (!st) show(it);
+    return st;
+}
+
+static enum plinth_status run_iterator_next(struct iterator *base, struct plinth_error *error) {
+    struct run_iterator *it = (struct run_iterator *)base;
+    base->valid = false;
+    enum plinth_status st = iterator_next(it->at, error);
+    if (!st && !it->at->valid && it->index + 1 < it->run->count) st = enter_at_first(it, it->index + 1, error);
+    if (!st) show(it);
+    return st;
+}
+
+static enum plinth_status run_iterator_previous(struct iterator *base, struct plinth_error *error) {
+    struct run_iterator *it = (struct run_iterator *)base;
+    base->valid = false;
+    enum plinth_status st = iterator_previous(it->at, error);
+    if (!st && !it->at->valid && it->index > 0) st = enter_at_last(it, it->index - 1, error);
+    if (!st) show(it);
+    return st;
+}
+
+static void run_iterator_close(struct iterator *base) {
+    struct run_iterator *it = (struct run_iterator *)base;
+    iterator_close(it->at);
+    run_unref(it->run);
+    free(it);
+}
+
+static const struct iterator_ops run_iterator_ops = {
+    .seek = run_iterator_seek,
+    .seek_before = run_iterator_seek_before,
+    .seek_first = run_iterator_seek_first,
+    .seek_last = run_iterator_seek_last,
+    .next = run_iterator_next,
+    .previous = run_iterator_previous,
+    .close = run_iterator_close,
+};
+
+enum plinth_status run_iterator_open(struct run *run, bool lsn_only, struct iterator **it, struct plinth_error *error) {
+    *it = NULL;
+    struct run_iterator *opened = calloc(1, sizeof *opened);
+    if (!opened) return error_no_memory(error, "run iterator");
+    opened->base.ops = &run_iterator_ops;
+    opened->run = run_ref(run);
+    opened->lsn_only = lsn_only;
+    *it = &opened->base;
+    return PLINTH_OK;
+}
