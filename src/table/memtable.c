@@ -25,8 +25,8 @@
 #include "table/key_prefix.h"
 
 enum {
-    HEIGHT_MAX = 14, /* 4^13 rows at one in four going up a level */
-    ARENA_CHUNK_BYTES = 4 * 1024 * 1024,
+    HEIGHT_MAX = 14,                           /* 4^13 rows at one in four going up a level */
+    ARENA_CHUNK_BYTES = 4 * 1024 * 1024 - 512, /* with its header just below two huge pages */
 };
 
 struct node {
@@ -44,6 +44,7 @@ struct memtable {
     atomic_uint references;
     atomic_uint height; /* levels in use; only grows */
     atomic_uint_fast64_t rows;
+    atomic_uint_fast64_t bytes; /* of all nodes */
     uint64_t seed;
     struct shared_arena arena;
     struct node *head;
@@ -127,8 +128,11 @@ static void node_row(const struct node *node, size_t key_skip, struct row *row) 
 
 static struct node *node_alloc(struct memtable *memtable, unsigned height, size_t payload) {
     size_t links = (height - 1) * sizeof(_Atomic(struct node *));
-    uint8_t *memory = shared_arena_alloc(&memtable->arena, links + sizeof(struct node) + payload);
-    return memory ? (struct node *)(memory + links) : NULL;
+    size_t bytes = links + sizeof(struct node) + payload;
+    uint8_t *memory = shared_arena_alloc(&memtable->arena, bytes);
+    if (!memory) return NULL;
+    atomic_fetch_add_explicit(&memtable->bytes, (bytes + 7) & ~(size_t)7, memory_order_relaxed);
+    return (struct node *)(memory + links);
 }
 
 enum plinth_status memtable_create(struct memtable **memtable, struct plinth_error *error) {
@@ -163,7 +167,7 @@ void memtable_unref(struct memtable *memtable) {
 }
 
 uint64_t memtable_bytes(const struct memtable *memtable) {
-    return sizeof *memtable + atomic_load_explicit(&memtable->arena.used_bytes, memory_order_relaxed);
+    return sizeof *memtable + atomic_load_explicit(&memtable->bytes, memory_order_relaxed);
 }
 
 uint64_t memtable_rows(const struct memtable *memtable) {

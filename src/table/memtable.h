@@ -21,7 +21,7 @@ PLINTH_MUST_CHECK enum plinth_status memtable_insert(struct memtable *memtable, 
                                                      struct plinth_error *error);
 /* The newest version of the stored key not above `lsn_max`. Its slices live as long as the memtable. */
 bool memtable_get(struct memtable *memtable, struct slice stored_key, uint64_t lsn_max, struct row *row);
-/* Memory held, and rows inserted. */
+/* Memory of all rows (what is held is up to one arena chunk, 4 MiB, more), and rows inserted. */
 uint64_t memtable_bytes(const struct memtable *memtable);
 uint64_t memtable_rows(const struct memtable *memtable);
 
