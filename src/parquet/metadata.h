@@ -34,6 +34,13 @@ struct parquet_sorting_column {
     bool nulls_first;
 };
 
+/* How many pages of a kind a chunk has in an encoding. */
+struct parquet_encoding_count {
+    bool is_dictionary_page; /* else a data page */
+    enum parquet_encoding encoding;
+    uint32_t pages;
+};
+
 struct parquet_column_chunk {
     enum parquet_codec codec;
     uint32_t encodings;                            /* bit 1 << enum parquet_encoding */
@@ -48,6 +55,8 @@ struct parquet_column_chunk {
     uint32_t offset_index_bytes, column_index_bytes;
     bool has_unencoded_bytes;
     uint64_t unencoded_bytes; /* BYTE_ARRAY: the values' bytes without lengths */
+    struct parquet_encoding_count *encoding_counts;
+    uint32_t encoding_count_count;
     struct parquet_key_value *key_values;
     uint32_t key_value_count;
     bool is_encrypted; /* or in another file: not readable */

@@ -2,7 +2,7 @@
  * ColumnIndex (its min, max and nulls).
  *
  * Invariants, checked on reading: pages lie in ascending order without overlap inside the chunk, first rows
- * ascend strictly from 0 and stay below the row group's rows. */
+ * ascend from 0 (an empty page has the first row of the next) up to the row group's rows. */
 #ifndef PLINTH_PARQUET_PAGE_INDEX_H
 #define PLINTH_PARQUET_PAGE_INDEX_H
 

@@ -39,6 +39,7 @@ struct parquet_column {
     struct parquet_logical_type logical;
     uint8_t definition_level_max;
     uint8_t repetition_level_max;
+    bool has_unknown_order; /* the file sorts it by a rule that this version does not know */
 };
 
 struct parquet_schema {

@@ -27,4 +27,10 @@ enum parquet_order parquet_column_order(const struct parquet_column *column);
  * (from a damaged file) compare as bytes. */
 int parquet_value_compare(enum parquet_order order, struct slice a, struct slice b);
 
+/* Whether `statistics` bound all values of the column from both sides by its order: false when either is missing,
+ * NaN, of a wrong size, or from the deprecated fields of a type that these compared wrongly. A zero bound of a
+ * floating-point column is widened to the zero of the other sign, as the format asks for. */
+bool parquet_statistics_bounds(const struct parquet_column *column, const struct parquet_statistics *statistics,
+                               struct slice *min, struct slice *max);
+
 #endif

@@ -47,7 +47,7 @@ struct parquet_column_options {
     int codec_level; /* PARQUET_LEVEL_DEFAULT: the codec's own; negative ones are zstd's fast levels */
     /* Min, max and null counts of chunk and pages. */
     bool statistics;
-    /* BYTE_ARRAY and FIXED bounds longer than this are truncated (max rounded up); 0: 64 bytes;
+    /* BYTE_ARRAY bounds (but DECIMALs) longer than this are truncated (max rounded up); 0: 64 bytes;
      * PARQUET_STATISTICS_UNTRUNCATED: exact always. Other types are always exact. */
     uint32_t statistics_bytes_max;
     /* ColumnIndex (needs statistics) beside the OffsetIndex, which is always written with page_index. */
@@ -76,8 +76,8 @@ struct parquet_writer;
 
 /* `nodes` as in schema.h; `columns` has one entry for each leaf (null: defaults for all). All options are copied.
  * `sink` is borrowed until destroy. Nothing is written before the first row group or raw block.
- * PLINTH_INVALID_ARGUMENT names the column whose options do not fit its type; PLINTH_UNSUPPORTED for repeated
- * columns. */
+ * PLINTH_INVALID_ARGUMENT names the column whose options do not fit its type; PLINTH_UNSUPPORTED for columns
+ * with more than one optional or any repeated level. */
 PLINTH_MUST_CHECK enum plinth_status parquet_writer_create(struct parquet_sink *sink, const struct parquet_node *nodes,
                                                            uint32_t node_count,
                                                            const struct parquet_column_options *columns,

@@ -1,0 +1,32 @@
+/* Bit-packed integers and bitmaps, both least significant bit first. */
+#ifndef PLINTH_PARQUET_BITS_H
+#define PLINTH_PARQUET_BITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes that `count` values of `width` bits take. */
+static inline uint64_t bits_bytes(uint64_t count, unsigned width) { return (count * width + 7) / 8; }
+/* Bits that `value` needs: 0 for 0. */
+static inline unsigned bits_width_u64(uint64_t value) { return value ? 64 - (unsigned)__builtin_clzll(value) : 0; }
+
+/* Unpacks `count` values of `width` (0 to 32) bits. `in` holds at least bits_bytes(count, width) bytes; of the
+ * `in_bytes` that are there none beyond is read. */
+void bits_unpack_u32(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint32_t *out);
+/* The same for 0 to 64 bits. */
+void bits_unpack_u64(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint64_t *out);
+/* Packs `count` values, which fit into `width` (0 to 64) bits; writes exactly bits_bytes(count, width) bytes. */
+void bits_pack_u64(const uint64_t *in, size_t count, unsigned width, uint8_t *out);
+void bits_pack_u32(const uint32_t *in, size_t count, unsigned width, uint8_t *out);
+
+static inline bool bitmap_get(const uint8_t *bitmap, uint64_t i) { return (bitmap[i >> 3] >> (i & 7)) & 1; }
+static inline void bitmap_set(uint8_t *bitmap, uint64_t i) { bitmap[i >> 3] |= (uint8_t)(1u << (i & 7)); }
+/* Sets or clears `count` bits from bit `begin` on. */
+void bitmap_fill(uint8_t *bitmap, uint64_t begin, uint64_t count, bool value);
+/* Copies `count` bits; the ranges do not overlap, other bits of `to` stay. */
+void bitmap_copy(uint8_t *to, uint64_t to_begin, const uint8_t *from, uint64_t from_begin, uint64_t count);
+/* How many of `count` bits from bit `begin` on are set. */
+uint64_t bitmap_count(const uint8_t *bitmap, uint64_t begin, uint64_t count);
+
+#endif

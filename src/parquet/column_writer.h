@@ -1,0 +1,93 @@
+/* One column of the open row group: rows come in, encoded and compressed pages come out into memory, together with
+ * their statistics, dictionary and bloom filter. Columns share nothing but the scratch. */
+#ifndef PLINTH_PARQUET_COLUMN_WRITER_H
+#define PLINTH_PARQUET_COLUMN_WRITER_H
+
+#include "parquet/bloom.h"
+#include "parquet/codec.h"
+#include "parquet/dictionary.h"
+#include "parquet/metadata_private.h"
+#include "parquet/statistics_private.h"
+#include "parquet/writer.h"
+
+/* Memory for the page that is being encoded, shared by the columns of a writer. */
+struct encode_scratch {
+    struct codec_state codec;
+    struct buffer dense;    /* values without their nulls */
+    struct buffer offsets;  /* theirs */
+    struct buffer integers; /* uint32: lengths, dictionary indices */
+    struct buffer levels;   /* encoded */
+    struct buffer values;   /* encoded */
+    struct buffer body;     /* of the page, as it goes out */
+};
+
+void encode_scratch_deinit(struct encode_scratch *scratch);
+size_t encode_scratch_memory(const struct encode_scratch *scratch);
+
+/* What is remembered of a page until the page index is written. */
+struct page_record {
+    struct parquet_page_location location; /* offset: in the chunk's pages until they are written, then in the file */
+    struct parquet_page_bounds bounds;     /* in the index arena */
+    uint64_t unencoded_bytes;
+    bool has_bounds;
+};
+
+struct column_writer {
+    const struct parquet_column *column;
+    struct parquet_column_options options;
+    enum parquet_order order;
+    uint8_t data_page_version;
+    bool has_checksums;
+
+    /* The rows of the open stripe. */
+    uint32_t stripe_rows;
+    uint64_t stripe_nulls;
+    struct buffer stripe_values; /* or bytes */
+    struct buffer stripe_offsets;
+    struct buffer stripe_validity;
+
+    /* The open column chunk. */
+    struct buffer pages;
+    struct buffer records; /* struct page_record */
+    uint64_t rows, null_count, uncompressed_bytes, unencoded_bytes;
+    uint32_t encodings;
+    uint32_t dictionary_pages, plain_pages; /* data pages encoded by the dictionary, and otherwise */
+    bool uses_dictionary;                   /* for the next page */
+    struct dictionary dictionary;
+    struct buffer dictionary_page; /* header and body, made at the chunk's end */
+    struct buffer min, max;        /* the chunk's exact bounds */
+    bool has_bounds;
+    struct parquet_bloom bloom;
+    struct buffer hashes; /* uint64 each: for a filter that is sized when all are known */
+};
+
+/* PLINTH_INVALID_ARGUMENT when the options do not fit the column. */
+PLINTH_MUST_CHECK enum plinth_status column_writer_init(struct column_writer *writer,
+                                                        const struct parquet_column *column,
+                                                        const struct parquet_column_options *options,
+                                                        uint8_t data_page_version, bool has_checksums,
+                                                        struct plinth_error *error);
+void column_writer_deinit(struct column_writer *writer);
+/* Copies rows begin .. begin + rows - 1 of `data` to the open stripe. */
+PLINTH_MUST_CHECK enum plinth_status column_writer_append(struct column_writer *writer,
+                                                          const struct parquet_column_data *data, uint64_t begin,
+                                                          uint32_t rows, struct plinth_error *error);
+/* Encodes the open stripe as a page, when it has rows. Min and max for the page index go to `index_arena`. */
+PLINTH_MUST_CHECK enum plinth_status column_writer_end_stripe(struct column_writer *writer,
+                                                              struct encode_scratch *scratch, struct arena *index_arena,
+                                                              struct plinth_error *error);
+/* Encodes rows as a page right from `data`; the open stripe must be empty. */
+PLINTH_MUST_CHECK enum plinth_status column_writer_write_page(struct column_writer *writer,
+                                                              const struct parquet_column_data *data, uint64_t begin,
+                                                              uint32_t rows, struct encode_scratch *scratch,
+                                                              struct arena *index_arena, struct plinth_error *error);
+/* Makes the dictionary page and the bloom filter; nothing may be written to the chunk any more. */
+PLINTH_MUST_CHECK enum plinth_status
+column_writer_end_chunk(struct column_writer *writer, struct encode_scratch *scratch, struct plinth_error *error);
+/* Begins the next chunk. */
+void column_writer_clear(struct column_writer *writer);
+/* Raw bytes in the open stripe; all memory held. */
+uint64_t column_writer_stripe_bytes(const struct column_writer *writer);
+size_t column_writer_memory(const struct column_writer *writer);
+
+#endif

@@ -1,0 +1,183 @@
+/* DELTA_BINARY_PACKED. See encoding_delta.h. */
+#include "parquet/encoding_delta.h"
+
+#include "base/status.h"
+#include "parquet/bits.h"
+
+enum { BLOCK = 128, MINIBLOCKS = 4, MINIBLOCK = BLOCK / MINIBLOCKS, STEP = 32 };
+
+/* ---- Decoding ---- */
+
+/* Where decoded values go: 32 or 64 bits wide, with the running value. */
+struct delta_out {
+    int64_t *i64;
+    int32_t *i32;
+    uint32_t at;
+    uint64_t last;
+};
+
+static void put_first(struct delta_out *out, uint64_t value) {
+    out->last = value;
+    if (out->i64)
+        out->i64[out->at++] = (int64_t)value;
+    else
+        out->i32[out->at++] = (int32_t)value;
+}
+
+static void put_deltas(struct delta_out *out, const uint64_t *deltas, uint64_t least, uint32_t count) {
+    uint64_t value = out->last;
+    if (out->i64) {
+        int64_t *to = out->i64 + out->at;
+        for (uint32_t i = 0; i < count; i++) to[i] = (int64_t)(value += deltas[i] + least);
+    } else {
+        int32_t *to = out->i32 + out->at;
+        for (uint32_t i = 0; i < count; i++) to[i] = (int32_t)(value += deltas[i] + least);
+    }
+    out->last = value;
+    out->at += count;
+}
+
+static void put_constant_deltas(struct delta_out *out, uint64_t least, uint32_t count) {
+    static const uint64_t zeros[STEP] = {0};
+    for (uint32_t i = 0; i < count; i += STEP) put_deltas(out, zeros, least, count - i < STEP ? count - i : STEP);
+}
+
+/* `count` of a miniblock's values; `in` holds at least their bytes. */
+static void put_miniblock(struct delta_out *out, struct slice in, unsigned width, uint64_t least, uint32_t count) {
+    uint64_t deltas[STEP];
+    size_t skip = 0;
+    for (uint32_t i = 0; i < count; i += STEP, skip += STEP / 8 * width) {
+        uint32_t step = count - i < STEP ? count - i : STEP;
+        bits_unpack_u64(in.data + skip, in.size - skip, width, step, deltas);
+        put_deltas(out, deltas, least, step);
+    }
+}
+
+static enum plinth_status truncated(struct plinth_error *error) {
+    return error_set(error, PLINTH_CORRUPT, "DELTA_BINARY_PACKED data ends too early");
+}
+
+static enum plinth_status decode_block(struct reader *reader, struct delta_out *out, uint32_t count,
+                                       uint64_t miniblocks, uint64_t per_miniblock, unsigned width_max,
+                                       struct plinth_error *error) {
+    uint64_t least = (uint64_t)zigzag_decode(reader_varint(reader));
+    struct slice widths = reader_bytes(reader, miniblocks);
+    if (reader->failed) return truncated(error);
+    for (uint64_t i = 0; i < miniblocks && out->at < count; i++) {
+        unsigned width = widths.data[i];
+        uint32_t values = count - out->at < per_miniblock ? count - out->at : (uint32_t)per_miniblock;
+        if (width > width_max)
+            return error_set(error, PLINTH_CORRUPT, "DELTA_BINARY_PACKED data has a miniblock of %u bits a value",
+                             width);
+        if (width == 0) {
+            put_constant_deltas(out, least, values);
+            continue;
+        }
+        /* Some writers cut the padding of the last miniblock off. */
+        uint64_t whole = bits_bytes(per_miniblock, width), needed = bits_bytes(values, width);
+        size_t left = reader_left(reader);
+        if (needed > left) return truncated(error);
+        struct slice packed = reader_bytes(reader, whole < left ? whole : left);
+        put_miniblock(out, packed, width, least, values);
+    }
+    return PLINTH_OK;
+}
+
+static enum plinth_status decode(struct slice in, struct delta_out *out, uint32_t count, size_t *used,
+                                 struct plinth_error *error) {
+    struct reader reader = reader_of(in);
+    uint64_t block = reader_varint(&reader), miniblocks = reader_varint(&reader), total = reader_varint(&reader);
+    uint64_t first = (uint64_t)zigzag_decode(reader_varint(&reader));
+    if (used) *used = 0;
+    if (reader.failed) return truncated(error);
+    if (block == 0 || block > UINT32_MAX || miniblocks == 0 || miniblocks > block || block % miniblocks ||
+        (block / miniblocks) % STEP)
+        return error_set(error, PLINTH_CORRUPT, "DELTA_BINARY_PACKED data has blocks of %llu values in %llu miniblocks",
+                         (unsigned long long)block, (unsigned long long)miniblocks);
+    if (total != count)
+        return error_set(error, PLINTH_CORRUPT, "DELTA_BINARY_PACKED data has %llu values, but the page has %u",
+                         (unsigned long long)total, count);
+    if (count > 0) put_first(out, first);
+    while (out->at < count) {
+        enum plinth_status st =
+            decode_block(&reader, out, count, miniblocks, block / miniblocks, out->i64 ? 64 : 32, error);
+        if (st) return st;
+    }
+    if (used) *used = (size_t)(reader.at - in.data);
+    return PLINTH_OK;
+}
+
+enum plinth_status delta_decode_i64(struct slice in, uint32_t count, int64_t *out, size_t *used,
+                                    struct plinth_error *error) {
+    struct delta_out to = {.i64 = out};
+    int64_t nothing;
+    if (count == 0) to.i64 = &nothing;
+    return decode(in, &to, count, used, error);
+}
+
+enum plinth_status delta_decode_i32(struct slice in, uint32_t count, int32_t *out, size_t *used,
+                                    struct plinth_error *error) {
+    struct delta_out to = {.i32 = out};
+    return decode(in, &to, count, used, error);
+}
+
+/* ---- Encoding ---- */
+
+static bool put_header(struct buffer *out, uint32_t count, int64_t first) {
+    return buffer_append_varint(out, BLOCK) && buffer_append_varint(out, MINIBLOCKS) &&
+           buffer_append_varint(out, count) && buffer_append_varint(out, zigzag_encode(first));
+}
+
+/* `deltas` has `count` (1 to BLOCK) differences less `least`; the rest of it is zeros. */
+static bool put_block(struct buffer *out, const uint64_t *deltas, uint32_t count, int64_t least) {
+    uint8_t widths[MINIBLOCKS] = {0};
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < MINIBLOCKS && i * MINIBLOCK < count; i++) {
+        uint64_t all = 0;
+        for (uint32_t k = 0; k < MINIBLOCK; k++) all |= deltas[i * MINIBLOCK + k];
+        widths[i] = (uint8_t)bits_width_u64(all);
+        bytes += MINIBLOCK / 8 * widths[i];
+    }
+    if (!buffer_append_varint(out, zigzag_encode(least)) || !buffer_append(out, widths, sizeof widths) ||
+        !buffer_reserve(out, bytes))
+        return false;
+    for (uint32_t i = 0; i < MINIBLOCKS; i++) {
+        bits_pack_u64(deltas + i * MINIBLOCK, MINIBLOCK, widths[i], out->data + out->size);
+        out->size += MINIBLOCK / 8 * widths[i];
+    }
+    return true;
+}
+
+bool delta_encode_i64(const int64_t *values, uint32_t count, struct buffer *out) {
+    if (!put_header(out, count, count ? values[0] : 0)) return false;
+    for (uint32_t begin = 1; begin < count; begin += BLOCK) {
+        uint64_t deltas[BLOCK] = {0};
+        uint32_t many = count - begin < BLOCK ? count - begin : BLOCK;
+        int64_t least = INT64_MAX;
+        for (uint32_t i = 0; i < many; i++) {
+            deltas[i] = (uint64_t)values[begin + i] - (uint64_t)values[begin + i - 1];
+            if ((int64_t)deltas[i] < least) least = (int64_t)deltas[i];
+        }
+        for (uint32_t i = 0; i < many; i++) deltas[i] -= (uint64_t)least;
+        if (!put_block(out, deltas, many, least)) return false;
+    }
+    return true;
+}
+
+/* In 32-bit arithmetic throughout, so that no miniblock is wider than 32 bits. */
+bool delta_encode_i32(const int32_t *values, uint32_t count, struct buffer *out) {
+    if (!put_header(out, count, count ? values[0] : 0)) return false;
+    for (uint32_t begin = 1; begin < count; begin += BLOCK) {
+        uint64_t deltas[BLOCK] = {0};
+        uint32_t many = count - begin < BLOCK ? count - begin : BLOCK;
+        int32_t least = INT32_MAX;
+        for (uint32_t i = 0; i < many; i++) {
+            uint32_t delta = (uint32_t)values[begin + i] - (uint32_t)values[begin + i - 1];
+            deltas[i] = delta;
+            if ((int32_t)delta < least) least = (int32_t)delta;
+        }
+        for (uint32_t i = 0; i < many; i++) deltas[i] = (uint32_t)deltas[i] - (uint32_t)least;
+        if (!put_block(out, deltas, many, least)) return false;
+    }
+    return true;
+}

@@ -1,0 +1,218 @@
+/* The RLE / bit-packed hybrid. See encoding_rle.h. */
+#include "parquet/encoding_rle.h"
+
+#include "base/status.h"
+#include "parquet/bits.h"
+
+/* The runs of untrusted bytes, one after the other. */
+struct run_cursor {
+    const uint8_t *at;
+    const uint8_t *end;
+    unsigned width;
+};
+
+struct run {
+    uint32_t count;
+    bool is_packed;
+    uint32_t value;      /* of a repeated run */
+    struct slice packed; /* of a packed one: at least `count` values */
+};
+
+static enum plinth_status truncated(struct plinth_error *error) {
+    return error_set(error, PLINTH_CORRUPT, "RLE data ends too early");
+}
+
+static bool next_header(struct run_cursor *cursor, uint32_t *header) {
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 35 && cursor->at < cursor->end; shift += 7) {
+        uint8_t byte = *cursor->at++;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            *header = (uint32_t)value;
+            return value <= UINT32_MAX;
+        }
+    }
+    return false;
+}
+
+/* The next run, cut to the `wanted` (> 0) values that are still needed. Every call takes at least one byte of input, so
+ * that empty runs end too. */
+static enum plinth_status next_run(struct run_cursor *cursor, uint32_t wanted, struct run *run,
+                                   struct plinth_error *error) {
+    uint32_t header;
+    *run = (struct run){0};
+    if (!next_header(cursor, &header)) return truncated(error);
+    size_t left = (size_t)(cursor->end - cursor->at);
+    uint64_t count = header & 1 ? (uint64_t)(header >> 1) * 8 : header >> 1;
+    run->count = count < wanted ? (uint32_t)count : wanted;
+    run->is_packed = header & 1;
+    if (run->is_packed) {
+        if (bits_bytes(run->count, cursor->width) > left) return truncated(error);
+        uint64_t bytes = bits_bytes(count, cursor->width);
+        run->packed = slice_of(cursor->at, bytes < left ? (size_t)bytes : left);
+        cursor->at += run->packed.size;
+        return PLINTH_OK;
+    }
+    unsigned value_bytes = (cursor->width + 7) / 8;
+    if (value_bytes > left) return truncated(error);
+    for (unsigned i = 0; i < value_bytes; i++) run->value |= (uint32_t)*cursor->at++ << (8 * i);
+    if (cursor->width < 32 && run->value >> cursor->width)
+        return error_set(error, PLINTH_CORRUPT, "RLE data repeats the value %u, which is longer than %u bits",
+                         run->value, cursor->width);
+    return PLINTH_OK;
+}
+
+static struct run_cursor cursor_of(struct slice in, unsigned width) {
+    return (struct run_cursor){in.data, in.data ? in.data + in.size : NULL, width};
+}
+
+enum plinth_status rle_decode_u32(struct slice in, unsigned width, uint32_t count, uint32_t *out,
+                                  struct plinth_error *error) {
+    struct run_cursor cursor = cursor_of(in, width);
+    struct run run;
+    for (uint32_t i = 0; i < count; i += run.count) {
+        enum plinth_status st = next_run(&cursor, count - i, &run, error);
+        if (st) return st;
+        if (run.is_packed)
+            bits_unpack_u32(run.packed.data, run.packed.size, width, run.count, out + i);
+        else
+            for (uint32_t k = 0; k < run.count; k++) out[i + k] = run.value;
+    }
+    return PLINTH_OK;
+}
+
+enum plinth_status rle_decode_levels(struct slice in, uint8_t level_max, uint32_t count, uint8_t *out,
+                                     struct plinth_error *error) {
+    enum { STEP = 256 };
+    uint32_t unpacked[STEP];
+    struct run_cursor cursor = cursor_of(in, bits_width_u64(level_max));
+    struct run run;
+    uint32_t highest = 0;
+    for (uint32_t i = 0; i < count; i += run.count) {
+        enum plinth_status st = next_run(&cursor, count - i, &run, error);
+        if (st) return st;
+        if (!run.is_packed) {
+            if (run.count) memset(out + i, (int)run.value, run.count);
+            if (run.value > highest) highest = run.value;
+            continue;
+        }
+        for (uint32_t k = 0; k < run.count; k += STEP) { /* STEP values end on a byte */
+            uint32_t step = run.count - k < STEP ? run.count - k : STEP;
+            size_t skip = (size_t)bits_bytes(k, cursor.width);
+            bits_unpack_u32(run.packed.data + skip, run.packed.size - skip, cursor.width, step, unpacked);
+            for (uint32_t j = 0; j < step; j++) {
+                out[i + k + j] = (uint8_t)unpacked[j];
+                if (unpacked[j] > highest) highest = unpacked[j];
+            }
+        }
+    }
+    if (highest > level_max)
+        return error_set(error, PLINTH_CORRUPT, "a level is %u, but at most %u is possible", highest, level_max);
+    return PLINTH_OK;
+}
+
+enum plinth_status rle_decode_bitmap(struct slice in, uint32_t count, uint8_t *bitmap, struct plinth_error *error) {
+    struct run_cursor cursor = cursor_of(in, 1);
+    struct run run;
+    if (count > 0) bitmap[(count - 1) >> 3] = 0;
+    for (uint32_t i = 0; i < count; i += run.count) {
+        enum plinth_status st = next_run(&cursor, count - i, &run, error);
+        if (st) return st;
+        if (run.is_packed)
+            bitmap_copy(bitmap, i, run.packed.data, 0, run.count);
+        else
+            bitmap_fill(bitmap, i, run.count, run.value != 0);
+    }
+    return PLINTH_OK;
+}
+
+enum plinth_status bit_packed_decode_levels(struct slice in, uint8_t level_max, uint32_t count, uint8_t *out,
+                                            struct plinth_error *error) {
+    unsigned width = bits_width_u64(level_max);
+    if (bits_bytes(count, width) > in.size) return truncated(error);
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        unsigned level = 0;
+        for (unsigned bit = 0; bit < width; bit++, at++)
+            level = level << 1 | ((in.data[at >> 3] >> (7 - (at & 7))) & 1);
+        if (level > level_max)
+            return error_set(error, PLINTH_CORRUPT, "a level is %u, but at most %u is possible", level, level_max);
+        out[i] = (uint8_t)level;
+    }
+    return PLINTH_OK;
+}
+
+static bool put_packed(const uint32_t *values, uint32_t count, unsigned width, struct buffer *out) {
+    uint32_t groups = (count + 7) / 8;
+    if (count == 0) return true;
+    if (!buffer_append_varint(out, (uint64_t)groups << 1 | 1) || !buffer_append_zeros(out, (size_t)groups * width))
+        return false;
+    bits_pack_u32(values, count, width, out->data + out->size - (size_t)groups * width);
+    return true;
+}
+
+static bool put_repeated(uint32_t value, uint32_t count, unsigned width, struct buffer *out) {
+    return buffer_append_varint(out, (uint64_t)count << 1) && buffer_append(out, &value, (width + 7) / 8);
+}
+
+/* A packed run holds a multiple of 8 values, so a repetition first fills up the packed values before it, and is
+ * worth a run of its own when 8 are left then. */
+static uint32_t fill_of(uint32_t packed) { return (8 - packed % 8) % 8; }
+
+bool rle_encode_u32(const uint32_t *values, uint32_t count, unsigned width, struct buffer *out) {
+    uint32_t packed_begin = 0, i = 0;
+    while (i < count) {
+        uint32_t run = 1;
+        while (run < count - i && values[i + run] == values[i]) run++;
+        uint32_t fill = fill_of(i - packed_begin);
+        if (run >= fill + 8) {
+            if (!put_packed(values + packed_begin, i + fill - packed_begin, width, out) ||
+                !put_repeated(values[i], run - fill, width, out))
+                return false;
+            packed_begin = i + run;
+        }
+        i += run;
+    }
+    return put_packed(values + packed_begin, count - packed_begin, width, out);
+}
+
+/* How many bits from `i` on equal bit `i`, at most `most`. */
+static uint32_t bit_run(const uint8_t *bitmap, uint64_t i, uint32_t most) {
+    bool value = bitmap_get(bitmap, i);
+    uint8_t whole = value ? 0xff : 0;
+    uint32_t run = 1;
+    while (run < most) {
+        if (((i + run) & 7) == 0 && most - run >= 8 && bitmap[(i + run) >> 3] == whole)
+            run += 8;
+        else if (bitmap_get(bitmap, i + run) == value)
+            run++;
+        else
+            break;
+    }
+    return run;
+}
+
+static bool put_packed_bits(const uint8_t *bitmap, uint64_t begin, uint32_t count, struct buffer *out) {
+    uint32_t groups = (count + 7) / 8;
+    if (count == 0) return true;
+    if (!buffer_append_varint(out, (uint64_t)groups << 1 | 1) || !buffer_append_zeros(out, groups)) return false;
+    bitmap_copy(out->data + out->size - groups, 0, bitmap, begin, count);
+    return true;
+}
+
+bool rle_encode_bitmap(const uint8_t *bitmap, uint64_t begin, uint32_t count, struct buffer *out) {
+    uint32_t packed_begin = 0, i = 0;
+    if (!bitmap) return count == 0 || put_repeated(1, count, 1, out);
+    while (i < count) {
+        uint32_t run = bit_run(bitmap, begin + i, count - i);
+        uint32_t fill = fill_of(i - packed_begin);
+        if (run >= fill + 32) { /* a packed run costs 1 bit a value: short repetitions are not worth a break */
+            if (!put_packed_bits(bitmap, begin + packed_begin, i + fill - packed_begin, out) ||
+                !put_repeated(bitmap_get(bitmap, begin + i), run - fill, 1, out))
+                return false;
+            packed_begin = i + run;
+        }
+        i += run;
+    }
+    return put_packed_bits(bitmap, begin + packed_begin, count - packed_begin, out);
+}
