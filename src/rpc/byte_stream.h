@@ -30,6 +30,9 @@ struct byte_stream_ops {
     enum byte_io (*write)(struct byte_stream *stream, const void *from, size_t size, size_t *moved);
     /* Closes the socket and frees. */
     void (*destroy)(struct byte_stream *stream);
+    /* A read that gave less than was asked for has emptied the stream, or epoll will report the rest. False for a layer
+     * that holds decrypted bytes back: it is then read until it says WANT_READ. */
+    bool short_read_is_empty;
 };
 
 /* Implementations begin with this. */

@@ -73,9 +73,12 @@ void rpc_call_unref(struct rpc_call *call);
  * RPC_SEND_HIGH_BYTES. Out of memory, or a connection that holds too much, ends the call with RESOURCE_EXHAUSTED. */
 size_t rpc_call_send(struct rpc_call *call, struct slice message);
 
-/* [loop] The same without the copy: queues a message of exactly `size` bytes and returns where to write them. They must
- * be filled in before the callback returns and before the next call of any send function. Null when the call is over
- * or memory is out (the call then ends by itself). */
+/* [any] rpc_call_send and rpc_call_finish(GRPC_OK) in one step: the answer of a unary call. */
+void rpc_call_reply(struct rpc_call *call, struct slice message);
+
+/* [loop] rpc_call_send without the copy: queues a message of exactly `size` bytes and returns where to write them. They
+ * must be filled in before the callback returns and before the next call of any send function. Null when the call is
+ * over or memory is out (the call then ends by itself). */
 uint8_t *rpc_call_send_space(struct rpc_call *call, size_t size);
 
 /* Bytes that wait to be written. [any] */

@@ -1,0 +1,78 @@
+#include "rpc/grpc_status.h"
+
+const char *grpc_status_name(enum grpc_status code) {
+    static const char *const names[GRPC_STATUS_COUNT] = {
+        [GRPC_OK] = "OK",
+        [GRPC_CANCELLED] = "CANCELLED",
+        [GRPC_UNKNOWN] = "UNKNOWN",
+        [GRPC_INVALID_ARGUMENT] = "INVALID_ARGUMENT",
+        [GRPC_DEADLINE_EXCEEDED] = "DEADLINE_EXCEEDED",
+        [GRPC_NOT_FOUND] = "NOT_FOUND",
+        [GRPC_ALREADY_EXISTS] = "ALREADY_EXISTS",
+        [GRPC_PERMISSION_DENIED] = "PERMISSION_DENIED",
+        [GRPC_RESOURCE_EXHAUSTED] = "RESOURCE_EXHAUSTED",
+        [GRPC_FAILED_PRECONDITION] = "FAILED_PRECONDITION",
+        [GRPC_ABORTED] = "ABORTED",
+        [GRPC_OUT_OF_RANGE] = "OUT_OF_RANGE",
+        [GRPC_UNIMPLEMENTED] = "UNIMPLEMENTED",
+        [GRPC_INTERNAL] = "INTERNAL",
+        [GRPC_UNAVAILABLE] = "UNAVAILABLE",
+        [GRPC_DATA_LOSS] = "DATA_LOSS",
+        [GRPC_UNAUTHENTICATED] = "UNAUTHENTICATED",
+    };
+    return (unsigned)code < GRPC_STATUS_COUNT ? names[code] : "UNKNOWN";
+}
+
+enum grpc_status grpc_status_from_plinth(enum plinth_status status) {
+    switch (status) {
+    case PLINTH_OK: return GRPC_OK;
+    case PLINTH_INVALID_ARGUMENT: return GRPC_INVALID_ARGUMENT;
+    case PLINTH_NOT_FOUND: return GRPC_NOT_FOUND;
+    case PLINTH_ALREADY_EXISTS: return GRPC_ALREADY_EXISTS;
+    case PLINTH_CONFLICT: return GRPC_ABORTED;
+    case PLINTH_TOO_LARGE: return GRPC_INVALID_ARGUMENT; /* RESOURCE_EXHAUSTED would invite a retry */
+    case PLINTH_TOO_OLD: return GRPC_OUT_OF_RANGE;
+    case PLINTH_UNSUPPORTED: return GRPC_UNIMPLEMENTED;
+    case PLINTH_CORRUPT: return GRPC_DATA_LOSS;
+    case PLINTH_IO_ERROR: return GRPC_INTERNAL;
+    case PLINTH_NO_SPACE: return GRPC_RESOURCE_EXHAUSTED;
+    case PLINTH_READ_ONLY: return GRPC_FAILED_PRECONDITION;
+    case PLINTH_LOCKED: return GRPC_FAILED_PRECONDITION;
+    case PLINTH_OUT_OF_MEMORY: return GRPC_RESOURCE_EXHAUSTED;
+    case PLINTH_WOULD_BLOCK: return GRPC_UNAVAILABLE;
+    case PLINTH_CANCELLED: return GRPC_CANCELLED;
+    case PLINTH_DEADLINE_EXCEEDED: return GRPC_DEADLINE_EXCEEDED;
+    case PLINTH_OUTCOME_UNKNOWN: return GRPC_UNKNOWN; /* not UNAVAILABLE: that one is taken to mean "not done" */
+    case PLINTH_UNAVAILABLE: return GRPC_UNAVAILABLE;
+    case PLINTH_PERMISSION_DENIED: return GRPC_PERMISSION_DENIED;
+    case PLINTH_UNAUTHENTICATED: return GRPC_UNAUTHENTICATED;
+    case PLINTH_RESOURCE_EXHAUSTED: return GRPC_RESOURCE_EXHAUSTED;
+    case PLINTH_INTERNAL: return GRPC_INTERNAL;
+    case PLINTH_STATUS_COUNT: break;
+    }
+    return GRPC_INTERNAL;
+}
+
+enum plinth_status grpc_status_to_plinth(enum grpc_status code) {
+    switch (code) {
+    case GRPC_OK: return PLINTH_OK;
+    case GRPC_CANCELLED: return PLINTH_CANCELLED;
+    case GRPC_UNKNOWN: return PLINTH_OUTCOME_UNKNOWN;
+    case GRPC_INVALID_ARGUMENT: return PLINTH_INVALID_ARGUMENT;
+    case GRPC_DEADLINE_EXCEEDED: return PLINTH_DEADLINE_EXCEEDED;
+    case GRPC_NOT_FOUND: return PLINTH_NOT_FOUND;
+    case GRPC_ALREADY_EXISTS: return PLINTH_ALREADY_EXISTS;
+    case GRPC_PERMISSION_DENIED: return PLINTH_PERMISSION_DENIED;
+    case GRPC_RESOURCE_EXHAUSTED: return PLINTH_RESOURCE_EXHAUSTED;
+    case GRPC_FAILED_PRECONDITION: return PLINTH_READ_ONLY;
+    case GRPC_ABORTED: return PLINTH_CONFLICT;
+    case GRPC_OUT_OF_RANGE: return PLINTH_TOO_OLD;
+    case GRPC_UNIMPLEMENTED: return PLINTH_UNSUPPORTED;
+    case GRPC_INTERNAL: return PLINTH_INTERNAL;
+    case GRPC_UNAVAILABLE: return PLINTH_UNAVAILABLE;
+    case GRPC_DATA_LOSS: return PLINTH_CORRUPT;
+    case GRPC_UNAUTHENTICATED: return PLINTH_UNAUTHENTICATED;
+    case GRPC_STATUS_COUNT: break;
+    }
+    return PLINTH_INTERNAL;
+}
