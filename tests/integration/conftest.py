@@ -202,7 +202,7 @@ class Server:
 def run_cli(*args, address=None, input=None, timeout=120, check=False):
     command = [str(BIN_DIR / "plinth")]
     if address:
-        command += ["--address", address]
+        command += ["--server", address]
     done = subprocess.run(
         command + [str(a) for a in args],
         input=input,
