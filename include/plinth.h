@@ -166,22 +166,16 @@ struct plinth_write_options {
  * as durable as asked for and visible to reads that begin later. `position` may be null.
  * PLINTH_INVALID_ARGUMENT / PLINTH_TOO_LARGE name the operation and field; nothing is then written.
  * PLINTH_OUTCOME_UNKNOWN: the log failed underneath; the write may or may not be there after a restart. */
-PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_write(struct plinth *db,
-                                                             const struct plinth_operation *operations, size_t count,
-                                                             const struct plinth_write_options *options,
-                                                             struct plinth_position *position,
-                                                             struct plinth_error *error);
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_write(struct plinth *db, const struct plinth_operation *operations, size_t count,
+             const struct plinth_write_options *options, struct plinth_position *position, struct plinth_error *error);
 /* plinth_write of one set without index values / of one delete. Deleting what is not there is no error. */
-PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_set(struct plinth *db, struct plinth_space space,
-                                                           struct plinth_slice key, struct plinth_slice value,
-                                                           const struct plinth_write_options *options,
-                                                           struct plinth_position *position,
-                                                           struct plinth_error *error);
-PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_delete(struct plinth *db, struct plinth_space space,
-                                                              struct plinth_slice key,
-                                                              const struct plinth_write_options *options,
-                                                              struct plinth_position *position,
-                                                              struct plinth_error *error);
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_set(struct plinth *db, struct plinth_space space, struct plinth_slice key, struct plinth_slice value,
+           const struct plinth_write_options *options, struct plinth_position *position, struct plinth_error *error);
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_delete(struct plinth *db, struct plinth_space space, struct plinth_slice key,
+              const struct plinth_write_options *options, struct plinth_position *position, struct plinth_error *error);
 
 /* What must hold for a compare-and-set to be applied. */
 enum plinth_expectation {
@@ -215,11 +209,9 @@ plinth_compare_and_set(struct plinth *db, const struct plinth_operation *operati
 
 /* For event loops: plinth_write without the last wait. On OK the write has its place in the log; it is acknowledged
  * once plinth_acknowledged(db, durability) >= position.lsn. Until then it may still be lost. */
-PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_submit(struct plinth *db,
-                                                              const struct plinth_operation *operations, size_t count,
-                                                              const struct plinth_write_options *options,
-                                                              struct plinth_position *position,
-                                                              struct plinth_error *error);
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_submit(struct plinth *db, const struct plinth_operation *operations, size_t count,
+              const struct plinth_write_options *options, struct plinth_position *position, struct plinth_error *error);
 /* All writes at or below this LSN are as durable as `durability` and visible. Never goes back. */
 PLINTH_API uint64_t plinth_acknowledged(struct plinth *db, enum plinth_durability durability);
 /* PLINTH_OK, or why no submitted write above plinth_acknowledged can be acknowledged any more (the log failed). */
@@ -256,8 +248,7 @@ struct plinth_read_options {
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_get(struct plinth *db, struct plinth_space space,
                                                            struct plinth_slice key,
                                                            const struct plinth_read_options *options,
-                                                           struct plinth_buffer *value,
-                                                           struct plinth_position *version,
+                                                           struct plinth_buffer *value, struct plinth_position *version,
                                                            struct plinth_error *error);
 
 /* One row of a scan; slices are valid until the next call on the scan. */
@@ -284,8 +275,7 @@ struct plinth_scan_options {
 /* Starts a scan over one state of the space; costs no memory that grows with its length. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_scan_open(struct plinth *db, struct plinth_space space,
                                                                  const struct plinth_scan_options *options,
-                                                                 struct plinth_scan **scan,
-                                                                 struct plinth_error *error);
+                                                                 struct plinth_scan **scan, struct plinth_error *error);
 
 /* How an index scan matches index values. */
 enum plinth_index_match {

@@ -1,0 +1,134 @@
+/* Records into the log, one after the other: the sequencing lock is held from the LSN to the decision, so that records
+ * are decided in LSN order. */
+#include "base/log_event.h"
+#include "base/status.h"
+#include "engine/engine.h"
+
+uint64_t engine_time_us(struct plinth *db) {
+    return db->time_base_us + (env_monotonic_ns(db->env) - db->time_base_ns) / 1000;
+}
+
+void engine_fail(struct plinth *db, const struct plinth_error *why) {
+    pthread_mutex_lock(&db->failure_mutex);
+    bool first = !atomic_load(&db->failed);
+    if (first) {
+        db->failure = *why;
+        atomic_store(&db->failed, true);
+    }
+    pthread_mutex_unlock(&db->failure_mutex);
+    if (first) log_event(LOG_ERROR, "writes_stopped", "reason=\"%s\"", why->text);
+}
+
+enum plinth_status engine_check(struct plinth *db, struct plinth_error *error) {
+    if (!atomic_load_explicit(&db->failed, memory_order_acquire)) return PLINTH_OK;
+    pthread_mutex_lock(&db->failure_mutex);
+    struct plinth_error failure = db->failure;
+    pthread_mutex_unlock(&db->failure_mutex);
+    return error_set(error, PLINTH_UNAVAILABLE, "no writes are accepted since: %s", failure.text);
+}
+
+enum plinth_status engine_append_locked(struct plinth *db, const struct record_header *header, struct slice payload,
+                                        const struct write_keys *written, unsigned log_flags, uint64_t *lsn,
+                                        struct decision *decision, struct plinth_error *error) {
+    enum plinth_status st = engine_check(db, error);
+    if (st) return st;
+    struct record_header stamped = *header;
+    stamped.time_us = engine_time_us(db);
+    stamped.schema_version = (uint32_t)db->shard.catalog.version;
+    st = log_append(db->log, &stamped, &payload, 1, log_flags, lsn, error);
+    if (st) return st;
+    bool changes_catalog = header->kind == CHANGE_CATALOG;
+    if (changes_catalog) pthread_rwlock_wrlock(&db->catalog_lock);
+    st = shard_decide(&db->shard, *lsn, &stamped, payload, written, decision, error);
+    if (changes_catalog) pthread_rwlock_unlock(&db->catalog_lock);
+    if (st) {
+        /* The log has the record and this process cannot follow it: only a restart brings the two together. */
+        error_prefix(error, "applying record %llu", (unsigned long long)*lsn);
+        engine_fail(db, error);
+    }
+    return st;
+}
+
+void engine_sequenced(struct plinth *db, uint64_t lsn) {
+    if (sequencer_reserve(&db->sequencer, lsn)) sequencer_done(&db->sequencer, lsn);
+}
+
+enum plinth_status engine_append(struct plinth *db, enum change_kind kind, struct slice payload, uint64_t *lsn,
+                                 struct decision *decision, struct plinth_error *error) {
+    struct record_header header = {.kind = (uint8_t)kind, .durability = RECORD_SYNCED};
+    pthread_mutex_lock(&db->sequence_mutex);
+    enum plinth_status st = engine_append_locked(db, &header, payload, NULL, 0, lsn, decision, error);
+    pthread_mutex_unlock(&db->sequence_mutex);
+    if (st) return st;
+    engine_sequenced(db, *lsn);
+    return PLINTH_OK;
+}
+
+enum plinth_status engine_cut_locked(struct plinth *db, uint64_t *cut, struct plinth_error *error) {
+    *cut = db->shard.last_cut;
+    if (db->last_data_lsn <= *cut) return PLINTH_OK;
+    struct memtable *fresh = NULL;
+    struct view *view = NULL;
+    enum plinth_status st = memtable_create(&fresh, error);
+    if (st) return st;
+    uint8_t payload[VARINT_BYTES_MAX];
+    struct record_header header = {.kind = CHANGE_CUT, .durability = RECORD_WRITTEN};
+    struct decision decision;
+    uint64_t lsn = 0;
+    view = view_edit(&db->views);
+    if (!view || !view_push_memtable(view, memtable_ref(fresh), 0)) {
+        st = error_no_memory(error, "memtable");
+        if (view) memtable_unref(fresh); /* the reference that the view did not take */
+        goto done;
+    }
+    st = engine_append_locked(db, &header, slice_of(payload, varint_encode(payload, db->shard.last_cut)), NULL, 0, &lsn,
+                              &decision, error);
+    if (st) goto done;
+    view->memtables[1].cut_lsn = lsn;
+    view_publish(&db->views, view);
+    view = NULL;
+    memtable_unref(db->active);
+    db->active = fresh;
+    fresh = NULL;
+    db->memtables_cut++;
+    *cut = lsn;
+    engine_sequenced(db, lsn);
+done:
+    view_discard(view);
+    if (fresh) memtable_unref(fresh);
+    return st;
+}
+
+bool engine_stored_key(struct buffer *into, struct table_id table, struct slice key) {
+    uint8_t prefix[TABLE_PREFIX_BYTES_MAX];
+    size_t prefix_size = table_prefix_encode(prefix, table);
+    return buffer_append(into, prefix, prefix_size) && buffer_append(into, key.data, key.size);
+}
+
+enum plinth_status engine_insert(struct memtable *memtable, const struct operation *operation, struct slice stored,
+                                 uint64_t lsn, struct plinth_error *error) {
+    struct row row = {.key = stored,
+                      .lsn = lsn,
+                      .operation = operation->kind == OPERATION_SET ? ROW_SET : ROW_DELETE,
+                      .value = operation->value,
+                      .indexes = operation->indexes};
+    enum plinth_status st = memtable_insert(memtable, &row, error);
+    if (st || operation->indexes.size == 0) return st;
+    struct buffer key = BUFFER_INIT;
+    struct reader list = reader_of(operation->indexes);
+    uint32_t index_table;
+    struct slice value;
+    while (!st && row_indexes_next(&list, &index_table, &value)) {
+        struct table_id index = {operation->table.tenant, operation->table.database, index_table};
+        buffer_clear(&key);
+        if (!engine_stored_key(&key, index, slice_of(NULL, 0)) || !escaped_append(&key, value) ||
+            !buffer_append(&key, operation->key.data, operation->key.size)) {
+            st = error_no_memory(error, "memtable");
+        } else {
+            struct row entry = {.key = buffer_slice(&key), .lsn = lsn, .operation = ROW_SET};
+            st = memtable_insert(memtable, &entry, error);
+        }
+    }
+    buffer_deinit(&key);
+    return st;
+}

@@ -1,0 +1,159 @@
+#include "engine/change.h"
+
+#include <stdlib.h>
+
+#include "base/status.h"
+
+static const char *const kind_names[] = {
+    "?",         "write",      "conditional", "catalog", "cut",           "job_begin", "flush_commit", "compact_commit",
+    "job_abort", "files_gone", "host",        "tick",    "feature_level", "window",
+};
+
+const char *change_kind_name(enum change_kind kind) {
+    return (size_t)kind < sizeof kind_names / sizeof *kind_names ? kind_names[kind] : "?";
+}
+
+static uint32_t read_id(struct reader *from) {
+    uint64_t id = reader_varint(from);
+    if (id > UINT32_MAX) from->failed = true;
+    return (uint32_t)id;
+}
+
+static bool table_append(struct buffer *into, struct table_id table) {
+    return buffer_append_varint(into, table.tenant) && buffer_append_varint(into, table.database) &&
+           buffer_append_varint(into, table.table);
+}
+
+static struct table_id table_read(struct reader *from) {
+    struct table_id table = {0};
+    table.tenant = read_id(from);
+    table.database = read_id(from);
+    table.table = read_id(from);
+    return table;
+}
+
+bool operation_append(struct buffer *into, const struct operation *operation, const struct table_id *table_before) {
+    bool same = table_before && table_id_compare(*table_before, operation->table) == 0;
+    if (!buffer_append_u8(into, (uint8_t)(operation->kind | (same ? OPERATION_SAME_TABLE : 0)))) return false;
+    if (!same && !table_append(into, operation->table)) return false;
+    if (!buffer_append_string(into, operation->key)) return false;
+    switch (operation->kind) {
+    case OPERATION_SET:
+        return buffer_append_string(into, operation->value) && buffer_append_string(into, operation->indexes);
+    case OPERATION_SET_REFERENCE:
+        return buffer_append_varint(into, operation->reference.job) &&
+               buffer_append_string(into, operation->reference.object) &&
+               buffer_append_varint(into, operation->reference.offset) &&
+               buffer_append_varint(into, operation->reference.length) &&
+               buffer_append_string(into, operation->indexes);
+    default: return true;
+    }
+}
+
+struct operation_reader operation_reader_of(struct slice operations) {
+    struct operation_reader reader = {.from = reader_of(operations)};
+    reader.left = reader_varint(&reader.from);
+    return reader;
+}
+
+bool operation_next(struct operation_reader *reader, struct operation *operation) {
+    struct reader *from = &reader->from;
+    if (reader->left == 0 || from->failed) return false;
+    reader->left--;
+    uint8_t kind = reader_u8(from);
+    *operation = (struct operation){.kind = (enum operation_kind)(kind & ~OPERATION_SAME_TABLE)};
+    if (!(kind & OPERATION_SAME_TABLE)) reader->table = table_read(from);
+    operation->table = reader->table;
+    operation->key = reader_string(from);
+    switch (operation->kind) {
+    case OPERATION_SET:
+        operation->value = reader_string(from);
+        operation->indexes = reader_string(from);
+        break;
+    case OPERATION_DELETE: break;
+    case OPERATION_SET_REFERENCE:
+        operation->reference.job = reader_varint(from);
+        operation->reference.object = reader_string(from);
+        operation->reference.offset = reader_varint(from);
+        operation->reference.length = reader_varint(from);
+        operation->indexes = reader_string(from);
+        break;
+    default: from->failed = true;
+    }
+    return !from->failed;
+}
+
+static struct slice skip_strings(struct reader *from, uint64_t count) {
+    const uint8_t *start = from->at;
+    for (uint64_t i = 0; i < count && !from->failed; i++) reader_string(from);
+    return from->failed ? slice_of(NULL, 0) : slice_of(start, (size_t)(from->at - start));
+}
+
+bool condition_decode(struct slice payload, struct condition *condition) {
+    struct reader from = reader_of(payload);
+    condition->snapshot_lsn = reader_varint(&from);
+    condition->key_count = reader_varint(&from);
+    condition->keys = skip_strings(&from, condition->key_count);
+    condition->range_count = reader_varint(&from);
+    if (condition->range_count > payload.size) from.failed = true;
+    condition->ranges = skip_strings(&from, from.failed ? 0 : 2 * condition->range_count);
+    condition->operations = slice_of(from.at, reader_left(&from));
+    return !from.failed;
+}
+
+void commit_deinit(struct commit *commit) {
+    for (uint64_t i = 0; i < commit->segment_count; i++) segment_info_deinit(&commit->segments[i]);
+    free(commit->segments);
+    free(commit->inputs);
+    *commit = (struct commit){0};
+}
+
+bool commit_encode(struct buffer *into, enum change_kind kind, const struct commit *commit) {
+    bool ok = buffer_append_varint(into, commit->job);
+    if (kind == CHANGE_FLUSH_COMMIT) {
+        ok = ok && buffer_append_varint(into, commit->cut);
+    } else {
+        ok = ok && table_append(into, commit->table) && buffer_append_varint(into, commit->input_count);
+        for (uint64_t i = 0; ok && i < commit->input_count; i++) ok = buffer_append_varint(into, commit->inputs[i]);
+        ok = ok && buffer_append_varint(into, commit->level);
+    }
+    ok = ok && buffer_append_varint(into, commit->segment_count);
+    for (uint64_t i = 0; ok && i < commit->segment_count; i++) ok = segment_info_encode(into, &commit->segments[i]);
+    return ok;
+}
+
+enum plinth_status commit_decode(enum change_kind kind, struct slice payload, struct commit *commit,
+                                 struct plinth_error *error) {
+    *commit = (struct commit){0};
+    struct reader from = reader_of(payload);
+    commit->job = reader_varint(&from);
+    if (kind == CHANGE_FLUSH_COMMIT) {
+        commit->cut = reader_varint(&from);
+    } else {
+        commit->table = table_read(&from);
+        uint64_t inputs = reader_varint(&from);
+        if (inputs > reader_left(&from)) from.failed = true; /* each takes a byte or more */
+        if (!from.failed && inputs) {
+            commit->inputs = malloc(inputs * sizeof *commit->inputs);
+            if (!commit->inputs) return error_no_memory(error, "commit record");
+            commit->input_count = inputs;
+            for (uint64_t i = 0; i < inputs; i++) commit->inputs[i] = reader_varint(&from);
+        }
+        commit->level = reader_varint(&from);
+    }
+    uint64_t segments = reader_varint(&from);
+    if (segments > reader_left(&from)) from.failed = true;
+    if (!from.failed && segments) {
+        commit->segments = calloc(segments, sizeof *commit->segments);
+        if (!commit->segments) {
+            commit_deinit(commit);
+            return error_no_memory(error, "commit record");
+        }
+        for (; commit->segment_count < segments; commit->segment_count++)
+            if (!segment_info_decode(&from, &commit->segments[commit->segment_count])) break;
+        if (commit->segment_count < segments) from.failed = true;
+    }
+    if (!from.failed) return PLINTH_OK;
+    commit_deinit(commit);
+    return error_set(error, PLINTH_CORRUPT, "malformed %s record", change_kind_name(kind));
+}

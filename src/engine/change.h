@@ -1,0 +1,113 @@
+/* Changes: what the payloads of log records say, by record kind.
+ *
+ * The log (log/record.h) gives every record its header: kind, producer id, sequence, chunk, durability, time, schema
+ * version. This file gives the payloads a meaning. Kinds and fields are only ever added; what a reader may meet is
+ * raised by a CHANGE_FEATURE_LEVEL record. All integers are varints unless said; strings are varint length + bytes.
+ *
+ *   WRITE         count, then operations (below)
+ *   CONDITIONAL   snapshot LSN; key count, stored keys read; range count, (lower, upper) stored bounds read; then as
+ * WRITE CATALOG       catalog_change (catalog/catalog.h) CUT           LSN of the cut before it (0: none) JOB_BEGIN job
+ * kind, host id (u64)                            its own LSN is the job's id FLUSH_COMMIT  job, cut LSN, segment count,
+ * segment infos COMPACT_COMMIT job, table, run count, run ids (newest first); output level; segment count, segment
+ * infos JOB_ABORT     job FILES_GONE    count, object names; count, job ids whose prefixes were collected HOST host id
+ * (u64), incarnation, LSN it still needs, 1 when it is expelled TICK          nothing: carries time FEATURE_LEVEL level
+ *   WINDOW        conflict window bounds: keys, bytes
+ *
+ *   operation     kind u8 | table: tenant, database, table (absent with OPERATION_SAME_TABLE) | key string (without
+ *                 table prefix) | SET: value string, index list string (table/row.h)
+ *                 SET_REFERENCE: value as (job, object name string, offset, length), index list string */
+#ifndef PLINTH_ENGINE_CHANGE_H
+#define PLINTH_ENGINE_CHANGE_H
+
+#include "catalog/catalog.h"
+#include "table/segment.h"
+
+enum change_kind {
+    CHANGE_WRITE = 1,
+    CHANGE_CONDITIONAL = 2,
+    CHANGE_CATALOG = 3,
+    CHANGE_CUT = 4,
+    CHANGE_JOB_BEGIN = 5,
+    CHANGE_FLUSH_COMMIT = 6,
+    CHANGE_COMPACT_COMMIT = 7,
+    CHANGE_JOB_ABORT = 8,
+    CHANGE_FILES_GONE = 9,
+    CHANGE_HOST = 10,
+    CHANGE_TICK = 11,
+    CHANGE_FEATURE_LEVEL = 12,
+    CHANGE_WINDOW = 13,
+};
+
+const char *change_kind_name(enum change_kind kind);
+
+/* The highest feature level that this code applies. */
+enum { FEATURE_LEVEL = 1 };
+
+enum operation_kind {
+    OPERATION_SET = 1,
+    OPERATION_DELETE = 2,
+    OPERATION_SET_REFERENCE = 3, /* the value lies in the store under a job id; from a later feature level on */
+    OPERATION_SAME_TABLE = 0x80, /* flag: the table of the operation before */
+};
+
+struct value_reference {
+    uint64_t job;
+    struct slice object;
+    uint64_t offset;
+    uint64_t length;
+};
+
+/* One operation, its bytes borrowed. */
+struct operation {
+    enum operation_kind kind;
+    struct table_id table;
+    struct slice key;
+    struct slice value;
+    struct slice indexes;
+    struct value_reference reference; /* OPERATION_SET_REFERENCE */
+};
+
+/* Reads operations one by one from a WRITE payload, or a CONDITIONAL one behind its read set. */
+struct operation_reader {
+    struct reader from;
+    uint64_t left;
+    struct table_id table;
+};
+
+PLINTH_MUST_CHECK bool operation_append(struct buffer *into, const struct operation *operation,
+                                        const struct table_id *table_before);
+struct operation_reader operation_reader_of(struct slice operations);
+/* False at the end, and when malformed: then reader->from.failed is set. */
+bool operation_next(struct operation_reader *reader, struct operation *operation);
+
+/* The head of a CONDITIONAL payload; `operations` is what follows it. */
+struct condition {
+    uint64_t snapshot_lsn;
+    uint64_t key_count;
+    struct slice keys; /* key_count strings */
+    uint64_t range_count;
+    struct slice ranges; /* 2 * range_count strings */
+    struct slice operations;
+};
+bool condition_decode(struct slice payload, struct condition *condition);
+
+enum job_kind { JOB_FLUSH = 1, JOB_COMPACT = 2 };
+
+/* A decoded FLUSH_COMMIT or COMPACT_COMMIT; owns what it points to (commit_deinit). */
+struct commit {
+    uint64_t job;
+    uint64_t cut;          /* flush */
+    struct table_id table; /* compaction */
+    uint64_t *inputs;      /* compaction: run ids, newest first */
+    uint64_t input_count;
+    uint64_t level;
+    struct segment_info *segments;
+    uint64_t segment_count;
+};
+void commit_deinit(struct commit *commit);
+PLINTH_MUST_CHECK bool commit_encode(struct buffer *into, enum change_kind kind, const struct commit *commit);
+/* PLINTH_CORRUPT on malformed bytes. */
+PLINTH_MUST_CHECK enum plinth_status commit_decode(enum change_kind kind, struct slice payload, struct commit *commit,
+                                                   struct plinth_error *error);
+
+#endif

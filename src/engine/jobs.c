@@ -1,0 +1,145 @@
+/* The background threads: one flushes, one merges; both write checkpoints and collect garbage behind their work. A
+ * failed round is logged and tried again after a while, so that a full disk heals when there is space. */
+#include "base/log_event.h"
+#include "base/status.h"
+#include "engine/engine.h"
+
+enum { RETRY_US = 500 * 1000 };
+
+/* Checkpoint and garbage after a round that changed the manifest. */
+static enum plinth_status tidy(struct plinth *db, struct plinth_error *error) {
+    enum plinth_status st = engine_checkpoint(db, error);
+    if (!st) st = engine_collect_garbage(db, error);
+    return st;
+}
+
+static enum plinth_status flush_round(struct plinth *db, struct plinth_error *error) {
+    bool flushed = true, any = false;
+    enum plinth_status st = PLINTH_OK;
+    while (!st && flushed) {
+        st = engine_flush_one(db, &flushed, error);
+        any |= flushed;
+    }
+    if (any) {
+        pthread_mutex_lock(&db->job_mutex);
+        pthread_cond_broadcast(&db->job_ended);
+        pthread_mutex_unlock(&db->job_mutex);
+        engine_want_compaction(db);
+        struct plinth_error tidy_error = {0};
+        enum plinth_status tidied = tidy(db, &tidy_error);
+        if (!st && tidied) {
+            st = tidied;
+            if (error) *error = tidy_error;
+        }
+    }
+    return st;
+}
+
+static enum plinth_status compaction_round(struct plinth *db, struct plinth_error *error) {
+    bool merged = !db->options.no_background_compaction, any = false;
+    enum plinth_status st = PLINTH_OK;
+    while (!st && merged) {
+        st = engine_compact_one(db, &merged, error);
+        any |= merged;
+        if (!st && merged) st = engine_collect_garbage(db, error);
+    }
+    if (!st && any) st = tidy(db, error);
+    if (!st && !any) st = engine_collect_garbage(db, error);
+    return st;
+}
+
+/* Waits for work or closing; false when closing. job_mutex is held. */
+static bool wait_for(struct plinth *db, bool *wanted) {
+    while (!*wanted && !db->closing) pthread_cond_wait(&db->job_wanted, &db->job_mutex);
+    *wanted = false;
+    return !db->closing;
+}
+
+/* One round outside of the mutex; after a failure `*wanted` is set again and a while has passed. */
+static void run_round(struct plinth *db, const char *name, bool *wanted,
+                      enum plinth_status (*round)(struct plinth *, struct plinth_error *)) {
+    struct plinth_error error = {0};
+    pthread_mutex_unlock(&db->job_mutex);
+    enum plinth_status st = round(db, &error);
+    pthread_mutex_lock(&db->job_mutex);
+    if (st && !db->closing) {
+        log_event(LOG_ERROR, name, "reason=\"%s\"", error.text);
+        if (round == flush_round) {
+            db->flush_failures++;
+            db->job_error = error;
+        }
+        *wanted = !atomic_load(&db->failed);
+    }
+    pthread_cond_broadcast(&db->job_ended);
+    if (st && !db->closing) condition_wait_us(&db->job_wanted, &db->job_mutex, RETRY_US);
+}
+
+static void *flush_main(void *argument) {
+    struct plinth *db = argument;
+    pthread_mutex_lock(&db->job_mutex);
+    while (wait_for(db, &db->flush_wanted)) run_round(db, "flush_failed", &db->flush_wanted, flush_round);
+    pthread_mutex_unlock(&db->job_mutex);
+    return NULL;
+}
+
+static void *compact_main(void *argument) {
+    struct plinth *db = argument;
+    pthread_mutex_lock(&db->job_mutex);
+    while (wait_for(db, &db->compaction_wanted))
+        run_round(db, "compaction_failed", &db->compaction_wanted, compaction_round);
+    pthread_mutex_unlock(&db->job_mutex);
+    return NULL;
+}
+
+enum plinth_status engine_start_jobs(struct plinth *db, struct plinth_error *error) {
+    enum plinth_status st = thread_start(&db->flush_thread, "plinth-flush", flush_main, db, error);
+    db->flush_thread_runs = !st;
+    if (!st) st = thread_start(&db->compact_thread, "plinth-compact", compact_main, db, error);
+    db->compact_thread_runs = db->flush_thread_runs && !st;
+    return st;
+}
+
+void engine_stop_jobs(struct plinth *db) {
+    pthread_mutex_lock(&db->job_mutex);
+    db->closing = true;
+    pthread_cond_broadcast(&db->job_wanted);
+    pthread_mutex_unlock(&db->job_mutex);
+    if (db->flush_thread_runs) pthread_join(db->flush_thread, NULL);
+    if (db->compact_thread_runs) pthread_join(db->compact_thread, NULL);
+}
+
+static void want(struct plinth *db, bool *wanted) {
+    pthread_mutex_lock(&db->job_mutex);
+    *wanted = true;
+    pthread_cond_broadcast(&db->job_wanted);
+    pthread_mutex_unlock(&db->job_mutex);
+}
+
+void engine_want_flush(struct plinth *db) { want(db, &db->flush_wanted); }
+void engine_want_compaction(struct plinth *db) { want(db, &db->compaction_wanted); }
+
+enum plinth_status plinth_flush(struct plinth *db, struct plinth_error *error) {
+    error_clear(error);
+    uint64_t cut = 0;
+    pthread_mutex_lock(&db->sequence_mutex);
+    enum plinth_status st = engine_check(db, error);
+    if (!st) st = engine_cut_locked(db, &cut, error);
+    pthread_mutex_unlock(&db->sequence_mutex);
+    if (st) return st;
+    pthread_mutex_lock(&db->job_mutex);
+    uint64_t failures = db->flush_failures;
+    db->flush_wanted = true;
+    pthread_cond_broadcast(&db->job_wanted);
+    while (atomic_load(&db->flushed_lsn) < cut && db->flush_failures == failures)
+        pthread_cond_wait(&db->job_ended, &db->job_mutex);
+    if (atomic_load(&db->flushed_lsn) < cut) st = error_set(error, db->job_error.status, "%s", db->job_error.text);
+    pthread_mutex_unlock(&db->job_mutex);
+    return st;
+}
+
+enum plinth_status plinth_compact(struct plinth *db, struct plinth_error *error) {
+    enum plinth_status st = plinth_flush(db, error);
+    if (!st) st = engine_compact_all(db, error);
+    if (!st) st = tidy(db, error);
+    return st;
+}

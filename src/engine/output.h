@@ -1,0 +1,36 @@
+/* What a flush or merge writes: rows of one table after the other, into as many segments as their size asks for. */
+#ifndef PLINTH_ENGINE_OUTPUT_H
+#define PLINTH_ENGINE_OUTPUT_H
+
+#include "engine/engine.h"
+
+struct output {
+    struct plinth *db;
+    uint64_t job;
+    struct table_id table;
+    bool index_table;
+    enum segment_codec codec;
+    uint64_t segment_bytes_max; /* raw bytes; a segment ends behind the key that reaches it */
+    struct segment_writer *writer;
+    struct buffer last_key;
+    struct segment_info *segments; /* done so far, of all tables */
+    uint64_t segment_count;
+    uint64_t rows, bytes;
+};
+
+void output_init(struct output *output, struct plinth *db, uint64_t job, enum segment_codec codec,
+                 uint64_t segment_bytes_max);
+/* Drops an unfinished segment; finished ones stay in the store (the job's abort collects them). */
+void output_deinit(struct output *output);
+/* The rows that follow are of this table. Ends the segment of the one before. */
+PLINTH_MUST_CHECK enum plinth_status output_begin_table(struct output *output, struct table_id table, bool index_table,
+                                                        struct plinth_error *error);
+PLINTH_MUST_CHECK enum plinth_status output_add(struct output *output, const struct row *row,
+                                                struct plinth_error *error);
+/* Ends the last segment. */
+PLINTH_MUST_CHECK enum plinth_status output_finish(struct output *output, struct plinth_error *error);
+/* Opens segments [first, first + count) as one run. */
+PLINTH_MUST_CHECK enum plinth_status output_open_run(struct plinth *db, const struct segment_info *segments,
+                                                     uint64_t count, struct run **run, struct plinth_error *error);
+
+#endif

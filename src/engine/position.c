@@ -1,0 +1,50 @@
+/* Positions and marks: which LSNs are visible, durable, and of which log epoch. */
+#include "base/status.h"
+#include "engine/engine.h"
+
+uint64_t engine_acknowledged(struct plinth *db, enum plinth_durability durability) {
+    uint64_t applied = sequencer_applied(&db->sequencer), logged = applied;
+    if (durability == PLINTH_DURABILITY_SYNCED) logged = log_synced_lsn(db->log);
+    if (durability == PLINTH_DURABILITY_WRITTEN) logged = log_written_lsn(db->log);
+    return logged < applied ? logged : applied;
+}
+
+uint64_t engine_visible_lsn(struct plinth *db) { return engine_acknowledged(db, db->options.read_durability); }
+
+uint64_t plinth_acknowledged(struct plinth *db, enum plinth_durability durability) {
+    return engine_acknowledged(db, durability ? durability : db->options.durability);
+}
+
+struct plinth_position engine_position(struct plinth *db, uint64_t lsn) {
+    size_t at = db->epoch_count - 1;
+    while (at > 0 && lsn < db->epochs[at].base) at--;
+    return (struct plinth_position){db->epochs[at].number, lsn};
+}
+
+enum plinth_status engine_check_position(struct plinth *db, struct plinth_position position,
+                                         struct plinth_error *error) {
+    for (size_t i = 0; i < db->epoch_count; i++) {
+        const struct log_epoch *epoch = &db->epochs[i];
+        if (epoch->number != position.epoch) continue;
+        uint64_t last = i + 1 < db->epoch_count ? epoch->last : log_next_lsn(db->log) - 1;
+        if (position.lsn <= last) return PLINTH_OK;
+        return error_set(error, PLINTH_INVALID_ARGUMENT,
+                         "position %llu of log epoch %llu was never durable: that epoch ends at %llu",
+                         (unsigned long long)position.lsn, (unsigned long long)position.epoch,
+                         (unsigned long long)last);
+    }
+    return error_set(error, PLINTH_INVALID_ARGUMENT, "position of log epoch %llu, which this log does not know",
+                     (unsigned long long)position.epoch);
+}
+
+enum plinth_status plinth_log_status(struct plinth *db, struct plinth_error *error) {
+    error_clear(error);
+    return engine_check(db, error);
+}
+
+void plinth_listen(struct plinth *db, plinth_commit_listener *listener, void *context) {
+    pthread_mutex_lock(&db->listener_mutex);
+    db->listener = listener;
+    db->listener_context = context;
+    pthread_mutex_unlock(&db->listener_mutex);
+}

@@ -1,0 +1,161 @@
+/* Point reads: choose an LSN, take a view, look through memtables and runs. */
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/status.h"
+#include "engine/engine.h"
+
+enum { POSITION_WAIT_MS_DEFAULT = 10000 };
+
+/* Waits until `lsn` is visible. */
+static enum plinth_status wait_visible(struct plinth *db, uint64_t lsn, const struct plinth_read_options *options,
+                                       struct plinth_error *error) {
+    if (engine_visible_lsn(db) >= lsn) return PLINTH_OK;
+    if (options->memory_only) return error_set(error, PLINTH_WOULD_BLOCK, "position is not visible yet");
+    uint64_t wait_ms = options->wait_ms_max ? options->wait_ms_max : POSITION_WAIT_MS_DEFAULT;
+    uint64_t deadline = env_monotonic_ns(db->env) + wait_ms * 1000000;
+    log_request(db->log, lsn, (enum record_durability)db->options.read_durability);
+    enum plinth_status st = PLINTH_OK;
+    pthread_mutex_lock(&db->advance_mutex);
+    while (!st && engine_visible_lsn(db) < lsn) {
+        uint64_t now = env_monotonic_ns(db->env);
+        st = engine_check(db, error);
+        if (!st && now >= deadline)
+            st = error_set(error, PLINTH_DEADLINE_EXCEEDED, "position %llu was not visible after %llu ms",
+                           (unsigned long long)lsn, (unsigned long long)wait_ms);
+        /* The mark may move between the check and the wait without a signal being due: wake up often enough. */
+        if (!st) condition_wait_us(&db->advanced, &db->advance_mutex, 2000);
+    }
+    pthread_mutex_unlock(&db->advance_mutex);
+    return st;
+}
+
+static enum plinth_status wait_for_position_min(struct plinth *db, const struct plinth_read_options *options,
+                                                struct plinth_error *error) {
+    if (!options->position_min.lsn) return PLINTH_OK;
+    enum plinth_status st = engine_check_position(db, options->position_min, error);
+    if (!st) st = wait_visible(db, options->position_min.lsn, options, error);
+    if (st) error_prefix(error, "minimum position");
+    return st;
+}
+
+enum plinth_status engine_begin_read(struct plinth *db, const struct plinth_read_options *options, struct view **view,
+                                     uint64_t *lsn, struct plinth_error *error) {
+    static const struct plinth_read_options defaults = {0};
+    if (!options) options = &defaults;
+    *view = NULL;
+    enum plinth_status st = wait_for_position_min(db, options, error);
+    if (st) return st;
+    if (options->snapshot) {
+        *lsn = plinth_snapshot_position(options->snapshot).lsn;
+        *view = view_current(&db->views);
+        return PLINTH_OK;
+    }
+    if (options->as_of.lsn) {
+        st = engine_check_position(db, options->as_of, error);
+        if (!st) st = wait_visible(db, options->as_of.lsn, options, error);
+        if (st) {
+            error_prefix(error, "snapshot position");
+            return st;
+        }
+        *lsn = options->as_of.lsn;
+        *view = view_current(&db->views);
+        if (*lsn >= (*view)->horizon_lsn) return PLINTH_OK;
+        st = error_set(error, PLINTH_TOO_OLD, "the state at position %llu is gone; the oldest readable one is %llu",
+                       (unsigned long long)*lsn, (unsigned long long)(*view)->horizon_lsn);
+        view_unref(*view);
+        *view = NULL;
+        return st;
+    }
+    /* The LSN first: every row up to it is in a memtable of the view taken afterwards, or in its segments. A merge
+     * published in between may have purged what that LSN sees; then take a newer one. */
+    for (;;) {
+        *lsn = engine_visible_lsn(db);
+        *view = view_current(&db->views);
+        if (*lsn >= (*view)->horizon_lsn) return PLINTH_OK;
+        view_unref(*view);
+    }
+}
+
+enum plinth_status view_get(struct view *view, struct table_id table, struct slice stored, size_t prefix_size,
+                            uint64_t lsn, unsigned flags, struct segment_hit *hit, struct plinth_error *error) {
+    *hit = (struct segment_hit){0};
+    for (size_t i = 0; i < view->memtable_count; i++)
+        if (memtable_get(view->memtables[i].memtable, stored, lsn, &hit->row)) return PLINTH_OK;
+    const struct view_table *runs = view_find_table(view, table);
+    if (!runs || runs->run_count == 0) return PLINTH_NOT_FOUND;
+    struct slice key = slice_of(stored.data + prefix_size, stored.size - prefix_size);
+    uint64_t hash = hash_stable(key.data, key.size);
+    for (size_t i = 0; i < runs->run_count; i++) {
+        enum plinth_status st = run_get(runs->runs[i].run, key, hash, lsn, flags, hit, error);
+        if (st != PLINTH_NOT_FOUND) return st;
+    }
+    return PLINTH_NOT_FOUND;
+}
+
+void plinth_buffer_deinit(struct plinth_buffer *buffer) {
+    free(buffer->data);
+    *buffer = (struct plinth_buffer){0};
+}
+
+static bool set_buffer(struct plinth_buffer *to, struct slice bytes) {
+    struct buffer buffer = {to->data, 0, to->capacity};
+    bool ok = buffer_append(&buffer, bytes.data, bytes.size);
+    *to = (struct plinth_buffer){buffer.data, buffer.size, buffer.capacity};
+    return ok;
+}
+
+enum plinth_status engine_check_key(struct plinth_slice key, struct plinth_error *error) {
+    if (key.size == 0) return error_set(error, PLINTH_INVALID_ARGUMENT, "key is empty");
+    if (key.size > PLINTH_KEY_BYTES_MAX)
+        return error_set(error, PLINTH_TOO_LARGE, "key has %zu bytes; at most %d are allowed", key.size,
+                         PLINTH_KEY_BYTES_MAX);
+    return PLINTH_OK;
+}
+
+enum plinth_status engine_get_at(struct plinth *db, struct view *view, uint64_t lsn, struct plinth_space space,
+                                 struct plinth_slice key, bool memory_only, struct plinth_buffer *value,
+                                 struct plinth_position *version, struct plinth_error *error) {
+    uint8_t small[256];
+    struct buffer large = BUFFER_INIT;
+    struct slice stored;
+    size_t prefix_size = table_prefix_encode(small, table_in(space));
+    if (prefix_size + key.size <= sizeof small) {
+        memcpy(small + prefix_size, key.data, key.size);
+        stored = slice_of(small, prefix_size + key.size);
+    } else {
+        if (!engine_stored_key(&large, table_in(space), slice_in(key))) return error_no_memory(error, "key");
+        stored = buffer_slice(&large);
+    }
+    struct segment_hit hit;
+    enum plinth_status st =
+        view_get(view, table_in(space), stored, prefix_size, lsn, memory_only ? SEGMENT_MEMORY_ONLY : 0, &hit, error);
+    buffer_deinit(&large);
+    if (st) return st;
+    if (hit.row.operation == ROW_DELETE) {
+        st = PLINTH_NOT_FOUND;
+    } else {
+        if (version) *version = engine_position(db, hit.row.lsn);
+        if (!set_buffer(value, hit.row.value)) st = error_no_memory(error, "value");
+    }
+    segment_hit_release(&hit);
+    return st;
+}
+
+enum plinth_status plinth_get(struct plinth *db, struct plinth_space space, struct plinth_slice key,
+                              const struct plinth_read_options *options, struct plinth_buffer *value,
+                              struct plinth_position *version, struct plinth_error *error) {
+    value->size = 0;
+    if (version) *version = (struct plinth_position){0, 0};
+    error_clear(error);
+    struct view *view;
+    uint64_t lsn;
+    enum plinth_status st = engine_check_key(key, error);
+    if (!st) st = engine_begin_read(db, options, &view, &lsn, error);
+    if (st) return st;
+    st = engine_get_at(db, view, lsn, space, key, options && options->memory_only, value, version, error);
+    view_unref(view);
+    counter_add(&db->counters.gets, 1);
+    if (!st) counter_add(&db->counters.gets_found, 1);
+    return st;
+}

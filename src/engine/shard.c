@@ -1,0 +1,451 @@
+#include "engine/shard.h"
+
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/log_event.h"
+#include "base/status.h"
+#include "engine/array.h"
+
+/* Times further ahead than this count only from records that hosts have checked against their monotonic clock. */
+#define TIME_JUMP_US_MAX (10ull * 1000 * 1000)
+
+enum plinth_status shard_init(struct shard *shard, struct plinth_error *error) {
+    *shard = (struct shard){.feature_level = 1};
+    producers_init(&shard->producers);
+    enum plinth_status st = catalog_init(&shard->catalog, error);
+    if (!st) st = conflict_window_init(&shard->window, CONFLICT_KEYS_DEFAULT, CONFLICT_BYTES_DEFAULT, 0, error);
+    if (st) shard_deinit(shard);
+    return st;
+}
+
+static void run_deinit(struct shard_run *run) {
+    for (uint64_t i = 0; i < run->segment_count; i++) segment_info_deinit(&run->segments[i]);
+    free(run->segments);
+}
+
+void shard_deinit(struct shard *shard) {
+    for (uint64_t t = 0; t < shard->table_count; t++) {
+        for (uint64_t r = 0; r < shard->tables[t].run_count; r++) run_deinit(&shard->tables[t].runs[r]);
+        free(shard->tables[t].runs);
+    }
+    free(shard->tables);
+    free(shard->cuts);
+    free(shard->jobs);
+    free(shard->hosts);
+    free(shard->garbage);
+    free(shard->voids);
+    producers_deinit(&shard->producers);
+    conflict_window_deinit(&shard->window);
+    catalog_deinit(&shard->catalog);
+    *shard = (struct shard){0};
+}
+
+const struct shard_table *shard_find_table(const struct shard *shard, struct table_id id) {
+    uint64_t low = 0, high = shard->table_count;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (table_id_compare(shard->tables[middle].id, id) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < shard->table_count && table_id_compare(shard->tables[low].id, id) == 0 ? &shard->tables[low] : NULL;
+}
+
+static struct shard_table *table_make(struct shard *shard, struct table_id id) {
+    struct shard_table *found = (struct shard_table *)shard_find_table(shard, id);
+    if (found) return found;
+    if (!ARRAY_PUSH(shard->tables, shard->table_count, ((struct shard_table){.id = id}))) return NULL;
+    uint64_t at = shard->table_count - 1;
+    struct shard_table made = shard->tables[at];
+    for (; at > 0 && table_id_compare(shard->tables[at - 1].id, id) > 0; at--)
+        shard->tables[at] = shard->tables[at - 1];
+    shard->tables[at] = made;
+    return &shard->tables[at];
+}
+
+const struct shard_job *shard_find_job(const struct shard *shard, uint64_t id) {
+    for (uint64_t i = 0; i < shard->job_count; i++)
+        if (shard->jobs[i].id == id) return &shard->jobs[i];
+    return NULL;
+}
+
+static void job_remove(struct shard *shard, const struct shard_job *job) {
+    uint64_t at = (uint64_t)(job - shard->jobs);
+    memmove(&shard->jobs[at], &shard->jobs[at + 1], (--shard->job_count - at) * sizeof *shard->jobs);
+}
+
+enum producer_verdict shard_check_producer(const struct shard *shard, const struct record_header *header,
+                                           uint64_t *first_lsn) {
+    *first_lsn = 0;
+    if (!header->producer) return PRODUCER_NEW;
+    return producers_check(&shard->producers, header->producer, header->sequence, first_lsn);
+}
+
+uint64_t shard_replay_lsn(const struct shard *shard) {
+    uint64_t flushed = shard->flushed_lsn + 1, window = shard->window.floor_lsn + 1;
+    return flushed < window ? flushed : window;
+}
+
+/* ---- data records --------------------------------------------------------------------------------------------------
+ */
+
+/* Registers the keys of a data record in the window; false when the payload is malformed. */
+static bool register_keys(struct shard *shard, uint64_t lsn, struct slice operations,
+                          const struct write_keys *written) {
+    if (written) {
+        for (size_t i = 0; i < written->count; i++)
+            conflict_window_add(&shard->window, lsn, written->keys[i], written->hashes[i]);
+        return true;
+    }
+    struct operation_reader reader = operation_reader_of(operations);
+    struct operation operation;
+    struct buffer stored = BUFFER_INIT;
+    bool ok = true;
+    while (ok && operation_next(&reader, &operation)) {
+        uint8_t prefix[TABLE_PREFIX_BYTES_MAX];
+        size_t prefix_size = table_prefix_encode(prefix, operation.table);
+        buffer_clear(&stored);
+        ok = buffer_append(&stored, prefix, prefix_size) &&
+             buffer_append(&stored, operation.key.data, operation.key.size);
+        if (ok) conflict_window_add(&shard->window, lsn, buffer_slice(&stored), hash_stable(stored.data, stored.size));
+    }
+    buffer_deinit(&stored);
+    return ok && !reader.from.failed;
+}
+
+/* Whether every operation is well-formed and of a kind that this feature level knows. */
+static bool operations_are_sound(struct slice operations) {
+    struct operation_reader reader = operation_reader_of(operations);
+    struct operation operation;
+    while (operation_next(&reader, &operation))
+        if (operation.kind != OPERATION_SET && operation.kind != OPERATION_DELETE) return false;
+    return !reader.from.failed && reader_left(&reader.from) == 0;
+}
+
+static enum verdict check_condition(const struct shard *shard, const struct condition *condition) {
+    struct reader keys = reader_of(condition->keys), ranges = reader_of(condition->ranges);
+    enum conflict_verdict worst = CONFLICT_NONE;
+    for (uint64_t i = 0; i < condition->key_count && worst == CONFLICT_NONE; i++) {
+        struct slice key = reader_string(&keys);
+        worst =
+            conflict_window_check_key(&shard->window, condition->snapshot_lsn, key, hash_stable(key.data, key.size));
+    }
+    for (uint64_t i = 0; i < condition->range_count && worst == CONFLICT_NONE; i++) {
+        struct slice lower = reader_string(&ranges), upper = reader_string(&ranges);
+        worst = conflict_window_check_range(&shard->window, condition->snapshot_lsn, lower, upper);
+    }
+    switch (worst) {
+    case CONFLICT_FOUND: return VERDICT_CONFLICT;
+    case CONFLICT_TOO_OLD: return VERDICT_TOO_OLD;
+    default: return VERDICT_APPLIED;
+    }
+}
+
+static enum plinth_status decide_data(struct shard *shard, uint64_t lsn, const struct record_header *header,
+                                      struct slice payload, const struct write_keys *written, struct decision *decision,
+                                      struct plinth_error *error) {
+    struct condition condition = {.operations = payload};
+    bool conditional = header->kind == CHANGE_CONDITIONAL;
+    if ((conditional && !condition_decode(payload, &condition)) ||
+        (!written && !operations_are_sound(condition.operations))) {
+        decision->verdict = VERDICT_REFUSED;
+    } else {
+        enum producer_verdict seen = shard_check_producer(shard, header, &decision->first_lsn);
+        if (seen == PRODUCER_DUPLICATE)
+            decision->verdict = VERDICT_DUPLICATE;
+        else if (seen == PRODUCER_TOO_OLD)
+            decision->verdict = VERDICT_TOO_OLD;
+        else if (conditional)
+            decision->verdict = check_condition(shard, &condition);
+    }
+    if (decision->verdict != VERDICT_APPLIED)
+        return ARRAY_PUSH(shard->voids, shard->void_count, lsn) ? PLINTH_OK : error_no_memory(error, "void records");
+    if (header->producer) {
+        enum plinth_status st =
+            producers_add(&shard->producers, header->producer, header->sequence, lsn, shard->time_us, error);
+        if (st) return st;
+    }
+    return register_keys(shard, lsn, condition.operations, written) ? PLINTH_OK
+                                                                    : error_no_memory(error, "conflict window");
+}
+
+bool shard_is_void(const struct shard *shard, uint64_t lsn) {
+    uint64_t low = 0, high = shard->void_count;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (shard->voids[middle] < lsn)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < shard->void_count && shard->voids[low] == lsn;
+}
+
+void shard_replay(struct shard *shard, uint64_t lsn, const struct record_header *header, struct slice payload) {
+    if ((header->kind != CHANGE_WRITE && header->kind != CHANGE_CONDITIONAL) || shard_is_void(shard, lsn)) return;
+    struct condition condition = {.operations = payload};
+    if (header->kind == CHANGE_CONDITIONAL && !condition_decode(payload, &condition)) return;
+    if (lsn > shard->window.floor_lsn) (void)register_keys(shard, lsn, condition.operations, NULL);
+}
+
+/* ---- cuts, jobs and the manifest
+ * -------------------------------------------------------------------------------------- */
+
+static enum plinth_status decide_cut(struct shard *shard, uint64_t lsn, struct slice payload, struct decision *decision,
+                                     struct plinth_error *error) {
+    struct reader from = reader_of(payload);
+    uint64_t before = reader_varint(&from);
+    if (from.failed || before != shard->last_cut) {
+        decision->verdict = from.failed ? VERDICT_REFUSED : VERDICT_VOID;
+        return PLINTH_OK;
+    }
+    if (!ARRAY_PUSH(shard->cuts, shard->cut_count, lsn)) return error_no_memory(error, "cuts");
+    shard->last_cut = lsn;
+    return PLINTH_OK;
+}
+
+static enum plinth_status decide_job_begin(struct shard *shard, uint64_t lsn, struct slice payload,
+                                           struct decision *decision, struct plinth_error *error) {
+    struct reader from = reader_of(payload);
+    struct shard_job job = {.id = lsn, .kind = (enum job_kind)reader_varint(&from)};
+    job.host = reader_u64(&from);
+    if (from.failed) {
+        decision->verdict = VERDICT_REFUSED;
+        return PLINTH_OK;
+    }
+    return ARRAY_PUSH(shard->jobs, shard->job_count, job) ? PLINTH_OK : error_no_memory(error, "jobs");
+}
+
+static enum plinth_status decide_job_abort(struct shard *shard, struct slice payload, struct decision *decision) {
+    struct reader from = reader_of(payload);
+    uint64_t id = reader_varint(&from);
+    struct shard_job *job = from.failed ? NULL : (struct shard_job *)shard_find_job(shard, id);
+    if (job && !job->aborted)
+        job->aborted = true;
+    else
+        decision->verdict = from.failed ? VERDICT_REFUSED : VERDICT_VOID;
+    return PLINTH_OK;
+}
+
+/* Puts a run of segments[0..count) (moved out of the array) at `position` of its table. */
+static bool insert_run(struct shard *shard, struct table_id id, uint64_t position, uint64_t lsn, uint64_t level,
+                       struct segment_info *segments, uint64_t count) {
+    struct shard_table *table = table_make(shard, id);
+    struct segment_info *owned = malloc(count * sizeof *owned);
+    if (!table || !owned || !ARRAY_PUSH(table->runs, table->run_count, (struct shard_run){0})) {
+        free(owned);
+        return false;
+    }
+    memcpy(owned, segments, count * sizeof *owned);
+    memset(segments, 0, count * sizeof *segments);
+    memmove(&table->runs[position + 1], &table->runs[position],
+            (table->run_count - 1 - position) * sizeof *table->runs);
+    table->runs[position] = (struct shard_run){.id = lsn, .level = level, .segments = owned, .segment_count = count};
+    return true;
+}
+
+/* A flush's segments, ordered by table, become the newest run of each of their tables. */
+static bool apply_flush(struct shard *shard, uint64_t lsn, struct commit *commit) {
+    for (uint64_t i = 0; i < commit->segment_count;) {
+        struct table_id table = commit->segments[i].table;
+        uint64_t end = i + 1;
+        while (end < commit->segment_count && table_id_compare(commit->segments[end].table, table) == 0) end++;
+        if (!insert_run(shard, table, 0, lsn, 0, &commit->segments[i], end - i)) return false;
+        i = end;
+    }
+    shard->flushed_lsn = commit->cut;
+    memmove(shard->cuts, shard->cuts + 1, --shard->cut_count * sizeof *shard->cuts);
+    return true;
+}
+
+/* The index of the compaction's first input, if its inputs are there, next to each other; else UINT64_MAX. */
+static uint64_t find_inputs(const struct shard_table *table, const struct commit *commit) {
+    for (uint64_t i = 0; table && commit->input_count && i + commit->input_count <= table->run_count; i++) {
+        uint64_t same = 0;
+        while (same < commit->input_count && table->runs[i + same].id == commit->inputs[same]) same++;
+        if (same == commit->input_count) return i;
+    }
+    return UINT64_MAX;
+}
+
+static bool apply_compaction(struct shard *shard, uint64_t lsn, struct commit *commit, uint64_t first) {
+    struct shard_table *table = (struct shard_table *)shard_find_table(shard, commit->table);
+    for (uint64_t r = first; r < first + commit->input_count; r++) {
+        struct shard_run *run = &table->runs[r];
+        for (uint64_t s = 0; s < run->segment_count; s++) {
+            struct shard_garbage garbage = {.since_lsn = lsn};
+            memcpy(garbage.name, run->segments[s].name, sizeof garbage.name);
+            if (!ARRAY_PUSH(shard->garbage, shard->garbage_count, garbage)) return false;
+        }
+        run_deinit(run);
+    }
+    memmove(&table->runs[first], &table->runs[first + commit->input_count],
+            (table->run_count - first - commit->input_count) * sizeof *table->runs);
+    table->run_count -= commit->input_count;
+    return !commit->segment_count ||
+           insert_run(shard, commit->table, first, lsn, commit->level, commit->segments, commit->segment_count);
+}
+
+static enum plinth_status decide_commit(struct shard *shard, uint64_t lsn, enum change_kind kind, struct slice payload,
+                                        struct decision *decision, struct plinth_error *error) {
+    struct commit commit;
+    enum plinth_status st = commit_decode(kind, payload, &commit, error);
+    if (st == PLINTH_CORRUPT) {
+        decision->verdict = VERDICT_REFUSED;
+        return PLINTH_OK;
+    }
+    if (st) return st;
+    const struct shard_job *job = shard_find_job(shard, commit.job);
+    uint64_t first = UINT64_MAX;
+    bool valid = job && !job->aborted;
+    if (valid && kind == CHANGE_FLUSH_COMMIT) valid = shard->cut_count && shard->cuts[0] == commit.cut;
+    if (valid && kind == CHANGE_COMPACT_COMMIT) {
+        first = find_inputs(shard_find_table(shard, commit.table), &commit);
+        valid = first != UINT64_MAX;
+    }
+    if (!valid) {
+        decision->verdict = VERDICT_VOID;
+    } else {
+        job_remove(shard, job);
+        bool applied = kind == CHANGE_FLUSH_COMMIT ? apply_flush(shard, lsn, &commit)
+                                                   : apply_compaction(shard, lsn, &commit, first);
+        if (!applied) st = error_no_memory(error, "manifest");
+    }
+    commit_deinit(&commit);
+    return st;
+}
+
+static void forget_garbage(struct shard *shard, struct slice name) {
+    for (uint64_t i = 0; i < shard->garbage_count; i++) {
+        if (!slice_equal(slice_of_string(shard->garbage[i].name), name)) continue;
+        memmove(&shard->garbage[i], &shard->garbage[i + 1], (--shard->garbage_count - i) * sizeof *shard->garbage);
+        return;
+    }
+}
+
+static enum plinth_status decide_files_gone(struct shard *shard, struct slice payload, struct decision *decision) {
+    struct reader from = reader_of(payload);
+    for (uint64_t names = reader_varint(&from); names && !from.failed; names--)
+        forget_garbage(shard, reader_string(&from));
+    for (uint64_t jobs = reader_varint(&from); jobs && !from.failed; jobs--) {
+        const struct shard_job *job = shard_find_job(shard, reader_varint(&from));
+        if (job && job->aborted) job_remove(shard, job);
+    }
+    if (from.failed) decision->verdict = VERDICT_REFUSED;
+    return PLINTH_OK;
+}
+
+/* ---- the rest
+ * --------------------------------------------------------------------------------------------------------- */
+
+static enum plinth_status decide_host(struct shard *shard, struct slice payload, struct decision *decision,
+                                      struct plinth_error *error) {
+    struct reader from = reader_of(payload);
+    struct shard_host host = {.id = reader_u64(&from)};
+    host.incarnation = reader_varint(&from);
+    host.needed_lsn = reader_varint(&from);
+    host.expelled = reader_u8(&from) != 0;
+    if (from.failed) {
+        decision->verdict = VERDICT_REFUSED;
+        return PLINTH_OK;
+    }
+    for (uint64_t i = 0; i < shard->host_count; i++) {
+        if (shard->hosts[i].id != host.id) continue;
+        if (host.incarnation < shard->hosts[i].incarnation)
+            decision->verdict = VERDICT_VOID;
+        else
+            shard->hosts[i] = host;
+        return PLINTH_OK;
+    }
+    if (!ARRAY_PUSH(shard->hosts, shard->host_count, host)) return error_no_memory(error, "hosts");
+    for (uint64_t at = shard->host_count - 1; at > 0 && shard->hosts[at - 1].id > host.id; at--) {
+        shard->hosts[at] = shard->hosts[at - 1];
+        shard->hosts[at - 1] = host;
+    }
+    return PLINTH_OK;
+}
+
+static enum plinth_status decide_catalog(struct shard *shard, struct slice payload, struct decision *decision,
+                                         struct plinth_error *error) {
+    struct reader from = reader_of(payload);
+    struct catalog_change change;
+    if (!catalog_change_decode(&from, &change)) {
+        decision->verdict = VERDICT_REFUSED;
+        return PLINTH_OK;
+    }
+    enum plinth_status st = catalog_apply(&shard->catalog, &change, error);
+    if (st && st != PLINTH_OUT_OF_MEMORY) {
+        decision->verdict = VERDICT_VOID;
+        error_clear(error);
+        st = PLINTH_OK;
+    }
+    return st;
+}
+
+static enum plinth_status decide_feature_level(struct shard *shard, struct slice payload, struct decision *decision) {
+    struct reader from = reader_of(payload);
+    uint64_t level = reader_varint(&from);
+    if (from.failed || level > FEATURE_LEVEL)
+        decision->verdict = VERDICT_REFUSED;
+    else if (level > shard->feature_level)
+        shard->feature_level = (uint32_t)level;
+    return PLINTH_OK;
+}
+
+static enum plinth_status decide_window(struct shard *shard, uint64_t lsn, struct slice payload,
+                                        struct decision *decision, struct plinth_error *error) {
+    struct reader from = reader_of(payload);
+    uint64_t keys = reader_varint(&from), bytes = reader_varint(&from);
+    if (from.failed || keys < 1 || keys > 1 << 26 || bytes < 1 << 17 || bytes > 1ull << 32) {
+        decision->verdict = VERDICT_REFUSED;
+        return PLINTH_OK;
+    }
+    conflict_window_deinit(&shard->window);
+    return conflict_window_init(&shard->window, keys, bytes, lsn, error);
+}
+
+/* Shard time is the running maximum of record times. Far jumps count only from HOST and TICK records, whose times their
+ * hosts have checked. */
+static void advance_time(struct shard *shard, const struct record_header *header) {
+    if (header->time_us <= shard->time_us) return;
+    bool checked = header->kind == CHANGE_HOST || header->kind == CHANGE_TICK;
+    if (header->time_us - shard->time_us <= TIME_JUMP_US_MAX || checked)
+        shard->time_us = header->time_us;
+    else
+        shard->time_alarms++;
+}
+
+enum plinth_status shard_decide(struct shard *shard, uint64_t lsn, const struct record_header *header,
+                                struct slice payload, const struct write_keys *written, struct decision *decision,
+                                struct plinth_error *error) {
+    *decision = (struct decision){VERDICT_APPLIED, 0};
+    shard->lsn = lsn;
+    advance_time(shard, header);
+    enum plinth_status st = PLINTH_OK;
+    switch ((enum change_kind)header->kind) {
+    case CHANGE_WRITE:
+    case CHANGE_CONDITIONAL: st = decide_data(shard, lsn, header, payload, written, decision, error); break;
+    case CHANGE_CATALOG: st = decide_catalog(shard, payload, decision, error); break;
+    case CHANGE_CUT: st = decide_cut(shard, lsn, payload, decision, error); break;
+    case CHANGE_JOB_BEGIN: st = decide_job_begin(shard, lsn, payload, decision, error); break;
+    case CHANGE_FLUSH_COMMIT:
+    case CHANGE_COMPACT_COMMIT:
+        st = decide_commit(shard, lsn, (enum change_kind)header->kind, payload, decision, error);
+        break;
+    case CHANGE_JOB_ABORT: st = decide_job_abort(shard, payload, decision); break;
+    case CHANGE_FILES_GONE: st = decide_files_gone(shard, payload, decision); break;
+    case CHANGE_HOST: st = decide_host(shard, payload, decision, error); break;
+    case CHANGE_TICK: break;
+    case CHANGE_FEATURE_LEVEL: st = decide_feature_level(shard, payload, decision); break;
+    case CHANGE_WINDOW: st = decide_window(shard, lsn, payload, decision, error); break;
+    default: decision->verdict = VERDICT_REFUSED;
+    }
+    if (decision->verdict == VERDICT_REFUSED) {
+        shard->alarms++;
+        log_event(LOG_ERROR, "record_refused", "lsn=%llu kind=%d feature_level=%u", (unsigned long long)lsn,
+                  (int)header->kind, shard->feature_level);
+    }
+    return st;
+}

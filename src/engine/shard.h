@@ -1,0 +1,136 @@
+/* The state of a shard: a deterministic function of its log.
+ *
+ * shard_decide takes the records in LSN order, each exactly once, and changes the state; it needs only CPU and memory,
+ * does no I/O and reads no clock. What a record cannot do it does not do (its verdict is void), the same everywhere.
+ * Rows are not here: the engine inserts them into memtables after the decision. Nor are open files: the state names
+ * segments, and the engine opens them.
+ *
+ * A checkpoint is this state at an LSN (shard_encode). Records at or below it are replayed for their rows and for the
+ * conflict window only (shard_replay); which of them were void is in the checkpoint.
+ *
+ * Not locked: the engine's sequencing lock guards it (engine/README.md, Locks). */
+#ifndef PLINTH_ENGINE_SHARD_H
+#define PLINTH_ENGINE_SHARD_H
+
+#include "catalog/catalog.h"
+#include "engine/change.h"
+#include "engine/conflict.h"
+#include "engine/producers.h"
+#include "log/record.h"
+
+/* A sorted run of one table, as the manifest names it. */
+struct shard_run {
+    uint64_t id; /* LSN of the commit that made it: one commit makes at most one run of a table */
+    uint64_t level;
+    struct segment_info *segments;
+    uint64_t segment_count;
+};
+
+struct shard_table {
+    struct table_id id;
+    struct shard_run *runs; /* newest first */
+    uint64_t run_count;
+};
+
+struct shard_job {
+    uint64_t id; /* LSN of its JOB_BEGIN */
+    enum job_kind kind;
+    uint64_t host;
+    bool aborted; /* its prefix is collected until FILES_GONE names it */
+};
+
+struct shard_host {
+    uint64_t id;
+    uint64_t incarnation;
+    uint64_t needed_lsn;
+    bool expelled;
+};
+
+/* A file that the log has declared garbage. */
+struct shard_garbage {
+    char name[sizeof(((struct segment_info *)0)->name)];
+    uint64_t since_lsn;
+};
+
+/* Why a record did nothing. */
+enum verdict {
+    VERDICT_APPLIED = 0,
+    VERDICT_DUPLICATE = 1, /* of its producer; `first_lsn` says where it was applied */
+    VERDICT_TOO_OLD = 2,   /* the sequence or snapshot is no longer remembered */
+    VERDICT_CONFLICT = 3,  /* what it read had changed */
+    VERDICT_VOID = 4,      /* it names something that is not (any more): a cut, job, run, catalog version */
+    VERDICT_REFUSED = 5,   /* malformed, or above the feature level: an alarm */
+};
+
+struct decision {
+    enum verdict verdict;
+    uint64_t first_lsn; /* VERDICT_DUPLICATE */
+};
+
+struct shard {
+    uint64_t lsn; /* of the last decided record */
+    uint32_t feature_level;
+    uint64_t time_us;
+    struct catalog catalog;
+    struct conflict_window window;
+    struct producers producers;
+
+    uint64_t last_cut;    /* LSN of the newest cut; 0 for none */
+    uint64_t flushed_lsn; /* every row at or below is in segments (or void) */
+    uint64_t *cuts;       /* cuts above flushed_lsn, oldest first */
+    uint64_t cut_count;
+    struct shard_table *tables; /* ordered by id */
+    uint64_t table_count;
+    struct shard_job *jobs; /* ordered by id */
+    uint64_t job_count;
+    struct shard_host *hosts; /* ordered by id */
+    uint64_t host_count;
+    struct shard_garbage *garbage; /* ordered by since_lsn */
+    uint64_t garbage_count;
+    uint64_t *voids; /* data records that did nothing, ascending; trimmed at checkpoints */
+    uint64_t void_count;
+    uint64_t alarms; /* records refused */
+    uint64_t time_alarms;
+};
+
+/* The stored keys that a data record writes, prepared by the writer's thread so that deciding costs little under the
+ * sequencing lock. */
+struct write_keys {
+    const struct slice *keys;
+    const uint64_t *hashes; /* hash_stable of each */
+    size_t count;
+};
+
+/* The state before the first record. */
+PLINTH_MUST_CHECK enum plinth_status shard_init(struct shard *shard, struct plinth_error *error);
+void shard_deinit(struct shard *shard);
+
+/* Applies the next record. The status is PLINTH_OK whatever the verdict; PLINTH_OUT_OF_MEMORY leaves a state that must
+ * not be used any more. `written` (may be null: the payload is read then) are the keys of a WRITE or CONDITIONAL. */
+PLINTH_MUST_CHECK enum plinth_status shard_decide(struct shard *shard, uint64_t lsn, const struct record_header *header,
+                                                  struct slice payload, const struct write_keys *written,
+                                                  struct decision *decision, struct plinth_error *error);
+/* For records at or below the checkpoint that `shard` was decoded from: fills the conflict window again. */
+void shard_replay(struct shard *shard, uint64_t lsn, const struct record_header *header, struct slice payload);
+/* Whether a data record above the replay start did nothing. */
+bool shard_is_void(const struct shard *shard, uint64_t lsn);
+
+/* What a write of this producer would meet now; see producers.h. */
+enum producer_verdict shard_check_producer(const struct shard *shard, const struct record_header *header,
+                                           uint64_t *first_lsn);
+
+const struct shard_table *shard_find_table(const struct shard *shard, struct table_id id);
+const struct shard_job *shard_find_job(const struct shard *shard, uint64_t id);
+
+/* Where a replay has to start when this state is the checkpoint: min(F, V), both at least 1. */
+uint64_t shard_replay_lsn(const struct shard *shard);
+
+/* The checkpoint's bytes: magic, format, CRC32C, LSN, then the state. Forgets voids below the replay start. */
+PLINTH_MUST_CHECK bool shard_encode(struct buffer *into, struct shard *shard);
+/* PLINTH_CORRUPT or PLINTH_UNSUPPORTED name what is wrong; `shard` is then empty. The window is empty at first:
+ * replay fills it. */
+PLINTH_MUST_CHECK enum plinth_status shard_decode(struct slice bytes, struct shard *shard, struct plinth_error *error);
+/* A hash of everything that two replicas at the same LSN must agree on. */
+uint64_t shard_hash(struct shard *shard);
+
+#endif

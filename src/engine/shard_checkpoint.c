@@ -1,0 +1,204 @@
+/* The bytes of a checkpoint:
+ *
+ *   magic "PLINCKPT" | u32 format | u32 CRC32C of everything behind it | u64 LSN | feature level | shard time |
+ *   catalog | producers | window: keys, bytes, floor LSN | last cut | flushed LSN | cuts | tables: runs: segments |
+ *   jobs | hosts | garbage | voids | time alarms, alarms
+ *
+ * Counts and numbers are varints where no width is said. */
+#include "base/crc32c.h"
+#include "base/hash.h"
+#include "base/status.h"
+#include "engine/array.h"
+#include "engine/shard.h"
+
+static const char magic[8] = {'P', 'L', 'I', 'N', 'C', 'K', 'P', 'T'};
+enum { CHECKPOINT_FORMAT = 1, CHECKPOINT_HEAD_BYTES = 16 };
+
+static bool encode_tables(struct buffer *into, const struct shard *shard) {
+    bool ok = buffer_append_varint(into, shard->table_count);
+    for (uint64_t t = 0; ok && t < shard->table_count; t++) {
+        const struct shard_table *table = &shard->tables[t];
+        ok = buffer_append_varint(into, table->id.tenant) && buffer_append_varint(into, table->id.database) &&
+             buffer_append_varint(into, table->id.table) && buffer_append_varint(into, table->run_count);
+        for (uint64_t r = 0; ok && r < table->run_count; r++) {
+            const struct shard_run *run = &table->runs[r];
+            ok = buffer_append_varint(into, run->id) && buffer_append_varint(into, run->level) &&
+                 buffer_append_varint(into, run->segment_count);
+            for (uint64_t s = 0; ok && s < run->segment_count; s++) ok = segment_info_encode(into, &run->segments[s]);
+        }
+    }
+    return ok;
+}
+
+static bool encode_lists(struct buffer *into, const struct shard *shard) {
+    bool ok = buffer_append_varint(into, shard->job_count);
+    for (uint64_t i = 0; ok && i < shard->job_count; i++) {
+        const struct shard_job *job = &shard->jobs[i];
+        ok = buffer_append_varint(into, job->id) && buffer_append_varint(into, job->kind) &&
+             buffer_append_u64(into, job->host) && buffer_append_u8(into, job->aborted);
+    }
+    ok = ok && buffer_append_varint(into, shard->host_count);
+    for (uint64_t i = 0; ok && i < shard->host_count; i++) {
+        const struct shard_host *host = &shard->hosts[i];
+        ok = buffer_append_u64(into, host->id) && buffer_append_varint(into, host->incarnation) &&
+             buffer_append_varint(into, host->needed_lsn) && buffer_append_u8(into, host->expelled);
+    }
+    ok = ok && buffer_append_varint(into, shard->garbage_count);
+    for (uint64_t i = 0; ok && i < shard->garbage_count; i++)
+        ok = buffer_append_string(into, slice_of_string(shard->garbage[i].name)) &&
+             buffer_append_varint(into, shard->garbage[i].since_lsn);
+    ok = ok && buffer_append_varint(into, shard->void_count);
+    for (uint64_t i = 0; ok && i < shard->void_count; i++) ok = buffer_append_varint(into, shard->voids[i]);
+    return ok && buffer_append_varint(into, shard->time_alarms) && buffer_append_varint(into, shard->alarms);
+}
+
+static bool encode_state(struct buffer *into, const struct shard *shard) {
+    bool ok = buffer_append_varint(into, shard->feature_level) && buffer_append_varint(into, shard->time_us) &&
+              catalog_encode(into, &shard->catalog) && producers_encode(into, &shard->producers) &&
+              buffer_append_varint(into, shard->window.keys_max) &&
+              buffer_append_varint(into, shard->window.bytes_max) &&
+              buffer_append_varint(into, shard->window.floor_lsn) && buffer_append_varint(into, shard->last_cut) &&
+              buffer_append_varint(into, shard->flushed_lsn) && buffer_append_varint(into, shard->cut_count);
+    for (uint64_t i = 0; ok && i < shard->cut_count; i++) ok = buffer_append_varint(into, shard->cuts[i]);
+    return ok && encode_tables(into, shard) && encode_lists(into, shard);
+}
+
+/* Verdicts below the replay start are never asked for again. */
+static void trim_voids(struct shard *shard) {
+    uint64_t start = shard_replay_lsn(shard), dropped = 0;
+    while (dropped < shard->void_count && shard->voids[dropped] < start) dropped++;
+    if (!dropped) return;
+    shard->void_count -= dropped;
+    memmove(shard->voids, shard->voids + dropped, shard->void_count * sizeof *shard->voids);
+}
+
+bool shard_encode(struct buffer *into, struct shard *shard) {
+    trim_voids(shard);
+    size_t start = into->size;
+    bool ok = buffer_append(into, magic, sizeof magic) && buffer_append_u32(into, CHECKPOINT_FORMAT) &&
+              buffer_append_u32(into, 0) && buffer_append_u64(into, shard->lsn) && encode_state(into, shard);
+    if (!ok) return false;
+    uint8_t *head = into->data + start;
+    size_t covered = into->size - start - CHECKPOINT_HEAD_BYTES;
+    store_u32(head + 12, crc32c(0, head + CHECKPOINT_HEAD_BYTES, covered));
+    return true;
+}
+
+static uint32_t read_id(struct reader *from) {
+    uint64_t id = reader_varint(from);
+    if (id > UINT32_MAX) from->failed = true;
+    return (uint32_t)id;
+}
+
+static bool decode_run(struct reader *from, struct shard_run *run) {
+    run->id = reader_varint(from);
+    run->level = reader_varint(from);
+    uint64_t segments = reader_varint(from);
+    for (uint64_t s = 0; s < segments && !from->failed; s++) {
+        struct segment_info info = {0};
+        if (!segment_info_decode(from, &info)) return false;
+        if (!ARRAY_PUSH(run->segments, run->segment_count, info)) {
+            segment_info_deinit(&info);
+            return false;
+        }
+    }
+    return !from->failed;
+}
+
+static bool decode_tables(struct reader *from, struct shard *shard) {
+    uint64_t tables = reader_varint(from);
+    for (uint64_t t = 0; t < tables && !from->failed; t++) {
+        struct table_id id = {0};
+        id.tenant = read_id(from);
+        id.database = read_id(from);
+        id.table = read_id(from);
+        if (shard->table_count && table_id_compare(shard->tables[shard->table_count - 1].id, id) >= 0) return false;
+        if (!ARRAY_PUSH(shard->tables, shard->table_count, ((struct shard_table){.id = id}))) return false;
+        struct shard_table *table = &shard->tables[shard->table_count - 1];
+        uint64_t runs = reader_varint(from);
+        for (uint64_t r = 0; r < runs && !from->failed; r++) {
+            if (!ARRAY_PUSH(table->runs, table->run_count, (struct shard_run){0})) return false;
+            if (!decode_run(from, &table->runs[table->run_count - 1])) return false;
+        }
+    }
+    return !from->failed;
+}
+
+static bool decode_lists(struct reader *from, struct shard *shard) {
+    for (uint64_t left = reader_varint(from); left && !from->failed; left--) {
+        struct shard_job job = {.id = reader_varint(from), .kind = (enum job_kind)reader_varint(from)};
+        job.host = reader_u64(from);
+        job.aborted = reader_u8(from) != 0;
+        if (!ARRAY_PUSH(shard->jobs, shard->job_count, job)) return false;
+    }
+    for (uint64_t left = reader_varint(from); left && !from->failed; left--) {
+        struct shard_host host = {.id = reader_u64(from)};
+        host.incarnation = reader_varint(from);
+        host.needed_lsn = reader_varint(from);
+        host.expelled = reader_u8(from) != 0;
+        if (!ARRAY_PUSH(shard->hosts, shard->host_count, host)) return false;
+    }
+    for (uint64_t left = reader_varint(from); left && !from->failed; left--) {
+        struct shard_garbage garbage = {0};
+        struct slice name = reader_string(from);
+        garbage.since_lsn = reader_varint(from);
+        if (from->failed || name.size >= sizeof garbage.name) return false;
+        memcpy(garbage.name, name.data, name.size);
+        if (!ARRAY_PUSH(shard->garbage, shard->garbage_count, garbage)) return false;
+    }
+    for (uint64_t left = reader_varint(from); left && !from->failed; left--) {
+        uint64_t lsn = reader_varint(from);
+        if (!ARRAY_PUSH(shard->voids, shard->void_count, lsn)) return false;
+    }
+    shard->time_alarms = reader_varint(from);
+    shard->alarms = reader_varint(from);
+    return !from->failed;
+}
+
+static enum plinth_status decode_state(struct reader *from, struct shard *shard, struct plinth_error *error) {
+    shard->feature_level = read_id(from);
+    shard->time_us = reader_varint(from);
+    if (shard->feature_level > FEATURE_LEVEL)
+        return error_set(error, PLINTH_UNSUPPORTED, "feature level %u is above this version's %d", shard->feature_level,
+                         FEATURE_LEVEL);
+    enum plinth_status st = catalog_decode(from, &shard->catalog, error);
+    if (!st) st = producers_decode(from, &shard->producers, error);
+    if (st) return st;
+    uint64_t keys_max = reader_varint(from), bytes_max = reader_varint(from), floor = reader_varint(from);
+    if (keys_max < 1 || keys_max > 1 << 26 || bytes_max < 1 << 17 || bytes_max > 1ull << 32) from->failed = true;
+    if (!from->failed) st = conflict_window_init(&shard->window, keys_max, bytes_max, floor, error);
+    if (st) return st;
+    shard->last_cut = reader_varint(from);
+    shard->flushed_lsn = reader_varint(from);
+    for (uint64_t left = reader_varint(from); left && !from->failed; left--) {
+        uint64_t cut = reader_varint(from);
+        if (!ARRAY_PUSH(shard->cuts, shard->cut_count, cut)) return error_no_memory(error, "checkpoint");
+    }
+    if (!from->failed && decode_tables(from, shard) && decode_lists(from, shard) && reader_left(from) == 0)
+        return PLINTH_OK;
+    return error_set(error, PLINTH_CORRUPT, "malformed checkpoint");
+}
+
+enum plinth_status shard_decode(struct slice bytes, struct shard *shard, struct plinth_error *error) {
+    *shard = (struct shard){0};
+    if (bytes.size < CHECKPOINT_HEAD_BYTES + 8 || memcmp(bytes.data, magic, sizeof magic) != 0)
+        return error_set(error, PLINTH_CORRUPT, "not a checkpoint");
+    uint32_t format = load_u32(bytes.data + 8);
+    if (format != CHECKPOINT_FORMAT)
+        return error_set(error, PLINTH_UNSUPPORTED, "checkpoint format %u; this version reads %d", format,
+                         CHECKPOINT_FORMAT);
+    struct reader from = reader_of(slice_of(bytes.data + CHECKPOINT_HEAD_BYTES, bytes.size - CHECKPOINT_HEAD_BYTES));
+    if (crc32c(0, from.at, reader_left(&from)) != load_u32(bytes.data + 12))
+        return error_set(error, PLINTH_CORRUPT, "checksum of checkpoint does not match");
+    shard->lsn = reader_u64(&from);
+    enum plinth_status st = decode_state(&from, shard, error);
+    if (st) shard_deinit(shard);
+    return st;
+}
+
+uint64_t shard_hash(struct shard *shard) {
+    struct buffer bytes = BUFFER_INIT;
+    uint64_t hash = shard_encode(&bytes, shard) ? hash_stable(bytes.data, bytes.size) : 0;
+    buffer_deinit(&bytes);
+    return hash;
+}

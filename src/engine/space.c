@@ -1,0 +1,137 @@
+/* Key spaces and indexes: look-ups in the catalog, and its changes as log records. */
+#include "base/status.h"
+#include "engine/write.h"
+
+/* Appends one catalog change numbered behind the present version. A change that came too late (another thread's was
+ * first) gives PLINTH_CONFLICT: the caller looks again. */
+static enum plinth_status change_catalog(struct plinth *db, struct catalog_change *change, uint64_t *lsn,
+                                         struct plinth_error *error) {
+    struct buffer payload = BUFFER_INIT;
+    struct record_header header = {.kind = CHANGE_CATALOG, .durability = RECORD_SYNCED};
+    struct decision decision = {VERDICT_APPLIED, 0};
+    pthread_mutex_lock(&db->sequence_mutex);
+    change->version = db->shard.catalog.version + 1;
+    enum plinth_status st = catalog_check(&db->shard.catalog, change, error);
+    if (!st && !catalog_change_encode(&payload, change)) st = error_no_memory(error, "catalog change");
+    if (!st) st = engine_append_locked(db, &header, buffer_slice(&payload), NULL, 0, lsn, &decision, error);
+    pthread_mutex_unlock(&db->sequence_mutex);
+    buffer_deinit(&payload);
+    if (st) return st;
+    engine_sequenced(db, *lsn);
+    if (decision.verdict != VERDICT_APPLIED)
+        return error_set(error, PLINTH_CONFLICT, "the catalog has changed meanwhile");
+    return PLINTH_OK;
+}
+
+static struct slice name_or_default(const char *name) { return slice_of_string(name && *name ? name : "default"); }
+
+/* 0 when there is no such database. */
+static uint32_t find_database(struct plinth *db, struct slice name) {
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    const struct catalog_database *database = catalog_find_database(&db->shard.catalog, CATALOG_TENANT_DEFAULT, name);
+    uint32_t id = database ? database->id : 0;
+    pthread_rwlock_unlock(&db->catalog_lock);
+    return id;
+}
+
+static bool find_space(struct plinth *db, uint32_t database, struct slice name, struct plinth_space *space) {
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    const struct catalog_table *table = catalog_find_space(&db->shard.catalog, database, name);
+    if (table) *space = (struct plinth_space){table->id.tenant, table->id.database, table->id.table};
+    pthread_rwlock_unlock(&db->catalog_lock);
+    return table != NULL;
+}
+
+enum plinth_status plinth_space_find(struct plinth *db, const char *database, const char *name,
+                                     struct plinth_space *space, struct plinth_error *error) {
+    *space = (struct plinth_space){0};
+    error_clear(error);
+    struct slice database_name = name_or_default(database), space_name = name_or_default(name);
+    uint32_t id = find_database(db, database_name);
+    if (!id)
+        return error_set(error, PLINTH_NOT_FOUND, "database \"%.*s\" does not exist",
+                         (int)(database_name.size < 128 ? database_name.size : 128), database_name.data);
+    if (find_space(db, id, space_name, space)) return PLINTH_OK;
+    return error_set(error, PLINTH_NOT_FOUND, "key space \"%.*s\" does not exist in database \"%.*s\"",
+                     (int)(space_name.size < 128 ? space_name.size : 128), space_name.data, (int)database_name.size,
+                     database_name.data);
+}
+
+enum plinth_status plinth_space_create(struct plinth *db, const char *database, const char *name,
+                                       struct plinth_space *space, struct plinth_error *error) {
+    *space = (struct plinth_space){0};
+    error_clear(error);
+    struct slice database_name = name_or_default(database), space_name = name_or_default(name);
+    enum plinth_status st = catalog_check_name("database", database_name, error);
+    if (!st) st = catalog_check_name("key space", space_name, error);
+    if (st) return st;
+    uint64_t lsn = 0;
+    uint32_t id;
+    while (!(id = find_database(db, database_name))) {
+        struct catalog_change change = {
+            .kind = CATALOG_CREATE_DATABASE, .tenant = CATALOG_TENANT_DEFAULT, .name = database_name};
+        st = change_catalog(db, &change, &lsn, error);
+        if (st && st != PLINTH_CONFLICT && st != PLINTH_ALREADY_EXISTS) return st;
+    }
+    do {
+        struct catalog_change change = {
+            .kind = CATALOG_CREATE_SPACE, .tenant = CATALOG_TENANT_DEFAULT, .database = id, .name = space_name};
+        st = change_catalog(db, &change, &lsn, error);
+    } while (st == PLINTH_CONFLICT);
+    if (!st) st = log_wait(db->log, lsn, RECORD_SYNCED, LOG_WAIT_FOREVER, error);
+    if (st) return st;
+    error_clear(error);
+    find_space(db, id, space_name, space);
+    return PLINTH_OK;
+}
+
+enum plinth_status plinth_space_list(struct plinth *db, plinth_space_visitor *visit, void *context,
+                                     struct plinth_error *error) {
+    error_clear(error);
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    const struct catalog *catalog = &db->shard.catalog;
+    /* Few and rarely asked for: pick the next one by (database, name) each time. */
+    const char *last_database = "", *last_name = "";
+    for (;;) {
+        const struct catalog_table *next = NULL;
+        const char *next_database = NULL;
+        for (uint32_t i = 0; i < catalog->table_count; i++) {
+            const struct catalog_table *table = &catalog->tables[i];
+            if (table->kind != CATALOG_SPACE) continue;
+            const char *database = catalog_database_by_id(catalog, table->id.database)->name;
+            int behind = strcmp(database, last_database);
+            if (behind < 0 || (behind == 0 && strcmp(table->name, last_name) <= 0)) continue;
+            int before = next ? strcmp(database, next_database) : -1;
+            if (before < 0 || (before == 0 && strcmp(table->name, next->name) < 0)) {
+                next = table;
+                next_database = database;
+            }
+        }
+        if (!next) break;
+        visit(context, next_database, next->name,
+              (struct plinth_space){next->id.tenant, next->id.database, next->id.table});
+        last_database = next_database;
+        last_name = next->name;
+    }
+    pthread_rwlock_unlock(&db->catalog_lock);
+    return PLINTH_OK;
+}
+
+enum plinth_status engine_ensure_index(struct plinth *db, struct table_id space, struct slice name,
+                                       uint32_t *index_table, struct plinth_error *error) {
+    for (;;) {
+        pthread_rwlock_rdlock(&db->catalog_lock);
+        const struct catalog_table *index = catalog_find_index(&db->shard.catalog, space.table, name);
+        *index_table = index ? index->id.table : 0;
+        pthread_rwlock_unlock(&db->catalog_lock);
+        if (*index_table) return PLINTH_OK;
+        struct catalog_change change = {.kind = CATALOG_CREATE_INDEX,
+                                        .tenant = space.tenant,
+                                        .database = space.database,
+                                        .space = space.table,
+                                        .name = name};
+        uint64_t lsn;
+        enum plinth_status st = change_catalog(db, &change, &lsn, error);
+        if (st && st != PLINTH_CONFLICT && st != PLINTH_ALREADY_EXISTS) return st;
+    }
+}

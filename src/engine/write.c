@@ -1,0 +1,372 @@
+/* The way of a write: check, encode, sequence (log and decision), insert, wait for the disk, acknowledge. */
+#include "engine/write.h"
+
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/status.h"
+
+/* ---- check and encode ----------------------------------------------------------------------------------------------
+ */
+
+struct index_pair {
+    uint32_t table;
+    struct slice value;
+};
+
+static int index_pair_compare(const void *a, const void *b) {
+    const struct index_pair *left = a, *right = b;
+    if (left->table != right->table) return left->table < right->table ? -1 : 1;
+    return slice_compare(left->value, right->value);
+}
+
+/* Puts "operation N: " in front when there are several, so that the message names the culprit. */
+static enum plinth_status name_operation(size_t number, size_t count, enum plinth_status st,
+                                         struct plinth_error *error) {
+    if (count > 1) error_prefix(error, "operation %zu", number);
+    return st;
+}
+
+static enum plinth_status check_operation(struct plinth *db, const struct plinth_operation *operation,
+                                          struct plinth_error *error) {
+    if (operation->kind != PLINTH_SET && operation->kind != PLINTH_DELETE)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "unknown operation kind %d", (int)operation->kind);
+    if (operation->key.size == 0) return error_set(error, PLINTH_INVALID_ARGUMENT, "key is empty");
+    if (operation->key.size > PLINTH_KEY_BYTES_MAX)
+        return error_set(error, PLINTH_TOO_LARGE, "key has %zu bytes; at most %d are allowed", operation->key.size,
+                         PLINTH_KEY_BYTES_MAX);
+    if (operation->kind == PLINTH_SET && operation->value.size > PLINTH_VALUE_BYTES_MAX)
+        return error_set(error, PLINTH_TOO_LARGE, "value has %zu bytes; at most %d are allowed", operation->value.size,
+                         PLINTH_VALUE_BYTES_MAX);
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    const struct catalog_table *table = catalog_table_by_id(&db->shard.catalog, operation->space.table);
+    bool known = table && table->kind == CATALOG_SPACE && table_id_compare(table->id, table_in(operation->space)) == 0;
+    pthread_rwlock_unlock(&db->catalog_lock);
+    if (!known) return error_set(error, PLINTH_NOT_FOUND, "no key space with id %u", operation->space.table);
+    return PLINTH_OK;
+}
+
+/* Encodes the index values of one set behind plan->bytes, which has room for them. */
+static enum plinth_status encode_indexes(struct plinth *db, const struct plinth_operation *operation,
+                                         struct buffer *bytes, struct slice *list, struct plinth_error *error) {
+    *list = slice_of(NULL, 0);
+    if (operation->kind != PLINTH_SET || operation->index_count == 0) return PLINTH_OK;
+    struct index_pair *pairs = malloc(operation->index_count * sizeof *pairs);
+    if (!pairs) return error_no_memory(error, "index values");
+    enum plinth_status st = PLINTH_OK;
+    for (size_t i = 0; !st && i < operation->index_count; i++) {
+        struct slice name = slice_in(operation->indexes[i].name);
+        pairs[i].value = slice_in(operation->indexes[i].value);
+        if (pairs[i].value.size > PLINTH_INDEX_VALUE_BYTES_MAX)
+            st = error_set(error, PLINTH_TOO_LARGE, "value of index \"%.*s\" has %zu bytes; at most %d are allowed",
+                           (int)(name.size < 64 ? name.size : 64), name.data, pairs[i].value.size,
+                           PLINTH_INDEX_VALUE_BYTES_MAX);
+        else
+            st = engine_ensure_index(db, table_in(operation->space), name, &pairs[i].table, error);
+    }
+    if (!st) {
+        qsort(pairs, operation->index_count, sizeof *pairs, index_pair_compare);
+        size_t start = bytes->size;
+        for (size_t i = 0; i < operation->index_count; i++) {
+            if (i && index_pair_compare(&pairs[i - 1], &pairs[i]) == 0) continue;
+            bytes->size += varint_encode(bytes->data + bytes->size, pairs[i].table);
+            bytes->size += varint_encode(bytes->data + bytes->size, pairs[i].value.size);
+            if (pairs[i].value.size) memcpy(bytes->data + bytes->size, pairs[i].value.data, pairs[i].value.size);
+            bytes->size += pairs[i].value.size;
+        }
+        *list = slice_of(bytes->data + start, bytes->size - start);
+    }
+    free(pairs);
+    return st;
+}
+
+/* The most that keys and index lists of all operations take, so that slices into the buffer stay put. */
+static size_t bytes_needed(const struct plinth_operation *operations, size_t count) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        bytes += TABLE_PREFIX_BYTES_MAX + operations[i].key.size;
+        for (size_t k = 0; operations[i].kind == PLINTH_SET && k < operations[i].index_count; k++)
+            bytes += 2 * VARINT_BYTES_MAX + operations[i].indexes[k].value.size;
+    }
+    return bytes;
+}
+
+struct key_place {
+    struct slice key;
+    size_t at;
+};
+
+static int key_place_compare(const void *a, const void *b) {
+    const struct key_place *left = a, *right = b;
+    int order = slice_compare(left->key, right->key);
+    return order ? order : (left->at > right->at) - (left->at < right->at);
+}
+
+/* A key twice in one record collapses to the last (a version is a key and an LSN). Keeps the order of the others. */
+static enum plinth_status collapse(struct write_plan *plan, struct plinth_error *error) {
+    if (plan->count < 2) return PLINTH_OK;
+    struct key_place *places = malloc(plan->count * sizeof *places);
+    if (!places) return error_no_memory(error, "batch");
+    for (size_t i = 0; i < plan->count; i++) places[i] = (struct key_place){plan->keys[i], i};
+    qsort(places, plan->count, sizeof *places, key_place_compare);
+    for (size_t i = 0; i + 1 < plan->count; i++)
+        if (slice_equal(places[i].key, places[i + 1].key)) plan->keys[places[i].at].data = NULL;
+    free(places);
+    size_t kept = 0;
+    for (size_t i = 0; i < plan->count; i++) {
+        if (!plan->keys[i].data) continue;
+        plan->operations[kept] = plan->operations[i];
+        plan->keys[kept] = plan->keys[i];
+        plan->hashes[kept++] = plan->hashes[i];
+    }
+    plan->count = kept;
+    return PLINTH_OK;
+}
+
+static enum plinth_status encode_payload(struct write_plan *plan, struct plinth_error *error) {
+    struct buffer *payload = &plan->operations_payload;
+    bool ok = buffer_append_varint(payload, plan->count);
+    for (size_t i = 0; ok && i < plan->count; i++)
+        ok = operation_append(payload, &plan->operations[i], i ? &plan->operations[i - 1].table : NULL);
+    if (!ok) return error_no_memory(error, "log record");
+    if (payload->size > PLINTH_RECORD_BYTES_MAX)
+        return error_set(error, PLINTH_TOO_LARGE, "the write takes %zu bytes in the log; at most %d are allowed",
+                         payload->size, PLINTH_RECORD_BYTES_MAX);
+    return PLINTH_OK;
+}
+
+enum plinth_status write_plan_init(struct plinth *db, const struct plinth_operation *operations, size_t count,
+                                   struct write_plan *plan, struct plinth_error *error) {
+    *plan = (struct write_plan){0};
+    if (count == 0) return error_set(error, PLINTH_INVALID_ARGUMENT, "a write needs at least one operation");
+    if (count > PLINTH_RECORD_BYTES_MAX)
+        return error_set(error, PLINTH_TOO_LARGE, "%zu operations do not fit into one log record", count);
+    enum plinth_status st = PLINTH_OK;
+    for (size_t i = 0; i < count; i++)
+        if ((st = check_operation(db, &operations[i], error))) return name_operation(i, count, st, error);
+    plan->memory = malloc(count * (sizeof *plan->operations + sizeof *plan->keys + sizeof *plan->hashes));
+    if (!plan->memory || !buffer_reserve(&plan->bytes, bytes_needed(operations, count))) {
+        write_plan_deinit(plan);
+        return error_no_memory(error, "write");
+    }
+    plan->operations = plan->memory;
+    plan->keys = (struct slice *)(plan->operations + count);
+    plan->hashes = (uint64_t *)(plan->keys + count);
+    for (; !st && plan->count < count; plan->count++) {
+        const struct plinth_operation *given = &operations[plan->count];
+        struct operation *operation = &plan->operations[plan->count];
+        *operation = (struct operation){.kind = given->kind == PLINTH_SET ? OPERATION_SET : OPERATION_DELETE,
+                                        .table = table_in(given->space),
+                                        .key = slice_in(given->key)};
+        if (given->kind == PLINTH_SET) operation->value = slice_in(given->value);
+        size_t start = plan->bytes.size;
+        if (!engine_stored_key(&plan->bytes, operation->table, operation->key)) {
+            st = error_no_memory(error, "write");
+            break;
+        }
+        struct slice key = slice_of(plan->bytes.data + start, plan->bytes.size - start);
+        plan->keys[plan->count] = key;
+        plan->hashes[plan->count] = hash_stable(key.data, key.size);
+        st = encode_indexes(db, given, &plan->bytes, &operation->indexes, error);
+        if (st) name_operation(plan->count, count, st, error);
+    }
+    if (!st) st = collapse(plan, error);
+    if (!st) st = encode_payload(plan, error);
+    if (st) write_plan_deinit(plan);
+    return st;
+}
+
+void write_plan_deinit(struct write_plan *plan) {
+    buffer_deinit(&plan->bytes);
+    buffer_deinit(&plan->operations_payload);
+    free(plan->memory);
+    *plan = (struct write_plan){0};
+}
+
+enum plinth_status write_header_init(struct plinth *db, const struct plinth_write_options *options,
+                                     enum change_kind kind, struct record_header *header, struct plinth_error *error) {
+    static const struct plinth_write_options defaults = {0};
+    if (!options) options = &defaults;
+    *header =
+        (struct record_header){.kind = (uint8_t)kind, .producer = options->producer_id, .sequence = options->sequence};
+    if (options->durability < PLINTH_DURABILITY_DEFAULT || options->durability > PLINTH_DURABILITY_SYNCED)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "unknown durability %d", (int)options->durability);
+    if (!options->producer_id != !options->sequence)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "producer id and sequence are given both or neither; %s is 0",
+                         options->producer_id ? "the sequence" : "the producer id");
+    enum plinth_durability durability = options->durability ? options->durability : db->options.durability;
+    header->durability = (enum record_durability)durability;
+    return PLINTH_OK;
+}
+
+/* ---- sequence and insert --------------------------------------------------------------------------------------------
+ */
+
+/* Waits while too many memtables wait to be flushed. The sequencing lock is held, and given up while waiting. */
+static enum plinth_status wait_for_memory(struct plinth *db, bool no_wait, struct plinth_error *error) {
+    if (db->memtables_cut < ENGINE_MEMTABLES_MAX) return PLINTH_OK;
+    if (no_wait) return error_set(error, PLINTH_WOULD_BLOCK, "waiting for a memtable to be flushed");
+    counter_add(&db->counters.write_stalls, 1);
+    uint64_t began = env_monotonic_ns(db->env);
+    enum plinth_status st = PLINTH_OK;
+    while (!st && db->memtables_cut >= ENGINE_MEMTABLES_MAX) {
+        st = engine_check(db, error);
+        if (!st) condition_wait_us(&db->memtable_flushed, &db->sequence_mutex, 100 * 1000);
+    }
+    counter_add(&db->counters.write_stall_us, (env_monotonic_ns(db->env) - began) / 1000);
+    return st;
+}
+
+/* A conditional record that would lose is not worth a place in the log; apply checks again all the same. */
+static bool would_lose(struct plinth *db, struct slice payload, struct decision *decision) {
+    struct condition condition;
+    if (!condition_decode(payload, &condition)) return false;
+    struct reader keys = reader_of(condition.keys);
+    for (uint64_t i = 0; i < condition.key_count; i++) {
+        struct slice key = reader_string(&keys);
+        enum conflict_verdict verdict =
+            conflict_window_check_key(&db->shard.window, condition.snapshot_lsn, key, hash_stable(key.data, key.size));
+        if (verdict == CONFLICT_NONE) continue;
+        decision->verdict = verdict == CONFLICT_FOUND ? VERDICT_CONFLICT : VERDICT_TOO_OLD;
+        return true;
+    }
+    return false;
+}
+
+/* Under the sequencing lock: the record's place in the log and what becomes of it. `*memtable` is referenced when its
+ * rows are to be inserted. */
+static enum plinth_status sequence_locked(struct plinth *db, const struct record_header *header, struct slice payload,
+                                          const struct write_plan *plan, bool no_wait, uint64_t *lsn,
+                                          struct decision *decision, struct memtable **memtable,
+                                          struct plinth_error *error) {
+    enum plinth_status st = wait_for_memory(db, no_wait, error);
+    if (st) return st;
+    switch (shard_check_producer(&db->shard, header, &decision->first_lsn)) {
+    case PRODUCER_NEW: break;
+    case PRODUCER_DUPLICATE: decision->verdict = VERDICT_DUPLICATE; return PLINTH_OK;
+    case PRODUCER_TOO_OLD: decision->verdict = VERDICT_TOO_OLD; return PLINTH_OK;
+    }
+    if (header->kind == CHANGE_CONDITIONAL && would_lose(db, payload, decision)) return PLINTH_OK;
+    if (memtable_bytes(db->active) >= db->options.memtable_bytes) {
+        uint64_t cut;
+        st = engine_cut_locked(db, &cut, error);
+        if (st) return st;
+        engine_want_flush(db);
+    }
+    struct write_keys written = {plan->keys, plan->hashes, plan->count};
+    st = engine_append_locked(db, header, payload, &written, LOG_NO_WAIT, lsn, decision, error);
+    if (st) return st;
+    db->last_data_lsn = *lsn;
+    *memtable = memtable_ref(db->active);
+    return PLINTH_OK;
+}
+
+static enum plinth_status insert_all(struct plinth *db, struct memtable *memtable, const struct write_plan *plan,
+                                     uint64_t lsn, struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    for (size_t i = 0; !st && i < plan->count; i++) {
+        st = engine_insert(memtable, &plan->operations[i], plan->keys[i], lsn, error);
+        counter_add(plan->operations[i].kind == OPERATION_SET ? &db->counters.sets : &db->counters.deletes, 1);
+    }
+    return st;
+}
+
+enum plinth_status write_sequence(struct plinth *db, const struct record_header *header, struct slice payload,
+                                  const struct write_plan *plan, bool no_wait, uint64_t *lsn, struct decision *decision,
+                                  struct plinth_error *error) {
+    struct memtable *memtable = NULL;
+    enum plinth_status st;
+    *lsn = 0;
+    for (;;) {
+        *decision = (struct decision){VERDICT_APPLIED, 0};
+        pthread_mutex_lock(&db->sequence_mutex);
+        st = sequence_locked(db, header, payload, plan, no_wait, lsn, decision, &memtable, error);
+        pthread_mutex_unlock(&db->sequence_mutex);
+        if (st != PLINTH_WOULD_BLOCK || no_wait) break;
+        st = log_wait_room(db->log, LOG_WAIT_FOREVER, error);
+        if (st) break;
+    }
+    if (st) return st;
+    if (!memtable) { /* nothing was appended */
+        if (decision->verdict == VERDICT_DUPLICATE) *lsn = decision->first_lsn;
+        return PLINTH_OK;
+    }
+    if (decision->verdict == VERDICT_APPLIED) st = insert_all(db, memtable, plan, *lsn, error);
+    memtable_unref(memtable);
+    if (st) {
+        /* The log has the write and the memtable has not: it must not become visible half. */
+        error_prefix(error, "record %llu", (unsigned long long)*lsn);
+        engine_fail(db, error);
+        return error_set(error, PLINTH_OUTCOME_UNKNOWN, "out of memory after the write was logged");
+    }
+    engine_sequenced(db, *lsn);
+    if (decision->verdict == VERDICT_DUPLICATE) *lsn = decision->first_lsn;
+    return PLINTH_OK;
+}
+
+enum plinth_status write_wait(struct plinth *db, const struct record_header *header, uint64_t lsn,
+                              struct plinth_error *error) {
+    if (header->durability > RECORD_BUFFERED) {
+        enum plinth_status st = log_wait(db->log, lsn, header->durability, LOG_WAIT_FOREVER, error);
+        if (st) return st;
+    }
+    if (sequencer_wait(&db->sequencer, lsn)) return PLINTH_OK;
+    return error_set(error, PLINTH_OUTCOME_UNKNOWN, "writing stopped before the write was applied");
+}
+
+/* ---- the calls
+ * --------------------------------------------------------------------------------------------------------- */
+
+static enum plinth_status write_or_submit(struct plinth *db, const struct plinth_operation *operations, size_t count,
+                                          const struct plinth_write_options *options, bool wait,
+                                          struct plinth_position *position, struct plinth_error *error) {
+    if (position) *position = (struct plinth_position){0, 0};
+    error_clear(error);
+    struct record_header header;
+    struct write_plan plan;
+    struct decision decision;
+    uint64_t lsn;
+    enum plinth_status st = write_header_init(db, options, CHANGE_WRITE, &header, error);
+    if (!st) st = engine_check(db, error);
+    if (!st) st = write_plan_init(db, operations, count, &plan, error);
+    if (st) return st;
+    st = write_sequence(db, &header, buffer_slice(&plan.operations_payload), &plan, options && options->no_wait, &lsn,
+                        &decision, error);
+    write_plan_deinit(&plan);
+    if (!st && decision.verdict == VERDICT_TOO_OLD)
+        st = error_set(error, PLINTH_TOO_OLD, "sequence %llu of producer %llu is no longer remembered",
+                       (unsigned long long)header.sequence, (unsigned long long)header.producer);
+    if (st) return st;
+    if (wait)
+        st = write_wait(db, &header, lsn, error);
+    else
+        log_request(db->log, lsn, header.durability);
+    if (!st && position) *position = engine_position(db, lsn);
+    return st;
+}
+
+enum plinth_status plinth_write(struct plinth *db, const struct plinth_operation *operations, size_t count,
+                                const struct plinth_write_options *options, struct plinth_position *position,
+                                struct plinth_error *error) {
+    return write_or_submit(db, operations, count, options, true, position, error);
+}
+
+enum plinth_status plinth_submit(struct plinth *db, const struct plinth_operation *operations, size_t count,
+                                 const struct plinth_write_options *options, struct plinth_position *position,
+                                 struct plinth_error *error) {
+    return write_or_submit(db, operations, count, options, false, position, error);
+}
+
+enum plinth_status plinth_set(struct plinth *db, struct plinth_space space, struct plinth_slice key,
+                              struct plinth_slice value, const struct plinth_write_options *options,
+                              struct plinth_position *position, struct plinth_error *error) {
+    struct plinth_operation operation = {.kind = PLINTH_SET, .space = space, .key = key, .value = value};
+    return plinth_write(db, &operation, 1, options, position, error);
+}
+
+enum plinth_status plinth_delete(struct plinth *db, struct plinth_space space, struct plinth_slice key,
+                                 const struct plinth_write_options *options, struct plinth_position *position,
+                                 struct plinth_error *error) {
+    struct plinth_operation operation = {.kind = PLINTH_DELETE, .space = space, .key = key};
+    return plinth_write(db, &operation, 1, options, position, error);
+}

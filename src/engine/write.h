@@ -1,0 +1,41 @@
+/* A write, checked and encoded once, before any lock is taken. */
+#ifndef PLINTH_ENGINE_WRITE_H
+#define PLINTH_ENGINE_WRITE_H
+
+#include "engine/engine.h"
+
+struct write_plan {
+    struct operation *operations; /* the last one on each key */
+    struct slice *keys;           /* their stored keys */
+    uint64_t *hashes;             /* hash_stable of them */
+    size_t count;
+    struct buffer bytes;              /* what keys and index lists point into */
+    struct buffer operations_payload; /* encoded: count, operations */
+    void *memory;
+};
+
+/* Checks the operations against limits and catalog (making indexes that are named for the first time) and encodes them.
+ * On failure nothing is held and the error names the operation's number when there are several. */
+PLINTH_MUST_CHECK enum plinth_status write_plan_init(struct plinth *db, const struct plinth_operation *operations,
+                                                     size_t count, struct write_plan *plan, struct plinth_error *error);
+void write_plan_deinit(struct write_plan *plan);
+
+/* PLINTH_INVALID_ARGUMENT unless producer id and sequence are both there or both not, and durability is known. */
+PLINTH_MUST_CHECK enum plinth_status write_header_init(struct plinth *db, const struct plinth_write_options *options,
+                                                       enum change_kind kind, struct record_header *header,
+                                                       struct plinth_error *error);
+/* Sequences a record with these rows and puts them into the memtable. `*lsn` is its own LSN, or for
+ * VERDICT_DUPLICATE the first one's. Conditional records that would lose are not appended: `decision` says so. */
+PLINTH_MUST_CHECK enum plinth_status write_sequence(struct plinth *db, const struct record_header *header,
+                                                    struct slice payload, const struct write_plan *plan, bool no_wait,
+                                                    uint64_t *lsn, struct decision *decision,
+                                                    struct plinth_error *error);
+/* Waits until the write is durable as its header says, and applied. */
+PLINTH_MUST_CHECK enum plinth_status write_wait(struct plinth *db, const struct record_header *header, uint64_t lsn,
+                                                struct plinth_error *error);
+
+/* space.c: the id of index `name` of a space, made by a catalog record when it is new. */
+PLINTH_MUST_CHECK enum plinth_status engine_ensure_index(struct plinth *db, struct table_id space, struct slice name,
+                                                         uint32_t *index_table, struct plinth_error *error);
+
+#endif
