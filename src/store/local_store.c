@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/path.h"
 #include "base/status.h"
 #include "store/directory_set.h"
 
@@ -47,24 +48,6 @@ static char *string_join(const char *left, const char *right) {
     memcpy(joined, left, left_bytes);
     memcpy(joined + left_bytes, right, right_bytes + 1);
     return joined;
-}
-
-/* "<directory>/<name>", from malloc. */
-static char *path_of(const char *directory, const char *name) {
-    size_t bytes = strlen(directory) + strlen(name) + 2;
-    char *path = malloc(bytes);
-    if (path) snprintf(path, bytes, "%s/%s", directory, name);
-    return path;
-}
-
-/* The directory that holds `path`, from malloc. */
-static char *parent_of(const char *path) {
-    size_t end = strlen(path);
-    while (end > 1 && path[end - 1] == '/') end--; /* a trailing slash names nothing */
-    while (end > 0 && path[end - 1] != '/') end--;
-    if (end == 0) return strdup(".");
-    while (end > 1 && path[end - 1] == '/') end--;
-    return strndup(path, end);
 }
 
 static bool is_temporary(const char *name) {
@@ -187,7 +170,7 @@ static enum plinth_status local_commit(struct store_writer *base, struct plinth_
         local_abort(base);
         return st;
     }
-    char *parent = parent_of(writer->final);
+    char *parent = path_parent(writer->final);
     st = parent ? env_sync_directory(env, parent, error) : error_no_memory(error, "object path");
     free(parent);
     if (st) {
@@ -237,7 +220,7 @@ static enum plinth_status local_create(struct store *base, const char *name, str
     writer->failed = PLINTH_OK;
     char suffix[32];
     snprintf(suffix, sizeof suffix, ".%016llx.tmp", (unsigned long long)env_random_u64(store->env));
-    writer->final = path_of(store->directory, name);
+    writer->final = path_join(store->directory, name);
     writer->temporary = writer->final ? string_join(writer->final, suffix) : NULL;
     enum plinth_status st = writer->temporary ? PLINTH_OK : error_no_memory(error, "object path");
     if (!st) st = temporary_open(store, writer->temporary, &writer->file, error);
@@ -290,7 +273,7 @@ static enum plinth_status local_open(struct store *base, const char *name, struc
                                      struct plinth_error *error) {
     struct local_store *store = (struct local_store *)base;
     struct local_object *object = calloc(1, sizeof *object);
-    char *path = path_of(store->directory, name);
+    char *path = path_join(store->directory, name);
     enum plinth_status st = object && path ? PLINTH_OK : error_no_memory(error, "object handle");
     if (st) goto done;
     object->base.ops = &local_object_ops;
@@ -335,7 +318,7 @@ static bool prefix_meets(const char *prefix, const char *name) {
 static void list_object(struct listing *listing, const char *name) {
     struct env_file *file = NULL;
     uint64_t size = 0;
-    char *path = path_of(listing->store->directory, name);
+    char *path = path_join(listing->store->directory, name);
     enum plinth_status st = path ? PLINTH_OK : error_no_memory(listing->error, "object path");
     if (!st) st = env_open(listing->store->env, path, ENV_READ, &file, listing->error);
     if (!st) st = file_size(file, &size, listing->error);
@@ -366,7 +349,7 @@ static bool list_entry(void *context, const char *entry, bool is_directory) {
 static void list_directory(struct listing *listing, char *name) {
     char *outer = listing->name;
     listing->name = name;
-    char *path = path_of(listing->store->directory, name);
+    char *path = path_join(listing->store->directory, name);
     if (!path) {
         listing->status = error_no_memory(listing->error, "object path");
     } else {
@@ -394,8 +377,8 @@ static enum plinth_status local_list(struct store *base, const char *prefix, sto
 static enum plinth_status local_remove(struct store *base, const char *name, struct plinth_error *error) {
     struct local_store *store = (struct local_store *)base;
     if (store->options.read_only) return read_only_error(store, error);
-    char *path = path_of(store->directory, name);
-    char *parent = path ? parent_of(path) : NULL;
+    char *path = path_join(store->directory, name);
+    char *parent = path ? path_parent(path) : NULL;
     struct env_file *file = NULL;
     enum plinth_status st = parent ? PLINTH_OK : error_no_memory(error, "object path");
     if (!st) st = object_file_open(store, path, &file, error); /* env_remove would take an empty directory too */
@@ -420,7 +403,7 @@ struct cleaning {
 static bool clean_entry(void *context, const char *entry, bool is_directory) {
     struct cleaning *cleaning = context;
     if (!is_directory && !is_temporary(entry)) return true;
-    char *path = path_of(cleaning->directory, entry);
+    char *path = path_join(cleaning->directory, entry);
     if (!path) {
         cleaning->status = error_no_memory(cleaning->error, "object path");
     } else if (is_directory) {
@@ -455,7 +438,7 @@ enum plinth_status local_store_open(struct env *env, const char *directory, cons
     *opened = NULL;
     size_t bytes = strlen(directory);
     struct local_store *store = calloc(1, sizeof *store + bytes + 1);
-    char *parent = parent_of(directory);
+    char *parent = path_parent(directory);
     enum plinth_status st = store && parent ? PLINTH_OK : error_no_memory(error, "store");
     if (st) {
         free(store);

@@ -1,0 +1,239 @@
+/* Segments: made ahead of need, started, trimmed.
+ *
+ * An fdatasync is about 40 % faster where the file has been written before (no extent to convert, nothing to put
+ * into the file system's journal), so the next file is not only reserved but filled with zeros by a thread of its
+ * own, a chunk at a time, so that the log never waits for it for long. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/path.h"
+#include "base/status.h"
+#include "base/thread.h"
+#include "log/local_log_private.h"
+
+enum { ZERO_CHUNK_BYTES = 512 * 1024 };
+static const uint64_t prepare_retry_ns = 100 * 1000 * 1000;
+
+void prepared_drop(struct local_log *log, struct prepared *prepared) {
+    file_close(prepared->file);
+    if (prepared->path) (void)!env_remove(log->env, prepared->path, NULL); /* else the next open removes it */
+    free(prepared->path);
+    *prepared = (struct prepared){0};
+}
+
+static uint64_t prepared_capacity_for(const struct local_log *log, uint64_t body_bytes) {
+    uint64_t needed = LOG_SEGMENT_HEADER_BYTES + LOG_BLOCK_HEADER_BYTES + body_bytes + 8 + MARKER_ROOM_BYTES;
+    return needed > log->options.segment_bytes ? needed : log->options.segment_bytes;
+}
+
+static bool prepared_suffices(struct local_log *log, uint64_t capacity) {
+    pthread_mutex_lock(&log->append_mutex);
+    bool suffices = log->prepared.file && log->prepared.capacity >= capacity;
+    pthread_mutex_unlock(&log->append_mutex);
+    return suffices;
+}
+
+static enum plinth_status zeros_write(struct env_file *file, uint64_t from, uint64_t to, struct plinth_error *error) {
+    static const uint8_t zeros[64 * 1024];
+    enum plinth_status st = PLINTH_OK;
+    while (from < to && !st) {
+        struct iovec parts[ZERO_CHUNK_BYTES / sizeof zeros];
+        int count = 0;
+        uint64_t at = from;
+        while (at < to && count < (int)(ZERO_CHUNK_BYTES / sizeof zeros)) {
+            size_t size = to - at < sizeof zeros ? (size_t)(to - at) : sizeof zeros;
+            parts[count++] = (struct iovec){(void *)(uintptr_t)zeros, size};
+            at += size;
+        }
+        st = file_writev(file, from, parts, count, error);
+        from = at;
+    }
+    return st;
+}
+
+/* With prepare_mutex: a new file of `capacity` bytes whose space is reserved. */
+static enum plinth_status prepared_make(struct local_log *log, uint64_t capacity, bool zeros, struct prepared *made,
+                                        struct plinth_error *error) {
+    char name[32];
+    snprintf(name, sizeof name, "next-%u.tmp", log->prepare_number++);
+    *made = (struct prepared){.path = path_join(log->directory, name), .capacity = capacity};
+    enum plinth_status st = made->path ? PLINTH_OK : error_no_memory(error, "log segment path");
+    if (!st) {
+        st = env_open(log->env, made->path, ENV_READ | ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &made->file, error);
+    }
+    if (!st) st = file_allocate(made->file, capacity, error);
+    if (!st && zeros) st = zeros_write(made->file, LOG_SEGMENT_HEADER_BYTES, capacity, error);
+    if (!st) st = file_sync(made->file, error);
+    if (st) prepared_drop(log, made);
+    return st;
+}
+
+/* With prepare_mutex. A failure is remembered for a moment, so that refusing appends on a full disk is cheap. */
+static enum plinth_status prepare_locked(struct local_log *log, uint64_t capacity, bool zeros,
+                                         struct plinth_error *error) {
+    if (prepared_suffices(log, capacity)) return PLINTH_OK;
+    if (log->prepare_failed && thread_time_ns() < log->prepare_retry_ns) {
+        return error_set(error, log->prepare_failed, "%s", log->prepare_error.text);
+    }
+    struct prepared made;
+    error_clear(&log->prepare_error);
+    log->prepare_failed = prepared_make(log, capacity, zeros, &made, &log->prepare_error);
+    if (log->prepare_failed) {
+        log->prepare_retry_ns = thread_time_ns() + prepare_retry_ns;
+        return error_set(error, log->prepare_failed, "%s", log->prepare_error.text);
+    }
+    pthread_mutex_lock(&log->append_mutex);
+    struct prepared former = log->prepared;
+    log->prepared = made;
+    pthread_mutex_unlock(&log->append_mutex);
+    prepared_drop(log, &former); /* it was too small */
+    return PLINTH_OK;
+}
+
+enum plinth_status prepare_file(struct local_log *log, uint64_t body_bytes, bool zeros, struct plinth_error *error) {
+    pthread_mutex_lock(&log->prepare_mutex);
+    enum plinth_status st = prepare_locked(log, prepared_capacity_for(log, body_bytes), zeros, error);
+    pthread_mutex_unlock(&log->prepare_mutex);
+    return st;
+}
+
+/* With prepare_mutex: fills the prepared file with zeros until it is full, taken, or the log stops. The mutex is let
+ * go between chunks; whoever takes the file takes the mutex once after that, so that no chunk is under way. */
+static void prepared_fill(struct local_log *log) {
+    pthread_mutex_lock(&log->append_mutex);
+    struct prepared filled = log->prepared;
+    pthread_mutex_unlock(&log->append_mutex);
+    for (uint64_t at = LOG_SEGMENT_HEADER_BYTES; filled.file && at < filled.capacity; at += ZERO_CHUNK_BYTES) {
+        pthread_mutex_lock(&log->append_mutex);
+        bool taken = log->prepared.file != filled.file;
+        pthread_mutex_unlock(&log->append_mutex);
+        if (taken || log->preparing_stops) return;
+        uint64_t end = at + ZERO_CHUNK_BYTES < filled.capacity ? at + ZERO_CHUNK_BYTES : filled.capacity;
+        /* A failure shows itself again when the file is used. */
+        if (zeros_write(filled.file, at, end, NULL) || file_sync(filled.file, NULL)) return;
+        pthread_mutex_unlock(&log->prepare_mutex);
+        env_sleep_us(log->env, 200); /* commits first */
+        pthread_mutex_lock(&log->prepare_mutex);
+    }
+}
+
+void *preparer_run(void *argument) {
+    struct local_log *log = argument;
+    pthread_mutex_lock(&log->prepare_mutex);
+    while (!log->preparing_stops) {
+        uint64_t capacity = prepared_capacity_for(log, 0);
+        if (!prepared_suffices(log, 1) && prepare_locked(log, capacity, false, NULL) == PLINTH_OK) prepared_fill(log);
+        if (log->preparing_stops) break;
+        if (prepared_suffices(log, 1)) {
+            pthread_cond_wait(&log->prepare_wanted, &log->prepare_mutex);
+        } else {
+            condition_wait_us(&log->prepare_wanted, &log->prepare_mutex, prepare_retry_ns / 1000);
+        }
+    }
+    pthread_mutex_unlock(&log->prepare_mutex);
+    return NULL;
+}
+
+/* ---- starting a segment ---- */
+
+bool segments_push(struct local_log *log, struct log_file *file) {
+    bool pushed = true;
+    pthread_mutex_lock(&log->segments_mutex);
+    if (log->segment_count == log->segment_capacity) {
+        size_t capacity = log->segment_capacity ? log->segment_capacity * 2 : 16;
+        struct log_file **grown = realloc(log->segments, capacity * sizeof grown[0]);
+        pushed = grown != NULL;
+        if (pushed) {
+            log->segments = grown;
+            log->segment_capacity = capacity;
+        }
+    }
+    if (pushed) log->segments[log->segment_count++] = file;
+    pthread_mutex_unlock(&log->segments_mutex);
+    return pushed;
+}
+
+enum plinth_status segment_start(struct local_log *log, struct prepared *prepared, uint64_t first_lsn,
+                                 struct plinth_error *error) {
+    uint8_t bytes[LOG_SEGMENT_HEADER_BYTES];
+    char name[LOG_FILE_NAME_BYTES];
+    log_file_name(first_lsn, name);
+    char *path = path_join(log->directory, name);
+    struct log_file *started = NULL;
+    enum plinth_status st = path ? PLINTH_OK : error_no_memory(error, "log segment path");
+    if (st) goto done;
+    log->newest.first_lsn = first_lsn;
+    log->newest.previous_last_lsn = log->last_record_lsn;
+    log->newest.synced_lsn = atomic_load_explicit(&log->synced_lsn, memory_order_acquire);
+    log_segment_header_encode(&log->newest, bytes);
+    st = file_write(prepared->file, 0, bytes, sizeof bytes, error);
+    if (!st) st = file_sync(prepared->file, error);
+    /* Only a file with a durable header ever gets a segment's name. */
+    if (!st) st = env_rename(log->env, prepared->path, path, error);
+    if (!st) st = env_sync_directory(log->env, log->directory, error);
+    if (st) goto done;
+    struct env_file *file = prepared->file;
+    prepared->file = NULL;
+    free(prepared->path);
+    prepared->path = NULL;
+    st = log_file_create(file, path, &log->newest, &started, error);
+    if (st) goto done;
+    started->capacity = prepared->capacity;
+    if (!segments_push(log, started)) {
+        log_file_unref(started);
+        st = error_no_memory(error, "log segment list");
+        goto done;
+    }
+    log->active = started;
+    atomic_fetch_add_explicit(&log->file_bytes, LOG_SEGMENT_HEADER_BYTES, memory_order_relaxed);
+done:
+    free(path);
+    return st;
+}
+
+/* ---- trimming ---- */
+
+/* The oldest segment if all its records are below `before_lsn` and it is not the last; else null. Not referenced:
+ * only the trimmer removes from the list. */
+static struct log_file *trimmable(struct local_log *log, uint64_t before_lsn) {
+    struct log_file *oldest = NULL;
+    pthread_mutex_lock(&log->segments_mutex);
+    if (log->segment_count > 1 && log->segments[1]->previous_last_lsn < before_lsn) oldest = log->segments[0];
+    pthread_mutex_unlock(&log->segments_mutex);
+    return oldest;
+}
+
+/* The file goes first and durably: the list on disk must never have a hole. */
+static enum plinth_status oldest_remove(struct local_log *log, struct log_file *oldest, struct plinth_error *error) {
+    enum plinth_status st = env_remove(log->env, oldest->path, error);
+    if (st) return st;
+    st = env_sync_directory(log->env, log->directory, error);
+    if (st) log->trim_failed = true;
+    pthread_mutex_lock(&log->segments_mutex);
+    log->segment_count--;
+    memmove(log->segments, log->segments + 1, log->segment_count * sizeof log->segments[0]);
+    pthread_mutex_unlock(&log->segments_mutex);
+    atomic_fetch_sub_explicit(&log->file_bytes, atomic_load_explicit(&oldest->end_offset, memory_order_relaxed),
+                              memory_order_relaxed);
+    log_file_unref(oldest);
+    return st;
+}
+
+enum plinth_status local_log_trim(struct log *base, uint64_t before_lsn, struct plinth_error *error) {
+    struct local_log *log = local_log_of(base);
+    if (log->options.read_only) {
+        return error_set(error, PLINTH_READ_ONLY, "log %s is open for reading only", log->directory);
+    }
+    enum plinth_status st = PLINTH_OK;
+    pthread_mutex_lock(&log->trim_mutex);
+    for (struct log_file *oldest = trimmable(log, before_lsn); oldest && !st; oldest = trimmable(log, before_lsn)) {
+        if (log->trim_failed) {
+            st = error_set(error, PLINTH_IO_ERROR, "log %s: an earlier trim could not be made durable", log->directory);
+        } else {
+            st = oldest_remove(log, oldest, error);
+        }
+    }
+    pthread_mutex_unlock(&log->trim_mutex);
+    return st;
+}
