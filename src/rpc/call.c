@@ -179,7 +179,7 @@ static void mark_ended(struct rpc_call *call) {
 }
 
 static void reset_stream(struct rpc_call *call, uint32_t h2_error) {
-    if (!call->session) return;
+    if (!call->session || call->never_sent) return;
     if (nghttp2_submit_rst_stream(call->session->h2, NGHTTP2_FLAG_NONE, call->stream_id, h2_error))
         session_doom(call->session, "out of memory");
     session_flush_later(call->session);

@@ -73,6 +73,7 @@ struct rpc_call {
     bool headers_sent;     /* submitted to nghttp2 */
     bool is_plain;         /* server: refused with plain HTTP; `out` is text and no trailers follow */
     bool ended;            /* server: finished or cancelled; client: on_status was told */
+    bool never_sent;       /* client: nghttp2 did not open the stream, so there is nothing to reset */
     bool output_ended;     /* END_STREAM follows the queue */
     bool output_deferred;  /* nghttp2 waits for nghttp2_session_resume_data */
     bool remote_closed;    /* END_STREAM was received */

@@ -184,7 +184,9 @@ static int on_frame_not_send(nghttp2_session *h2, const nghttp2_frame *frame, in
     struct rpc_call *call = call_of(h2, frame->hd.stream_id);
     char text[120];
     snprintf(text, sizeof text, "the connection takes no more calls (%s)", nghttp2_strerror(error_code));
-    if (call && !call->is_server) call_fail(call, GRPC_UNAVAILABLE, text);
+    if (!call || call->is_server) return 0;
+    call->never_sent = true;
+    call_fail(call, GRPC_UNAVAILABLE, text);
     return 0;
 }
 
