@@ -41,7 +41,7 @@ static void write_expected(const struct sample_table *table, FILE *out) {
         fprintf(out, "%s\"%s\":[", c ? ",\n" : "", table->nodes[c].name);
         for (uint64_t row = 0; row < table->rows; row++) {
             const uint8_t *values = data->values;
-            uint8_t truth = width ? 0 : values[row >> 3] >> (row & 7) & 1;
+            uint8_t truth = c == SAMPLE_BOOLEAN ? values[row >> 3] >> (row & 7) & 1 : 0;
             struct slice value = width ? slice_of(values + row * width, width) : slice_of(&truth, 1);
             if (table->nodes[c].type == PARQUET_TYPE_BYTE_ARRAY) value = parquet_column_data_bytes(data, row);
             fprintf(out, "%s", row ? "," : "");
