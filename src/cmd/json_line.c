@@ -1,0 +1,200 @@
+#include "cmd/json_line.h"
+
+#include "base/status.h"
+#include "cmd/byte_text.h"
+
+/* Where the parser is. */
+struct json {
+    struct slice text;
+    size_t at;
+    struct arena *arena;
+    struct plinth_error *error;
+};
+
+static enum plinth_status wrong(const struct json *json, size_t at, const char *what) {
+    return error_set(json->error, PLINTH_INVALID_ARGUMENT, "column %zu: %s", at + 1, what);
+}
+
+static int peek(const struct json *json) { return json->at < json->text.size ? json->text.data[json->at] : -1; }
+
+static void pass_over_spaces(struct json *json) {
+    while (peek(json) == ' ' || peek(json) == '\t' || peek(json) == '\r' || peek(json) == '\n') json->at++;
+}
+
+static bool hex4(const struct json *json, size_t at, uint32_t *value) {
+    *value = 0;
+    if (json->text.size - at < 4) return false;
+    for (size_t i = 0; i < 4; i++) {
+        uint8_t byte = json->text.data[at + i];
+        uint8_t lower = byte | 0x20;
+        if (byte >= '0' && byte <= '9')
+            *value = *value << 4 | (uint32_t)(byte - '0');
+        else if (lower >= 'a' && lower <= 'f')
+            *value = *value << 4 | (uint32_t)(lower - 'a' + 10);
+        else
+            return false;
+    }
+    return true;
+}
+
+static size_t utf8_encode(uint8_t *at, uint32_t value) {
+    if (value < 0x80) {
+        at[0] = (uint8_t)value;
+        return 1;
+    }
+    size_t size = value < 0x800 ? 2 : value < 0x10000 ? 3 : 4;
+    for (size_t i = size - 1; i > 0; i--) {
+        at[i] = (uint8_t)(0x80 | (value & 0x3f));
+        value >>= 6;
+    }
+    at[0] = (uint8_t)((0xf0 << (4 - size)) | value);
+    return size;
+}
+
+/* Behind "\u": one code point, from a surrogate pair too. */
+static enum plinth_status unescape_unicode(struct json *json, uint8_t *into, size_t *used) {
+    uint32_t value, low;
+    size_t start = json->at - 2;
+    if (!hex4(json, json->at, &value)) return wrong(json, start, "\\u needs four hex digits");
+    json->at += 4;
+    if (value >= 0xd800 && value < 0xdc00) {
+        bool pair = json->text.size - json->at >= 6 && json->text.data[json->at] == '\\' &&
+                    json->text.data[json->at + 1] == 'u' && hex4(json, json->at + 2, &low) && low >= 0xdc00 &&
+                    low < 0xe000;
+        if (!pair) return wrong(json, start, "half of a surrogate pair");
+        json->at += 6;
+        value = 0x10000 + ((value - 0xd800) << 10) + (low - 0xdc00);
+    } else if (value >= 0xdc00 && value < 0xe000) {
+        return wrong(json, start, "half of a surrogate pair");
+    }
+    *used += utf8_encode(into + *used, value);
+    return PLINTH_OK;
+}
+
+static enum plinth_status unescape(struct json *json, uint8_t *into, size_t *used) {
+    static const char named[] = "\"\\/bfnrt";
+    static const char meant[] = "\"\\/\b\f\n\r\t";
+    int byte = peek(json);
+    const char *found = byte > 0 ? strchr(named, byte) : NULL;
+    json->at++;
+    if (byte == 'u') return unescape_unicode(json, into, used);
+    if (!found) return wrong(json, json->at - 2, "an escape that JSON does not know");
+    into[(*used)++] = (uint8_t)meant[found - named];
+    return PLINTH_OK;
+}
+
+static enum plinth_status parse_string(struct json *json, struct slice *string) {
+    size_t start = json->at++;
+    const uint8_t *close = memchr(json->text.data + json->at, '"', json->text.size - json->at);
+    size_t bound = json->text.size - json->at; /* unescaping never grows */
+    if (close && !memchr(json->text.data + json->at, '\\', (size_t)(close - json->text.data) - json->at))
+        bound = (size_t)(close - json->text.data) - json->at;
+    uint8_t *into = arena_alloc(json->arena, bound + 1);
+    size_t used = 0;
+    if (!into) return error_no_memory(json->error, "JSON string");
+    for (;;) {
+        int byte = peek(json);
+        if (byte < 0) return wrong(json, start, "the string is never closed");
+        json->at++;
+        if (byte == '"') break;
+        if (byte < 0x20) return wrong(json, json->at - 1, "a control character inside a string");
+        enum plinth_status st = PLINTH_OK;
+        if (byte == '\\')
+            st = unescape(json, into, &used);
+        else
+            into[used++] = (uint8_t)byte;
+        if (st) return st;
+    }
+    *string = slice_of(into, used);
+    if (!bytes_are_utf8(*string)) return wrong(json, start, "the string is not UTF-8");
+    return PLINTH_OK;
+}
+
+/* A number or a word; `*missing` for null. */
+static enum plinth_status parse_literal(struct json *json, struct slice *text, bool *missing) {
+    size_t start = json->at;
+    while (peek(json) > ' ' && peek(json) != ',' && peek(json) != '}') json->at++;
+    *text = slice_of(json->text.data + start, json->at - start);
+    *missing = slice_equal(*text, slice_of_string("null"));
+    bool word = *missing || slice_equal(*text, slice_of_string("true")) || slice_equal(*text, slice_of_string("false"));
+    bool number = text->size > 0 && (text->data[0] == '-' || (text->data[0] >= '0' && text->data[0] <= '9'));
+    for (size_t i = 0; number && i < text->size; i++) number = strchr("0123456789+-.eE", text->data[i]) != NULL;
+    if (!word && !number) return wrong(json, start, "not a string, a number, true, false or null");
+    return PLINTH_OK;
+}
+
+static enum plinth_status parse_value(struct json *json, struct json_member *member, bool *missing) {
+    static const char suffix[] = "_base64";
+    const size_t suffix_size = sizeof suffix - 1;
+    *missing = false;
+    size_t at = json->at;
+    member->column = at + 1;
+    if (peek(json) == '{' || peek(json) == '[') return wrong(json, at, "objects and arrays inside are not read");
+    if (peek(json) != '"') return parse_literal(json, &member->value, missing);
+    enum plinth_status st = parse_string(json, &member->value);
+    if (st || member->name.size <= suffix_size ||
+        memcmp(member->name.data + member->name.size - suffix_size, suffix, suffix_size) != 0)
+        return st;
+    struct buffer decoded = BUFFER_INIT;
+    member->name.size -= suffix_size;
+    st = base64_decode(&decoded, member->value, json->error);
+    if (st) {
+        error_prefix(json->error, "column %zu", at + 1);
+    } else {
+        const uint8_t *copy = arena_copy(json->arena, buffer_slice(&decoded));
+        member->value = slice_of(copy, decoded.size);
+        if (!copy) st = error_no_memory(json->error, "JSON string");
+    }
+    buffer_deinit(&decoded);
+    return st;
+}
+
+static enum plinth_status parse_member(struct json *json, struct json_line *line) {
+    struct json_member member;
+    bool missing;
+    pass_over_spaces(json);
+    size_t start = json->at;
+    if (peek(json) != '"') return wrong(json, json->at, "a name in quotes is expected");
+    enum plinth_status st = parse_string(json, &member.name);
+    if (st) return st;
+    pass_over_spaces(json);
+    if (peek(json) != ':') return wrong(json, json->at, "':' is expected");
+    json->at++;
+    pass_over_spaces(json);
+    st = parse_value(json, &member, &missing);
+    if (st || missing) return st;
+    for (size_t i = 0; i < line->count; i++) {
+        if (slice_equal(line->members[i].name, member.name)) return wrong(json, start, "this name was there already");
+    }
+    if (line->count == JSON_MEMBERS_MAX) return wrong(json, start, "more than 256 members");
+    line->members[line->count++] = member;
+    return PLINTH_OK;
+}
+
+enum plinth_status json_line_parse(struct json_line *line, struct slice text, struct arena *arena,
+                                   struct plinth_error *error) {
+    struct json json = {text, 0, arena, error};
+    line->count = 0;
+    pass_over_spaces(&json);
+    if (peek(&json) != '{') return wrong(&json, json.at, "'{' is expected");
+    json.at++;
+    pass_over_spaces(&json);
+    while (peek(&json) != '}') {
+        enum plinth_status st = parse_member(&json, line);
+        if (st) return st;
+        pass_over_spaces(&json);
+        if (peek(&json) == '}') break;
+        if (peek(&json) != ',') return wrong(&json, json.at, "',' or '}' is expected");
+        json.at++;
+    }
+    json.at++;
+    pass_over_spaces(&json);
+    return json.at < text.size ? wrong(&json, json.at, "text behind the object") : PLINTH_OK;
+}
+
+const struct json_member *json_line_find(const struct json_line *line, const char *name) {
+    for (size_t i = 0; i < line->count; i++) {
+        if (slice_equal(line->members[i].name, slice_of_string(name))) return &line->members[i];
+    }
+    return NULL;
+}

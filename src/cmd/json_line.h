@@ -1,0 +1,30 @@
+/* Reads one line of JSON Lines: an object of names and texts, as `plinth kv export --format jsonl` writes it.
+ *
+ * Values may be strings, numbers, true, false (kept as their text) and null (kept as missing); objects and arrays
+ * inside are refused. A name that ends in "_base64" stands for the name without it, with bytes for a value. */
+#ifndef PLINTH_CMD_JSON_LINE_H
+#define PLINTH_CMD_JSON_LINE_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+
+enum { JSON_MEMBERS_MAX = 256 };
+
+struct json_member {
+    struct slice name; /* without "_base64" */
+    struct slice value;
+    size_t column; /* where the value starts, from 1 */
+};
+
+struct json_line {
+    struct json_member members[JSON_MEMBERS_MAX];
+    size_t count;
+};
+
+/* Slices point into `arena`. PLINTH_INVALID_ARGUMENT, "column N: ...", for what is not such an object. */
+PLINTH_MUST_CHECK enum plinth_status json_line_parse(struct json_line *line, struct slice text, struct arena *arena,
+                                                     struct plinth_error *error);
+/* Null when there is none of that name. */
+const struct json_member *json_line_find(const struct json_line *line, const char *name);
+
+#endif

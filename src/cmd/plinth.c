@@ -1,0 +1,305 @@
+/* plinth: the command line. Finds the command, parses its options by the tables below, and runs it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log_event.h"
+#include "cmd/cli.h"
+
+/* ---- the tables ---- */
+
+const struct option_spec cli_global_options[] = {
+    {"server", 's', "HOST:PORT", "PLINTH_SERVER", "127.0.0.1:50051", "the server to talk to"},
+    {"output", 'o', "FORMAT", NULL, "table", "table, json or csv"},
+    {"database", 'd', "NAME", NULL, NULL, "database of the key space; 'default' when left out"},
+    {"space", 'k', "NAME", NULL, NULL, "key space; 'default' when left out"},
+    {"timeout", 't', "TIME", NULL, "10s",
+     "how long one call may take; flush, compact, scans and exports may take longer"},
+    {"hex", 'x', NULL, NULL, NULL, "keys and values are hex, in and out"},
+    {"base64", 0, NULL, NULL, NULL, "keys and values are base64, in and out"},
+    {"quiet", 'q', NULL, NULL, NULL, "print errors and asked-for data only"},
+    {"help", 'h', NULL, NULL, NULL, "print help, for the command when there is one"},
+    {"version", 'V', NULL, NULL, NULL, "print the version"},
+    {0},
+};
+
+#define DURABILITY_OPTION                                                                                              \
+    { "durability", 0, "LEVEL", NULL, NULL, "when the write is acknowledged: buffered, written or synced" }
+
+static const struct option_spec set_options[] = {
+    {"index", 'i', "NAME=VALUE", NULL, NULL, "an entry in a secondary index; may be repeated"},
+    {"value-file", 'f', "FILE", NULL, NULL, "take the value from a file, - for standard input, instead of VALUE"},
+    {"if-absent", 0, NULL, NULL, NULL, "only when the key does not exist"},
+    {"if-value", 0, "VALUE", NULL, NULL, "only when the key has this value"},
+    DURABILITY_OPTION,
+    {0},
+};
+static const struct option_spec get_options[] = {
+    {"raw", 'r', NULL, NULL, NULL, "the value's bytes and nothing else"},
+    {0},
+};
+static const struct option_spec delete_options[] = {DURABILITY_OPTION, {0}};
+static const struct option_spec by_index_options[] = {
+    {"value", 0, "VALUE", NULL, NULL, "index values equal to this"},
+    {"prefix", 'p', "PREFIX", NULL, NULL, "index values that begin with this"},
+    {"lower", 0, "VALUE", NULL, NULL, "index values from this on"},
+    {"upper", 0, "VALUE", NULL, NULL, "index values below this"},
+    {"values", 0, NULL, NULL, NULL, "show the keys' values too"},
+    {"reverse", 0, NULL, NULL, NULL, "from the highest down"},
+    {"limit", 'n', "N", NULL, NULL, "at most this many"},
+    {0},
+};
+static const struct option_spec scan_options[] = {
+    {"prefix", 'p', "PREFIX", NULL, NULL, "keys that begin with this"},
+    {"lower", 0, "KEY", NULL, NULL, "keys from this on"},
+    {"upper", 0, "KEY", NULL, NULL, "keys below this"},
+    {"reverse", 0, NULL, NULL, NULL, "from the highest down"},
+    {"limit", 'n', "N", NULL, NULL, "at most this many"},
+    {"keys-only", 0, NULL, NULL, NULL, "without values"},
+    {0},
+};
+static const struct option_spec import_options[] = {
+    {"format", 0, "FORMAT", NULL, NULL, "csv, tsv or jsonl; by the file's name when left out"},
+    {"key-column", 0, "NAME", NULL, "key", "the column that is the key"},
+    {"value-column", 0, "NAME", NULL, "value", "the column that is the value"},
+    {"index", 'i', "COLUMN", NULL, NULL,
+     "a column that is an index; may be repeated; without it every further column is"},
+    {"batch", 0, "ROWS", NULL, "500", "rows of one atomic write"},
+    DURABILITY_OPTION,
+    {0},
+};
+static const struct option_spec export_options[] = {
+    {"format", 0, "FORMAT", NULL, NULL, "csv or jsonl; by the file's name when left out"},
+    {0},
+};
+static const struct option_spec compare_options[] = {
+    {"absent", 0, NULL, NULL, NULL, "if the key does not exist"},
+    {"present", 0, NULL, NULL, NULL, "if the key exists"},
+    {"value", 0, "VALUE", NULL, NULL, "if the key has this value"},
+    {"version-is", 0, "POSITION", NULL, NULL, "if the key was last written at this position (as printed by set)"},
+    {"set", 0, "VALUE", NULL, NULL, "then set it to this"},
+    {"index", 'i', "NAME=VALUE", NULL, NULL, "with this index entry; may be repeated"},
+    {"delete", 0, NULL, NULL, NULL, "then delete it"},
+    DURABILITY_OPTION,
+    {0},
+};
+static const struct option_spec batch_options[] = {DURABILITY_OPTION, {0}};
+
+const struct cli_command cli_commands[] = {
+    {"kv set", "KEY [VALUE]", 1, 2, set_options, cli_kv_set, "set a key",
+     "Replaces the key's value and all of its index entries. Prints the write's position.\n\n"
+     "  plinth kv set cat \"K AE1 T\" --index rhyme=\"AE T\" --index syllables=01\n"
+     "  plinth kv set config --value-file config.json --if-absent\n"
+     "  plinth kv set --hex 00ff 6869\n"
+     "  plinth kv set -- -key -value          (after --, nothing is an option)"},
+    {"kv get", "KEY", 1, 1, get_options, cli_kv_get, "print the value of a key",
+     "As a table: the value on one line, with unprintable bytes as \\xNN. Exit code 3 when there is no such key.\n\n"
+     "  plinth kv get cat\n"
+     "  plinth kv get picture --raw > picture.png\n"
+     "  plinth kv get cat -o json"},
+    {"kv delete", "KEY", 1, 1, delete_options, cli_kv_delete, "delete a key",
+     "Deleting what is not there is no error. Prints the write's position.\n\n"
+     "  plinth kv delete cat"},
+    {"kv by-index", "INDEX", 1, 1, by_index_options, cli_kv_by_index, "find keys by a secondary index",
+     "Ordered by index value and key. Without --value, --prefix, --lower and --upper: the whole index.\n\n"
+     "  plinth kv by-index rhyme --value \"AE T\" --values\n"
+     "  plinth kv by-index rhyme --prefix \"AE \" --limit 20\n"
+     "  plinth kv by-index syllables --lower 05 --upper 07 -o csv"},
+    {"kv scan", "", 0, 0, scan_options, cli_kv_scan, "print keys in order",
+     "Sees one state of the space, however long it runs.\n\n"
+     "  plinth kv scan --prefix ca --limit 10\n"
+     "  plinth kv scan --lower a --upper b --keys-only\n"
+     "  plinth kv scan --reverse -n 5 -o json"},
+    {"kv import", "FILE|-", 1, 1, import_options, cli_kv_import, "set keys from a file",
+     "Reads CSV or TSV with a header, or JSON Lines; plain, .gz or .zst (told by content). The columns key and value\n"
+     "are the key and the value, every further column is a secondary index of its name; an empty field is no entry.\n"
+     "In JSON Lines a name that ends in _base64 holds bytes. Batches whose outcome is unknown are sent again and\n"
+     "applied once.\n\n"
+     "  plinth kv import examples/data/cmudict.csv.zst\n"
+     "  plinth kv import users.csv --key-column id --value-column json --index email\n"
+     "  zcat log.jsonl.gz | plinth kv import - --format jsonl --space log"},
+    {"kv export", "[FILE|-]", 0, 1, export_options, cli_kv_export, "write all keys and values to a file",
+     "From one state of the space. CSV holds the bytes as they are, quoted where needed; JSON Lines has bytes that "
+     "are\n"
+     "no UTF-8 as base64 in key_base64 or value_base64. Index entries are not exported. import reads both back.\n\n"
+     "  plinth kv export backup.csv\n"
+     "  plinth kv export --format jsonl | zstd > backup.jsonl.zst"},
+    {"kv compare-and-set", "KEY", 1, 1, compare_options, cli_kv_compare_and_set,
+     "set or delete a key if a condition holds",
+     "Prints what was there before. Without --set and --delete it only looks. Exit code 4 when the condition does not\n"
+     "hold.\n\n"
+     "  plinth kv compare-and-set counter --value 41 --set 42\n"
+     "  plinth kv compare-and-set lock --absent --set \"$HOSTNAME\"\n"
+     "  plinth kv compare-and-set lock --value \"$HOSTNAME\" --delete"},
+    {"kv batch", "FILE|-", 1, 1, batch_options, cli_kv_batch, "apply many sets and deletes as one atomic write",
+     "FILE has one JSON object a line: {\"op\":\"set\",\"key\":\"a\",\"value\":\"1\",\"INDEX\":\"its value\"} or\n"
+     "{\"op\":\"delete\",\"key\":\"b\"}. All together at most 1 MiB.\n\n"
+     "  plinth kv batch changes.jsonl\n"
+     "  printf '{\"key\":\"a\",\"value\":\"1\"}\\n{\"op\":\"delete\",\"key\":\"b\"}\\n' | plinth kv batch -"},
+    {"status", "", 0, 0, NULL, cli_status, "what the server is and how it does",
+     "  plinth status\n  plinth status -o json | jq .segments"},
+    {"flush", "", 0, 0, NULL, cli_flush, "write everything acknowledged into segments", "  plinth flush"},
+    {"compact", "", 0, 0, NULL, cli_compact, "merge all segments", "  plinth compact"},
+    {"verify", "", 0, 0, NULL, cli_verify, "read and check all files",
+     "Findings go to standard error, the summary to standard output. Exit code 6 when there are findings.\n\n"
+     "  plinth verify -o json"},
+    {"space create", "NAME", 1, 1, NULL, cli_space_create, "make a key space",
+     "In the database of --database, which is made when it is missing.\n\n"
+     "  plinth space create sessions\n  plinth space create users --database shop"},
+    {"space list", "", 0, 0, NULL, cli_space_list, "list the key spaces",
+     "  plinth space list\n  plinth space list -d shop"},
+    {"completion", "bash|zsh", 1, 1, NULL, cli_completion, "print a completion script for a shell",
+     "  source <(plinth completion bash)\n  plinth completion zsh > \"${fpath[1]}/_plinth\""},
+    {0},
+};
+
+/* ---- help ---- */
+
+static void print_general_help(FILE *out) {
+    fputs("plinth: the command line of Plinth\n\nUsage: plinth [OPTION...] COMMAND [OPTION...] "
+          "[ARGUMENT...]\n\nCommands:\n",
+          out);
+    for (const struct cli_command *command = cli_commands; command->words; command++)
+        fprintf(out, "  %-24s  %s\n", command->words, command->summary);
+    fputs("\nOptions, before or behind the command:\n", out);
+    options_print(out, cli_global_options);
+    fputs("\nExit codes:\n"
+          "  0  done\n"
+          "  1  failed\n"
+          "  2  wrong usage\n"
+          "  3  not found: the key, index or key space\n"
+          "  4  a condition did not hold\n"
+          "  5  the server cannot be reached, or did not answer in time\n"
+          "  6  verify found problems\n\n"
+          "'plinth COMMAND --help' tells more about a command, with examples.\n",
+          out);
+}
+
+static void print_command_help(FILE *out, const struct cli_command *command) {
+    fprintf(out, "plinth %s: %s\n\nUsage: plinth %s%s%s%s\n\n%s\n", command->words, command->summary, command->words,
+            command->options ? " [OPTION...]" : "", *command->operands ? " " : "", command->operands, command->help);
+    if (command->options) {
+        fputs("\nOptions:\n", out);
+        options_print(out, command->options);
+    }
+    fputs("\nOptions of every command:\n", out);
+    options_print(out, cli_global_options);
+}
+
+/* ---- finding the command ---- */
+
+/* The command of the first one or two operands; `*used` says how many of them. */
+static const struct cli_command *find_command(char **words, int count, int *used) {
+    for (const struct cli_command *command = cli_commands; command->words; command++) {
+        const char *space = strchr(command->words, ' ');
+        size_t first = space ? (size_t)(space - command->words) : strlen(command->words);
+        *used = space ? 2 : 1;
+        if (count < *used || strlen(words[0]) != first || memcmp(words[0], command->words, first) != 0) continue;
+        if (!space || strcmp(words[1], space + 1) == 0) return command;
+    }
+    return NULL;
+}
+
+static int unknown_command(char **words, int count) {
+    const char *names[64] = {NULL};
+    size_t named = 0;
+    char typed[128];
+    bool group = false;
+    size_t first = strlen(words[0]);
+    for (const struct cli_command *command = cli_commands; command->words && named < 63; command++) {
+        group = group || (strncmp(command->words, words[0], first) == 0 && command->words[first] == ' ');
+        names[named++] = command->words;
+    }
+    if (group && count < 2) {
+        fprintf(stderr, "plinth: %s what? There are:\n", words[0]);
+        for (size_t i = 0; i < named; i++) {
+            if (strncmp(names[i], words[0], first) == 0 && names[i][first] == ' ')
+                fprintf(stderr, "  plinth %s\n", names[i]);
+        }
+        return CLI_USAGE;
+    }
+    /* Two words are looked up as two, then the first alone ("statsu x" means status). */
+    snprintf(typed, sizeof typed, "%.60s%s%.60s", words[0], count > 1 ? " " : "", count > 1 ? words[1] : "");
+    const char *nearest = suggest_nearest(typed, names);
+    if (!nearest) nearest = suggest_nearest(words[0], names);
+    if (nearest) return cli_fail(CLI_USAGE, "unknown command '%s', did you mean '%s'?", typed, nearest);
+    return cli_fail(CLI_USAGE, "unknown command '%s'; 'plinth --help' lists all", typed);
+}
+
+/* ---- running it ---- */
+
+static bool read_globals(struct cli *cli) {
+    static const char *const formats[] = {"table", "json", "csv", NULL};
+    const struct options *options = &cli->options;
+    const char *database = options_value(options, "database"), *space = options_value(options, "space");
+    const char *format = options_value(options, "output"), *timeout = options_value(options, "timeout");
+    struct plinth_error error = {0};
+    unsigned which = OUTPUT_TABLE;
+    cli->server = options_value_of(options, &cli_global_options[0]);
+    cli->database = database ? database : "";
+    cli->space = space ? space : "";
+    cli->quiet = options_value(options, "quiet") != NULL;
+    cli->timeout_ms = 10000;
+    if (options_value(options, "hex")) cli->bytes = BYTES_HEX;
+    if (options_value(options, "base64")) cli->bytes = BYTES_BASE64;
+    enum plinth_status st = PLINTH_OK;
+    if (format) st = options_parse_word("output", format, formats, &which, &error);
+    if (!st && timeout) st = options_parse_duration("timeout", timeout, &cli->timeout_ms, &error);
+    cli->format = (enum output_format)which;
+    if (st) cli_fail(CLI_USAGE, "%s", error.text);
+    return !st;
+}
+
+static int run(struct cli *cli, const struct cli_command *command, int argc, char **argv) {
+    const struct option_spec *tables[] = {cli_global_options, command->options, NULL};
+    struct plinth_error error;
+    if (options_parse(&cli->options, tables, argc, argv, false, &error))
+        return cli_fail(CLI_USAGE, "%s: %s; see 'plinth %s --help'", command->words, error.text, command->words);
+    if (options_value(&cli->options, "help")) {
+        print_command_help(stdout, command);
+        return CLI_OK;
+    }
+    int count = cli->options.operand_count;
+    if (count < command->operands_min || count > command->operands_max)
+        return cli_fail(CLI_USAGE, "%s: %s; usage: plinth %s%s %s", command->words,
+                        count < command->operands_min ? "an argument is missing" : "too many arguments", command->words,
+                        command->options ? " [OPTION...]" : "", command->operands);
+    if (!read_globals(cli)) return CLI_USAGE;
+    bool patient = command->run == cli_flush || command->run == cli_compact;
+    if (patient && !options_value(&cli->options, "timeout")) cli->timeout_ms = 0;
+    int code = command->run(cli);
+    rpc_client_destroy(cli->client);
+    return code;
+}
+
+int main(int argc, char **argv) {
+    static struct cli cli;
+    const struct option_spec *tables[] = {cli_global_options, NULL};
+    struct plinth_error error;
+    int used;
+    log_event_configure(LOG_OFF, false);
+    if (options_parse(&cli.options, tables, argc, argv, true, &error))
+        return cli_fail(CLI_USAGE, "%s; see 'plinth --help'", error.text);
+    char **words = cli.options.operands;
+    int count = cli.options.operand_count;
+    bool help = options_value(&cli.options, "help") != NULL;
+    if (options_value(&cli.options, "version")) {
+        printf("plinth %s\n", PLINTH_VERSION);
+        return CLI_OK;
+    }
+    if (count && strcmp(words[0], "help") == 0) {
+        help = true;
+        words++;
+        count--;
+    }
+    if (!count) {
+        print_general_help(help ? stdout : stderr);
+        return help ? CLI_OK : CLI_USAGE;
+    }
+    const struct cli_command *command = find_command(words, count, &used);
+    if (!command) return unknown_command(words, count);
+    if (help) {
+        print_command_help(stdout, command);
+        return CLI_OK;
+    }
+    return run(&cli, command, count - used + 1, words + used - 1);
+}
