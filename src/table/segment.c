@@ -1,0 +1,242 @@
+#include "table/segment.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/status.h"
+#include "table/stripe.h"
+
+static atomic_uint_fast64_t next_id = 1;
+
+/* ---- opening ---- */
+
+static enum plinth_status read_object(struct parquet_source *source, uint64_t offset, void *into, size_t size,
+                                      struct plinth_error *error) {
+    struct segment *segment = (struct segment *)((uint8_t *)source - offsetof(struct segment, source));
+    return object_read_at(segment->object, offset, into, size, error);
+}
+
+static enum plinth_status open_object(struct segment *segment, struct store *store, struct plinth_error *error) {
+    enum plinth_status st = store_open(store, segment->info.name, &segment->object, error);
+    if (st) return st;
+    if (segment->object->size != segment->info.bytes)
+        return error_set(error, PLINTH_CORRUPT, "the object has %" PRIu64 " bytes, the manifest says %" PRIu64,
+                         segment->object->size, segment->info.bytes);
+    segment->source = (struct parquet_source){segment->object->size, segment->object->mapped, read_object};
+    return parquet_reader_open(&segment->source, NULL, &segment->reader, error);
+}
+
+static bool parse_number(struct slice text, uint64_t *number) {
+    uint64_t sum = 0;
+    if (text.size == 0 || text.size > 20) return false;
+    for (size_t i = 0; i < text.size; i++) {
+        unsigned digit = (unsigned)text.data[i] - '0';
+        if (digit > 9 || sum > (UINT64_MAX - digit) / 10) return false;
+        sum = sum * 10 + digit;
+    }
+    *number = sum;
+    return true;
+}
+
+static enum plinth_status check_number(const struct segment *segment, const char *key, uint64_t wanted,
+                                       struct plinth_error *error) {
+    struct slice text;
+    uint64_t number;
+    if (!parquet_metadata_find(parquet_reader_metadata(segment->reader), key, &text) || !parse_number(text, &number))
+        return error_set(error, PLINTH_CORRUPT, "metadata %s is missing or not a number", key);
+    if (number == wanted) return PLINTH_OK;
+    return error_set(error, PLINTH_CORRUPT, "metadata %s is %" PRIu64 ", the manifest says %" PRIu64, key, number,
+                     wanted);
+}
+
+static enum plinth_status check_metadata(const struct segment *segment, struct plinth_error *error) {
+    const struct parquet_metadata *metadata = parquet_reader_metadata(segment->reader);
+    const struct segment_info *info = &segment->info;
+    struct slice format;
+    if (!parquet_metadata_find(metadata, SEGMENT_META_FORMAT, &format))
+        return error_set(error, PLINTH_CORRUPT, "not a segment: metadata %s is missing", SEGMENT_META_FORMAT);
+    if (!slice_equal(format, slice_of_string(SEGMENT_FORMAT)))
+        return error_set(error, PLINTH_UNSUPPORTED, "segment format %.*s, this version reads %s",
+                         (int)(format.size < 20 ? format.size : 20), (const char *)format.data, SEGMENT_FORMAT);
+    const struct {
+        const char *key;
+        uint64_t wanted;
+    } numbers[] = {
+        {SEGMENT_META_TENANT, info->table.tenant},   {SEGMENT_META_DATABASE, info->table.database},
+        {SEGMENT_META_TABLE, info->table.table},     {SEGMENT_META_LSN_MIN, info->lsn_min},
+        {SEGMENT_META_LSN_MAX, info->lsn_max},       {SEGMENT_META_DELETES, info->deletes},
+        {SEGMENT_META_SUPERSEDED, info->superseded},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        enum plinth_status st = check_number(segment, numbers[i].key, numbers[i].wanted, error);
+        if (st) return st;
+    }
+    uint64_t rows = 0;
+    for (uint32_t i = 0; i < metadata->row_group_count; i++) rows += metadata->row_groups[i].row_count;
+    if (rows == info->rows && metadata->row_count == info->rows) return PLINTH_OK;
+    return error_set(error, PLINTH_CORRUPT, "the file has %" PRIu64 " rows, the manifest says %" PRIu64, rows,
+                     info->rows);
+}
+
+static enum plinth_status find_columns(struct segment *segment, struct plinth_error *error) {
+    static const enum parquet_type types[SEGMENT_COLUMNS] = {PARQUET_TYPE_BYTE_ARRAY, PARQUET_TYPE_BYTE_ARRAY,
+                                                             PARQUET_TYPE_BYTE_ARRAY, PARQUET_TYPE_INT64,
+                                                             PARQUET_TYPE_INT32};
+    const struct parquet_schema *schema = &parquet_reader_metadata(segment->reader)->schema;
+    for (enum segment_column column = 0; column < SEGMENT_COLUMNS; column++) {
+        const char *name = segment_column_names[column];
+        int32_t leaf = parquet_schema_find(schema, name);
+        bool may_be_null = column == SEGMENT_VALUE || column == SEGMENT_INDEXES;
+        if (leaf < 0 && may_be_null) continue; /* an index table */
+        if (leaf < 0) return error_set(error, PLINTH_CORRUPT, "column %s is missing", name);
+        const struct parquet_column *found = &schema->columns[leaf];
+        if (found->type != types[column] || found->repetition_level_max != 0 || found->part_count != 1 ||
+            found->definition_level_max > may_be_null)
+            return error_set(error, PLINTH_CORRUPT, "column %s has a wrong type", name);
+        segment->has_column[column] = true;
+        segment->leaf[column] = (uint32_t)leaf;
+    }
+    return PLINTH_OK;
+}
+
+static void segment_destroy(struct segment *segment) {
+    if (segment->cache) page_cache_forget(segment->cache, segment->id);
+    for (uint32_t i = 0; i < segment->group_count; i++) parquet_bloom_deinit(&segment->groups[i].bloom);
+    parquet_reader_close(segment->reader);
+    object_close(segment->object);
+    arena_deinit(&segment->arena);
+    segment_info_deinit(&segment->info);
+    free(segment);
+}
+
+enum plinth_status segment_open(struct store *store, struct page_cache *cache, const struct segment_info *info,
+                                struct segment **segment, struct plinth_error *error) {
+    *segment = NULL;
+    struct segment *opened = calloc(1, sizeof *opened);
+    if (!opened || !segment_info_copy(&opened->info, info)) {
+        free(opened);
+        return error_no_memory(error, "segment");
+    }
+    atomic_init(&opened->references, 1);
+    opened->id = atomic_fetch_add_explicit(&next_id, 1, memory_order_relaxed);
+    arena_init(&opened->arena);
+    enum plinth_status st = open_object(opened, store, error);
+    if (!st) st = check_metadata(opened, error);
+    if (!st) st = find_columns(opened, error);
+    if (!st) st = segment_load_index(opened, error);
+    if (st) {
+        st = segment_error(opened, st, error);
+        segment_destroy(opened);
+        return st;
+    }
+    opened->cache = cache;
+    *segment = opened;
+    return PLINTH_OK;
+}
+
+enum plinth_status segment_error(const struct segment *segment, enum plinth_status status, struct plinth_error *error) {
+    /* What the Parquet library calls missing, impossible or unknown is damage in a file of ours. */
+    bool is_damage = segment->object && (status == PLINTH_NOT_FOUND || status == PLINTH_INVALID_ARGUMENT);
+    if (is_damage) status = PLINTH_CORRUPT;
+    if (error && is_damage) error->status = status;
+    if (error) (void)error_prefix(error, "segment %s", segment->info.name);
+    return status;
+}
+
+struct segment *segment_ref(struct segment *segment) {
+    atomic_fetch_add_explicit(&segment->references, 1, memory_order_relaxed);
+    return segment;
+}
+
+void segment_unref(struct segment *segment) {
+    if (segment && atomic_fetch_sub_explicit(&segment->references, 1, memory_order_acq_rel) == 1)
+        segment_destroy(segment);
+}
+
+const struct segment_info *segment_info(const struct segment *segment) { return &segment->info; }
+
+uint64_t segment_memory_bytes(const struct segment *segment) {
+    uint64_t bytes = sizeof *segment + segment->arena.used_bytes + parquet_reader_memory(segment->reader);
+    for (uint32_t i = 0; i < segment->group_count; i++) bytes += segment->groups[i].bloom.owned.capacity;
+    return bytes;
+}
+
+/* ---- point reads ---- */
+
+/* As stripe_load; with SEGMENT_MEMORY_ONLY only from the cache. */
+static enum plinth_status load(struct segment *segment, uint32_t number, unsigned parts, unsigned flags,
+                               struct stripe **stripe, struct plinth_error *error) {
+    if (!(flags & SEGMENT_MEMORY_ONLY)) return stripe_load(segment, number, parts, stripe, error);
+    *stripe = stripe_find_cached(segment, number, parts);
+    return *stripe ? PLINTH_OK : PLINTH_WOULD_BLOCK;
+}
+
+/* Stripes first + 1 to last all begin with a version of `key`: the last one whose first version is not behind `lsn`,
+ * or `first`. */
+static enum plinth_status narrow(struct segment *segment, uint32_t first, uint32_t last, uint64_t lsn, unsigned flags,
+                                 uint32_t *found, struct plinth_error *error) {
+    uint32_t low = first, high = last; /* the answer lies in [low, high] */
+    if (lsn == UINT64_MAX) high = low;
+    while (low < high) {
+        uint32_t middle = high - (high - low) / 2;
+        struct stripe *stripe;
+        enum plinth_status st = load(segment, middle, STRIPE_KEYS_ONLY, flags, &stripe, error);
+        if (st) return st;
+        if (stripe_rows_lsn(&stripe->rows, 0) >= lsn) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+        stripe_unref(stripe);
+    }
+    *found = low;
+    return PLINTH_OK;
+}
+
+enum plinth_status segment_find_stripe(struct segment *segment, struct slice key, uint64_t lsn, uint32_t *stripe,
+                                       struct plinth_error *error) {
+    uint32_t first, last;
+    *stripe = 0;
+    if (!stripe_index_range(&segment->stripes, key, &first, &last)) return PLINTH_OK;
+    return narrow(segment, first, last, lsn, 0, stripe, error);
+}
+
+static bool bloom_says_no(const struct segment *segment, uint32_t first, uint32_t last, uint64_t key_hash) {
+    const struct stripe_index *index = &segment->stripes;
+    for (uint32_t group = index->groups[first]; group <= index->groups[last]; group++) {
+        const struct segment_group *about = &segment->groups[group];
+        if (!about->has_bloom || parquet_bloom_check_hash(&about->bloom, key_hash)) return false;
+    }
+    return true;
+}
+
+enum plinth_status segment_get(struct segment *segment, struct slice key, uint64_t key_hash, uint64_t lsn_max,
+                               unsigned flags, struct segment_hit *hit, struct plinth_error *error) {
+    *hit = (struct segment_hit){0};
+    uint32_t first, last, number;
+    if (lsn_max < segment->info.lsn_min || !stripe_index_range(&segment->stripes, key, &first, &last) ||
+        bloom_says_no(segment, first, last, key_hash))
+        return PLINTH_NOT_FOUND;
+    enum plinth_status st = narrow(segment, first, last, lsn_max, flags, &number, error);
+    unsigned parts = flags & SEGMENT_LSN_ONLY ? STRIPE_KEYS_ONLY : STRIPE_VALUES;
+    while (!st) {
+        struct stripe *stripe;
+        st = load(segment, number, parts, flags, &stripe, error);
+        if (st) break;
+        uint32_t row = stripe_find(stripe, key, lsn_max);
+        if (row < stripe->rows.count && slice_equal(stripe_rows_key(&stripe->rows, row), key)) {
+            stripe_rows_get(&stripe->rows, row, &hit->row);
+            hit->pinned = &stripe->entry;
+            return PLINTH_OK;
+        }
+        /* The version may be the first one of the next stripe. */
+        if (row < stripe->rows.count || number++ == last) st = PLINTH_NOT_FOUND;
+        stripe_unref(stripe);
+    }
+    return st;
+}
+
+void segment_hit_release(struct segment_hit *hit) {
+    page_cache_unref(hit->pinned);
+    *hit = (struct segment_hit){0};
+}

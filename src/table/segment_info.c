@@ -1,0 +1,71 @@
+#include <string.h>
+
+#include "table/segment.h"
+
+void segment_info_deinit(struct segment_info *info) {
+    buffer_deinit(&info->key_min);
+    buffer_deinit(&info->key_max);
+    *info = (struct segment_info){0};
+}
+
+bool segment_info_copy(struct segment_info *to, const struct segment_info *from) {
+    *to = *from;
+    to->key_min = to->key_max = (struct buffer)BUFFER_INIT;
+    if (buffer_append(&to->key_min, from->key_min.data, from->key_min.size) &&
+        buffer_append(&to->key_max, from->key_max.data, from->key_max.size))
+        return true;
+    segment_info_deinit(to);
+    return false;
+}
+
+/* Name, table id, then the numbers as varints in the struct's order, then the bounds. */
+bool segment_info_encode(struct buffer *into, const struct segment_info *info) {
+    const uint64_t numbers[] = {info->table.tenant, info->table.database, info->table.table, info->job,
+                                info->lsn_min,      info->lsn_max,        info->rows,        info->deletes,
+                                info->superseded,   info->bytes};
+    size_t before = into->size;
+    bool ok = buffer_append_string(into, slice_of_string(info->name));
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) ok = ok && buffer_append_varint(into, numbers[i]);
+    ok = ok && buffer_append_string(into, buffer_slice(&info->key_min)) &&
+         buffer_append_string(into, buffer_slice(&info->key_max));
+    if (!ok) into->size = before;
+    return ok;
+}
+
+static void decode_name(struct reader *from, struct segment_info *info) {
+    struct slice name = reader_string(from);
+    if (name.size == 0 || name.size >= sizeof info->name || memchr(name.data, 0, name.size)) {
+        from->failed = true;
+        return;
+    }
+    memcpy(info->name, name.data, name.size);
+}
+
+static uint32_t decode_id(struct reader *from) {
+    uint64_t id = reader_varint(from);
+    if (id > UINT32_MAX) from->failed = true;
+    return (uint32_t)id;
+}
+
+bool segment_info_decode(struct reader *from, struct segment_info *info) {
+    *info = (struct segment_info){0};
+    decode_name(from, info);
+    info->table.tenant = decode_id(from);
+    info->table.database = decode_id(from);
+    info->table.table = decode_id(from);
+    info->job = reader_varint(from);
+    info->lsn_min = reader_varint(from);
+    info->lsn_max = reader_varint(from);
+    info->rows = reader_varint(from);
+    info->deletes = reader_varint(from);
+    info->superseded = reader_varint(from);
+    info->bytes = reader_varint(from);
+    struct slice key_min = reader_string(from), key_max = reader_string(from);
+    bool ok = !from->failed && info->rows > 0 && info->lsn_min <= info->lsn_max && info->deletes <= info->rows &&
+              info->superseded < info->rows && slice_compare(key_min, key_max) <= 0 &&
+              buffer_append(&info->key_min, key_min.data, key_min.size) &&
+              buffer_append(&info->key_max, key_max.data, key_max.size);
+    if (ok) return true;
+    segment_info_deinit(info);
+    return false;
+}
