@@ -636,7 +636,11 @@ enum plinth_status column_index_decode(struct slice bytes, struct bounded_arena 
                                ? (enum parquet_boundary_order)order
                                : PARQUET_UNORDERED;
         } else if (field.id == 5 && read_bounds_list(&reader, field.type, THRIFT_I64, pages)) {
-            for (uint32_t i = 0; i < pages; i++) bounds[i].null_count = thrift_read_size(&reader, THRIFT_I64);
+            for (uint32_t i = 0; i < pages; i++) {
+                int64_t nulls = thrift_read_integer(&reader, THRIFT_I64);
+                if (nulls < 0) seen &= ~(1u << 5); /* some writers say -1 for "not counted" */
+                bounds[i].null_count = nulls < 0 ? 0 : (uint64_t)nulls;
+            }
         } else if (field.id > 5) {
             thrift_skip(&reader, field.type);
         } else if (field.id < 1) {

@@ -11,6 +11,7 @@ enum {
     MAGIC_BYTES = 4,
     TRAILER_BYTES = 8, /* footer length, magic */
     BLOOM_HEADER_MAX = 64,
+    DICTIONARY_HEADER_MAX = 100,
     PAGE_HEADER_GUESS = 64 << 10,
     MEMORY_BYTES_MAX_DEFAULT = 256 << 20,
 };
@@ -146,6 +147,11 @@ enum plinth_status reader_chunk_range(const struct parquet_reader *reader, const
         return error_set(error, PLINTH_CORRUPT, "column chunk of %llu bytes at offset %llu does not lie in the file",
                          (unsigned long long)chunk->compressed_bytes, (unsigned long long)begin);
     range->end = begin + chunk->compressed_bytes;
+    /* Old versions of parquet-mr left the dictionary page's header out of the size. */
+    if (slice_starts_with(reader->metadata.created_by, slice_of_string("parquet-mr"))) {
+        uint64_t behind = reader->data_end - range->end;
+        range->end += behind < DICTIONARY_HEADER_MAX ? behind : DICTIONARY_HEADER_MAX;
+    }
     return PLINTH_OK;
 }
 
