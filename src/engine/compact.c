@@ -205,7 +205,7 @@ static enum plinth_status run_merge(struct merge *merge, struct plinth_error *er
 
 /* What the policy would merge in one table. */
 static struct compaction_choice choose(const struct view_table *table) {
-    uint64_t small[64], *bytes = table->run_count <= 64 ? small : malloc(table->run_count * sizeof *bytes);
+    uint64_t small[64] = {0}, *bytes = table->run_count <= 64 ? small : malloc(table->run_count * sizeof *bytes);
     if (!bytes) return (struct compaction_choice){0, 0};
     for (size_t i = 0; i < table->run_count; i++) bytes[i] = run_bytes(table->runs[i].run);
     struct compaction_choice choice = compaction_choose(&compaction_policy_default, bytes, table->run_count);

@@ -1,0 +1,101 @@
+#include <stdio.h>
+
+#include "engine/producers.h"
+#include "support/test_support.h"
+
+static void a_repeated_sequence_has_its_first_position(void **state) {
+    (void)state;
+    struct producers producers;
+    producers_init(&producers);
+    uint64_t lsn;
+    assert_int_equal(producers_check(&producers, 9, 1, &lsn), PRODUCER_NEW);
+    assert_ok(producers_add(&producers, 9, 1, 100, 0, NULL), NULL);
+    assert_int_equal(producers_check(&producers, 9, 1, &lsn), PRODUCER_DUPLICATE);
+    assert_int_equal(lsn, 100);
+    assert_int_equal(producers_check(&producers, 8, 1, &lsn), PRODUCER_NEW);
+    producers_deinit(&producers);
+}
+
+static void sequences_may_come_in_any_order_within_the_window(void **state) {
+    (void)state;
+    struct producers producers;
+    producers_init(&producers);
+    struct test_random random = test_random_of(7);
+    bool given[5000] = {false};
+    uint64_t lsn, highest = 0, lsns[5000];
+    for (int i = 0; i < 20000; i++) {
+        uint64_t low = highest > 900 ? highest - 900 : 1;
+        uint64_t sequence = low + test_random_below(&random, 920);
+        if (sequence >= 5000) break;
+        enum producer_verdict verdict = producers_check(&producers, 1, sequence, &lsn);
+        assert_int_equal(verdict, given[sequence] ? PRODUCER_DUPLICATE : PRODUCER_NEW);
+        if (given[sequence]) {
+            assert_int_equal(lsn, lsns[sequence]);
+            continue;
+        }
+        lsns[sequence] = 1000 + (uint64_t)i;
+        assert_ok(producers_add(&producers, 1, sequence, lsns[sequence], 0, NULL), NULL);
+        given[sequence] = true;
+        if (sequence > highest) highest = sequence;
+    }
+    assert_true(highest > 2000);
+    assert_int_equal(producers_check(&producers, 1, highest - PRODUCER_WINDOW, &lsn), PRODUCER_TOO_OLD);
+    producers_deinit(&producers);
+}
+
+static void the_table_is_bounded_and_the_oldest_goes_first(void **state) {
+    (void)state;
+    struct producers producers;
+    producers_init(&producers);
+    uint64_t lsn;
+    for (uint64_t id = 1; id <= PRODUCERS_MAX + 10; id++)
+        assert_ok(producers_add(&producers, id, 1, id, 0, NULL), NULL);
+    assert_int_equal(producers.count, PRODUCERS_MAX);
+    assert_int_equal(producers_check(&producers, 10, 1, &lsn), PRODUCER_NEW);
+    assert_int_equal(producers_check(&producers, 11, 1, &lsn), PRODUCER_DUPLICATE);
+    assert_int_equal(producers_check(&producers, PRODUCERS_MAX + 10, 1, &lsn), PRODUCER_DUPLICATE);
+    assert_ok(producers_add(&producers, 1 << 20, 1, 1 << 20, PRODUCER_TTL_US + 1, NULL), NULL);
+    assert_int_equal(producers.count, 1); /* all others were silent for too long */
+    producers_deinit(&producers);
+}
+
+static void encoding_gives_the_same_table_and_the_same_bytes(void **state) {
+    (void)state;
+    struct producers producers, read;
+    producers_init(&producers);
+    struct test_random random = test_random_of(3);
+    for (uint64_t lsn = 1; lsn < 3000; lsn++)
+        assert_ok(producers_add(&producers, 1 + test_random_below(&random, 40), lsn, lsn, lsn * 1000, NULL), NULL);
+    struct buffer bytes = BUFFER_INIT, again = BUFFER_INIT;
+    assert_true(producers_encode(&bytes, &producers));
+    struct reader reader = reader_of(buffer_slice(&bytes));
+    assert_ok(producers_decode(&reader, &read, NULL), NULL);
+    assert_true(producers_encode(&again, &read));
+    assert_true(slice_equal(buffer_slice(&bytes), buffer_slice(&again)));
+    for (uint64_t id = 1; id <= 40; id++) {
+        for (uint64_t sequence = 1; sequence < 3000; sequence += 7) {
+            uint64_t a, b;
+            assert_int_equal(producers_check(&producers, id, sequence, &a), producers_check(&read, id, sequence, &b));
+            assert_int_equal(a, b);
+        }
+    }
+    producers_deinit(&read);
+    for (size_t size = 0; size < bytes.size; size += 11) {
+        struct plinth_error error;
+        reader = reader_of(slice_of(bytes.data, size));
+        assert_status(producers_decode(&reader, &read, &error), PLINTH_CORRUPT, &error);
+    }
+    buffer_deinit(&bytes);
+    buffer_deinit(&again);
+    producers_deinit(&producers);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_repeated_sequence_has_its_first_position),
+        cmocka_unit_test(sequences_may_come_in_any_order_within_the_window),
+        cmocka_unit_test(the_table_is_bounded_and_the_oldest_goes_first),
+        cmocka_unit_test(encoding_gives_the_same_table_and_the_same_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

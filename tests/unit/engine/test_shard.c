@@ -1,0 +1,329 @@
+/* The state of a shard as a function of its log: verdicts, checkpoints, and replays that end in the same state. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "engine/shard.h"
+#include "support/test_support.h"
+
+enum { RECORDS_MAX = 6000 };
+
+/* A log in an array. */
+struct script {
+    struct record_header headers[RECORDS_MAX];
+    struct buffer payloads[RECORDS_MAX];
+    uint64_t count;
+};
+
+static struct buffer *add(struct script *script, enum change_kind kind) {
+    struct record_header *header = &script->headers[script->count];
+    *header = (struct record_header){.kind = (uint8_t)kind, .time_us = 1000 * (script->count + 1)};
+    struct buffer *payload = &script->payloads[script->count++];
+    *payload = (struct buffer)BUFFER_INIT;
+    return payload;
+}
+
+static void append_operations(struct buffer *payload, const char *key, const char *value) {
+    struct operation operation = {.kind = value ? OPERATION_SET : OPERATION_DELETE, .table = {1, 1, 2}};
+    operation.key = slice_of_string(key);
+    if (value) operation.value = slice_of_string(value);
+    assert_true(buffer_append_varint(payload, 1));
+    assert_true(operation_append(payload, &operation, NULL));
+}
+
+static void add_write(struct script *script, const char *key, const char *value) {
+    append_operations(add(script, CHANGE_WRITE), key, value);
+}
+
+static void add_conditional(struct script *script, uint64_t snapshot, const char *key, const char *value) {
+    struct buffer *payload = add(script, CHANGE_CONDITIONAL);
+    uint8_t stored[64];
+    size_t size = table_prefix_encode(stored, (struct table_id){1, 1, 2});
+    memcpy(stored + size, key, strlen(key));
+    size += strlen(key);
+    assert_true(buffer_append_varint(payload, snapshot) && buffer_append_varint(payload, 1) &&
+                buffer_append_string(payload, slice_of(stored, size)) && buffer_append_varint(payload, 0));
+    append_operations(payload, key, value);
+}
+
+static uint64_t add_varint(struct script *script, enum change_kind kind, uint64_t value) {
+    assert_true(buffer_append_varint(add(script, kind), value));
+    return script->count;
+}
+
+static uint64_t add_job(struct script *script, enum job_kind kind) {
+    struct buffer *payload = add(script, CHANGE_JOB_BEGIN);
+    assert_true(buffer_append_varint(payload, kind) && buffer_append_u64(payload, 1));
+    return script->count;
+}
+
+static struct segment_info info_of(uint64_t job, int number) {
+    struct segment_info info = {
+        .table = {1, 1, 2}, .job = job, .lsn_min = 1, .lsn_max = job, .rows = 10, .bytes = 1000};
+    snprintf(info.name, sizeof info.name, "segments/%d/%d.parquet", (int)job, number);
+    assert_true(buffer_append(&info.key_min, "a", 1) && buffer_append(&info.key_max, "z", 1));
+    return info;
+}
+
+static uint64_t add_flush(struct script *script, uint64_t job, uint64_t cut) {
+    struct segment_info info = info_of(job, (int)cut);
+    struct commit commit = {.job = job, .cut = cut, .segments = &info, .segment_count = 1};
+    assert_true(commit_encode(add(script, CHANGE_FLUSH_COMMIT), CHANGE_FLUSH_COMMIT, &commit));
+    segment_info_deinit(&info);
+    return script->count;
+}
+
+static uint64_t add_merge(struct script *script, uint64_t job, const uint64_t *inputs, uint64_t count) {
+    struct segment_info info = info_of(job, 1);
+    struct commit commit = {.job = job,
+                            .table = {1, 1, 2},
+                            .inputs = (uint64_t *)inputs,
+                            .input_count = count,
+                            .level = 1,
+                            .segments = &info,
+                            .segment_count = 1};
+    assert_true(commit_encode(add(script, CHANGE_COMPACT_COMMIT), CHANGE_COMPACT_COMMIT, &commit));
+    segment_info_deinit(&info);
+    return script->count;
+}
+
+static enum verdict decide(struct shard *shard, const struct script *script, uint64_t lsn) {
+    struct decision decision;
+    struct plinth_error error;
+    assert_ok(shard_decide(shard, lsn, &script->headers[lsn - 1], buffer_slice(&script->payloads[lsn - 1]), NULL,
+                           &decision, &error),
+              &error);
+    return decision.verdict;
+}
+
+static void script_deinit(struct script *script) {
+    for (uint64_t i = 0; i < script->count; i++) buffer_deinit(&script->payloads[i]);
+    free(script);
+}
+
+static void a_conditional_write_loses_to_a_write_after_its_snapshot(void **state) {
+    (void)state;
+    struct script *script = calloc(1, sizeof *script);
+    struct shard shard;
+    assert_ok(shard_init(&shard, NULL), NULL);
+    add_write(script, "a", "1");          /* 1 */
+    add_conditional(script, 1, "a", "2"); /* 2: nothing between */
+    add_conditional(script, 1, "a", "3"); /* 3: 2 was between */
+    add_conditional(script, 2, "a", "4"); /* 4: 3 was void, so nothing was between */
+    add_conditional(script, 1, "b", "5"); /* 5: another key */
+    const enum verdict wanted[] = {VERDICT_APPLIED, VERDICT_APPLIED, VERDICT_CONFLICT, VERDICT_APPLIED,
+                                   VERDICT_APPLIED};
+    for (uint64_t lsn = 1; lsn <= 5; lsn++) assert_int_equal(decide(&shard, script, lsn), wanted[lsn - 1]);
+    assert_true(shard_is_void(&shard, 3));
+    assert_false(shard_is_void(&shard, 4));
+    shard_deinit(&shard);
+    script_deinit(script);
+}
+
+static void a_repeated_sequence_is_void_everywhere(void **state) {
+    (void)state;
+    struct script *script = calloc(1, sizeof *script);
+    struct shard shard;
+    assert_ok(shard_init(&shard, NULL), NULL);
+    for (int i = 0; i < 2; i++) {
+        add_write(script, "a", "1");
+        script->headers[i].producer = 77;
+        script->headers[i].sequence = 1;
+    }
+    assert_int_equal(decide(&shard, script, 1), VERDICT_APPLIED);
+    assert_int_equal(decide(&shard, script, 2), VERDICT_DUPLICATE);
+    shard_deinit(&shard);
+    script_deinit(script);
+}
+
+static void cuts_flushes_and_merges_follow_the_log(void **state) {
+    (void)state;
+    struct script *script = calloc(1, sizeof *script);
+    struct shard shard;
+    assert_ok(shard_init(&shard, NULL), NULL);
+    add_write(script, "a", "1");                          /* 1 */
+    uint64_t cut1 = add_varint(script, CHANGE_CUT, 0);    /* 2 */
+    add_varint(script, CHANGE_CUT, 0);                    /* 3: names a cut that is no longer the last */
+    add_write(script, "b", "1");                          /* 4 */
+    uint64_t cut2 = add_varint(script, CHANGE_CUT, cut1); /* 5 */
+    uint64_t job1 = add_job(script, JOB_FLUSH);           /* 6 */
+    add_flush(script, job1, cut2);                        /* 7: not the oldest cut */
+    uint64_t run1 = add_flush(script, job1, cut1);        /* 8 */
+    uint64_t job2 = add_job(script, JOB_FLUSH);           /* 9 */
+    add_flush(script, job2, cut1);                        /* 10: flushed already */
+    uint64_t run2 = add_flush(script, job2, cut2);        /* 11 */
+    uint64_t job3 = add_job(script, JOB_COMPACT);         /* 12 */
+    add_merge(script, job3, (uint64_t[]){run1, run2}, 2); /* 13: not in this order */
+    uint64_t run3 = add_merge(script, job3, (uint64_t[]){run2, run1}, 2); /* 14 */
+    uint64_t job4 = add_job(script, JOB_COMPACT);                         /* 15 */
+    add_varint(script, CHANGE_JOB_ABORT, job4);                           /* 16 */
+    add_merge(script, job4, (uint64_t[]){run3}, 1);                       /* 17: its job was aborted */
+    const uint64_t voids[] = {3, 7, 10, 13, 17};
+    for (uint64_t lsn = 1; lsn <= script->count; lsn++) {
+        bool wanted_void = false;
+        for (size_t i = 0; i < 5; i++) wanted_void |= voids[i] == lsn;
+        assert_int_equal(decide(&shard, script, lsn), wanted_void ? VERDICT_VOID : VERDICT_APPLIED);
+    }
+    assert_int_equal(shard.flushed_lsn, cut2);
+    assert_int_equal(shard.table_count, 1);
+    assert_int_equal(shard.tables[0].run_count, 1);
+    assert_int_equal(shard.tables[0].runs[0].id, run3);
+    assert_int_equal(shard.garbage_count, 2);
+    assert_int_equal(shard.job_count, 1);
+    assert_true(shard.jobs[0].aborted);
+    shard_deinit(&shard);
+    script_deinit(script);
+}
+
+static void far_time_jumps_count_only_when_a_host_has_checked_them(void **state) {
+    (void)state;
+    struct script *script = calloc(1, sizeof *script);
+    struct shard shard;
+    assert_ok(shard_init(&shard, NULL), NULL);
+    add(script, CHANGE_TICK);
+    add_write(script, "a", "1");
+    add(script, CHANGE_TICK);
+    add_write(script, "a", "2");
+    script->headers[0].time_us = 1000000000;
+    script->headers[1].time_us = 1000000000 + 11000000;
+    script->headers[2].time_us = 1000000000 + 60000000;
+    script->headers[3].time_us = 1000000000 + 5;
+    const uint64_t wanted[] = {1000000000, 1000000000, 1060000000, 1060000000};
+    for (uint64_t lsn = 1; lsn <= 4; lsn++) {
+        decide(&shard, script, lsn);
+        assert_int_equal(shard.time_us, wanted[lsn - 1]);
+    }
+    assert_int_equal(shard.time_alarms, 1);
+    shard_deinit(&shard);
+    script_deinit(script);
+}
+
+static void a_malformed_record_is_refused_and_changes_nothing(void **state) {
+    (void)state;
+    struct script *script = calloc(1, sizeof *script);
+    struct shard shard;
+    assert_ok(shard_init(&shard, NULL), NULL);
+    for (int kind = 1; kind <= CHANGE_WINDOW; kind++) {
+        if (kind == CHANGE_TICK) continue;
+        assert_true(buffer_append(add(script, (enum change_kind)kind), "\xff\xff", 2));
+    }
+    add_varint(script, CHANGE_FEATURE_LEVEL, 99);
+    add(script, (enum change_kind)200);
+    for (uint64_t lsn = 1; lsn <= script->count; lsn++) assert_int_equal(decide(&shard, script, lsn), VERDICT_REFUSED);
+    assert_int_equal(shard.alarms, script->count);
+    assert_int_equal(shard.feature_level, 1);
+    shard_deinit(&shard);
+    script_deinit(script);
+}
+
+/* A random log, with losers, duplicates, cuts, flushes and merges in it. */
+static struct script *random_script(struct test_random *random) {
+    struct script *script = calloc(1, sizeof *script);
+    struct shard shard;
+    assert_ok(shard_init(&shard, NULL), NULL);
+    struct buffer *window = add(script, CHANGE_WINDOW);
+    assert_true(buffer_append_varint(window, 300) && buffer_append_varint(window, 1 << 17));
+    decide(&shard, script, 1);
+    while (script->count < RECORDS_MAX - 8) {
+        uint64_t before = script->count;
+        char key[16];
+        snprintf(key, sizeof key, "k%d", (int)test_random_below(random, 200));
+        uint64_t dice = test_random_below(random, 100);
+        if (dice < 60) {
+            add_write(script, key, dice < 10 ? NULL : "value");
+        } else if (dice < 85) {
+            uint64_t back = test_random_below(random, 400);
+            add_conditional(script, before > back ? before - back : 0, key, "other");
+        } else if (dice < 95) {
+            add_varint(script, CHANGE_CUT, dice < 93 ? shard.last_cut : 0);
+        } else if (shard.cut_count) {
+            uint64_t job = add_job(script, JOB_FLUSH);
+            add_flush(script, job, shard.cuts[0]);
+        } else if (shard.table_count && shard.tables[0].run_count > 2) {
+            uint64_t job = add_job(script, JOB_COMPACT);
+            uint64_t inputs[] = {shard.tables[0].runs[0].id, shard.tables[0].runs[1].id};
+            add_merge(script, job, inputs, 2);
+        }
+        for (uint64_t lsn = before + 1; lsn <= script->count; lsn++) {
+            if (test_random_below(random, 3) == 0) {
+                script->headers[lsn - 1].producer = 1 + test_random_below(random, 3);
+                script->headers[lsn - 1].sequence = 1 + test_random_below(random, 500);
+            }
+            decide(&shard, script, lsn);
+        }
+    }
+    shard_deinit(&shard);
+    return script;
+}
+
+static void a_checkpoint_and_the_log_behind_it_give_the_same_state(void **state) {
+    (void)state;
+    uint64_t seed = 41;
+    struct test_random random = test_random_of(seed);
+    struct script *script = random_script(&random);
+    struct shard shard;
+    struct plinth_error error;
+    assert_ok(shard_init(&shard, NULL), NULL);
+    static bool was_void[RECORDS_MAX + 1];
+    for (uint64_t lsn = 1; lsn <= script->count; lsn++) {
+        was_void[lsn] = decide(&shard, script, lsn) != VERDICT_APPLIED;
+        if (lsn % 997 != 0) continue;
+        struct buffer bytes = BUFFER_INIT;
+        struct shard other;
+        assert_true(shard_encode(&bytes, &shard));
+        assert_ok(shard_decode(buffer_slice(&bytes), &other, &error), &error);
+        for (uint64_t replay = shard_replay_lsn(&other); replay <= lsn; replay++) {
+            const struct record_header *header = &script->headers[replay - 1];
+            shard_replay(&other, replay, header, buffer_slice(&script->payloads[replay - 1]));
+            if (header->kind == CHANGE_WRITE || header->kind == CHANGE_CONDITIONAL)
+                assert_int_equal(shard_is_void(&other, replay), was_void[replay]);
+        }
+        for (uint64_t later = lsn + 1; later <= script->count; later++) decide(&other, script, later);
+        struct shard whole;
+        assert_ok(shard_init(&whole, NULL), NULL);
+        for (uint64_t all = 1; all <= script->count; all++) decide(&whole, script, all);
+        assert_int_equal(shard_hash(&other), shard_hash(&whole));
+        shard_deinit(&other);
+        shard_deinit(&whole);
+        buffer_deinit(&bytes);
+    }
+    shard_deinit(&shard);
+    script_deinit(script);
+}
+
+static void a_damaged_checkpoint_is_refused(void **state) {
+    (void)state;
+    struct test_random random = test_random_of(5);
+    struct script *script = random_script(&random);
+    struct shard shard, other;
+    struct plinth_error error;
+    assert_ok(shard_init(&shard, NULL), NULL);
+    for (uint64_t lsn = 1; lsn <= 2000; lsn++) decide(&shard, script, lsn);
+    struct buffer bytes = BUFFER_INIT;
+    assert_true(shard_encode(&bytes, &shard));
+    for (size_t at = 0; at < bytes.size; at += 1 + at / 64) {
+        bytes.data[at] ^= 0x10;
+        enum plinth_status st = shard_decode(buffer_slice(&bytes), &other, &error);
+        assert_true(st == PLINTH_CORRUPT || st == PLINTH_UNSUPPORTED);
+        bytes.data[at] ^= 0x10;
+        assert_status(shard_decode(slice_of(bytes.data, at), &other, &error), PLINTH_CORRUPT, &error);
+    }
+    assert_ok(shard_decode(buffer_slice(&bytes), &other, &error), &error);
+    shard_deinit(&other);
+    buffer_deinit(&bytes);
+    shard_deinit(&shard);
+    script_deinit(script);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_conditional_write_loses_to_a_write_after_its_snapshot),
+        cmocka_unit_test(a_repeated_sequence_is_void_everywhere),
+        cmocka_unit_test(cuts_flushes_and_merges_follow_the_log),
+        cmocka_unit_test(far_time_jumps_count_only_when_a_host_has_checked_them),
+        cmocka_unit_test(a_malformed_record_is_refused_and_changes_nothing),
+        cmocka_unit_test(a_checkpoint_and_the_log_behind_it_give_the_same_state),
+        cmocka_unit_test(a_damaged_checkpoint_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
