@@ -83,10 +83,11 @@ static bool make_dense(const struct parquet_column *column, const struct parquet
     const uint8_t *validity = nulls ? data->validity : NULL;
     *view = (struct bytes_view){.width = column->width, .count = rows - nulls};
     if (column->type == PARQUET_TYPE_BYTE_ARRAY) {
-        if (validity) return dense_bytes(data, begin, rows, scratch, view);
         view->offsets = data->offsets + begin;
         view->bytes = data->bytes;
-        return true;
+        bool ok = !validity || dense_bytes(data, begin, rows, scratch, view);
+        if (!view->bytes) view->bytes = (const uint8_t *)""; /* no bytes at all */
+        return ok;
     }
     if (column->type == PARQUET_TYPE_BOOLEAN) {
         view->bytes = data->values;
