@@ -14,6 +14,11 @@ static inline uint64_t key_prefix(struct slice key) {
     return __builtin_bswap64(prefix);
 }
 
+/* What follows the first `skip` bytes; also of a null slice with nothing to skip. */
+static inline struct slice key_behind(struct slice key, size_t skip) {
+    return skip ? slice_of(key.data + skip, key.size - skip) : key;
+}
+
 /* <0, 0, >0: the order of two keys with the same prefix. */
 static inline int key_compare_behind_prefix(struct slice a, struct slice b) {
     size_t shared = a.size < b.size ? a.size : b.size;

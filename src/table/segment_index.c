@@ -22,14 +22,13 @@ static uint32_t count_below(const uint64_t *prefixes, uint32_t count, uint64_t p
 }
 
 static struct slice first_key_rest(const struct stripe_index *index, uint32_t stripe) {
-    struct slice key = stripe_first_key(index, stripe);
-    return slice_of(key.data + index->common, key.size - index->common);
+    return key_behind(stripe_first_key(index, stripe), index->common);
 }
 
 uint32_t stripe_index_count_not_above(const struct stripe_index *index, struct slice key) {
     struct slice common = slice_of(index->keys, index->common); /* the first first key's first bytes */
     if (!slice_starts_with(key, common)) return slice_compare(key, common) < 0 ? 0 : index->count;
-    struct slice rest = slice_of(key.data + common.size, key.size - common.size);
+    struct slice rest = key_behind(key, common.size);
     uint64_t prefix = key_prefix(rest);
     uint32_t low = count_below(index->prefixes, index->count, prefix), high = low;
     while (high < index->count && index->prefixes[high] == prefix) high++;

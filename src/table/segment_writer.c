@@ -47,7 +47,10 @@ struct segment_writer {
 
 /* ---- columns of the stripe ---- */
 
-static bool byte_column_init(struct byte_column *column) { return buffer_append_u32(&column->offsets, 0); }
+/* `bytes` gets memory at once, so that it is never null. */
+static bool byte_column_init(struct byte_column *column) {
+    return buffer_append_u32(&column->offsets, 0) && buffer_reserve(&column->bytes, 1);
+}
 
 static void byte_column_deinit(struct byte_column *column) {
     buffer_deinit(&column->bytes);

@@ -71,8 +71,7 @@ static size_t shared_bytes(struct slice a, struct slice b) {
 }
 
 static inline struct slice key_rest(const struct stripe *stripe, uint32_t row) {
-    struct slice key = stripe_rows_key(&stripe->rows, row);
-    return slice_of(key.data + stripe->common, key.size - stripe->common);
+    return key_behind(stripe_rows_key(&stripe->rows, row), stripe->common);
 }
 
 /* Whether row i - 1 comes before row i, the prefixes of both being there. */
@@ -168,7 +167,7 @@ uint32_t stripe_find(const struct stripe *stripe, struct slice key, uint64_t lsn
     const struct stripe_rows *rows = &stripe->rows;
     struct slice common = slice_of(rows->keys, stripe->common); /* the first key's first bytes */
     if (!slice_starts_with(key, common)) return slice_compare(key, common) < 0 ? 0 : rows->count;
-    struct slice rest = slice_of(key.data + common.size, key.size - common.size);
+    struct slice rest = key_behind(key, common.size);
     uint64_t prefix = key_prefix(rest);
 
     uint32_t low = 0, high = rows->count, at = guess_row(stripe, prefix), step = 4;

@@ -140,7 +140,7 @@ static void assert_segment_is_model(struct fixture *f, struct test_random *rando
 
 static void segments_of_all_kinds_agree_with_a_sorted_array(void **state) {
     (void)state;
-    for (uint64_t seed = 1; seed <= 24; seed++) {
+    for (uint64_t seed = 1; seed <= 16; seed++) {
         struct test_random random = test_random_of(seed);
         struct row_shape shape = {.rows = 1 + test_random_below(&random, 3000),
                                   .keys = 1 + test_random_below(&random, seed % 3 ? 3000 : 20),
@@ -447,7 +447,7 @@ static void flipped_bits_are_found_and_never_crash(void **state) {
     fixture_open(&f, &options, false, 0);
     struct buffer *bytes = memory_store_bytes(&f.store, f.info.name);
     struct test_random random = test_random_of(13);
-    size_t flips = 2000, found = 0;
+    size_t flips = 800, found = 0;
     for (size_t i = 0; i < flips; i++) {
         size_t at = test_random_below(&random, bytes->size);
         uint8_t bit = (uint8_t)(1u << test_random_below(&random, 8));
