@@ -253,7 +253,9 @@ void call_fail(struct rpc_call *call, enum grpc_status code, const char *text) {
 
 static void deadline_run(struct rpc_timer *timer) {
     struct rpc_call *call = CALL_OF(deadline, timer);
-    if (call->ended)
+    if (call->is_plain && !call->headers_sent)
+        headers_submit_plain(call);
+    else if (call->ended)
         reset_stream(call, NGHTTP2_CANCEL); /* finished, but the client does not take the answer */
     else
         call_fail(call, GRPC_DEADLINE_EXCEEDED, "deadline exceeded");
@@ -423,6 +425,7 @@ static void call_check_input_end(struct rpc_call *call) {
 
 void call_on_remote_close(struct rpc_call *call) {
     call->remote_closed = true;
+    if (call->is_plain && !call->headers_sent) headers_submit_plain(call);
     call_check_input_end(call);
 }
 

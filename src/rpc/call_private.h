@@ -69,17 +69,18 @@ struct rpc_call {
     struct rpc_call *stream_previous;
     struct rpc_call *free_next;
     int32_t stream_id;
-    bool known;            /* server: on_start was told; client: from the start */
-    bool headers_sent;     /* submitted to nghttp2 */
-    bool is_plain;         /* server: refused with plain HTTP; `out` is text and no trailers follow */
-    bool ended;            /* server: finished or cancelled; client: on_status was told */
-    bool never_sent;       /* client: nghttp2 did not open the stream, so there is nothing to reset */
-    bool output_ended;     /* END_STREAM follows the queue */
-    bool output_deferred;  /* nghttp2 waits for nghttp2_session_resume_data */
-    bool remote_closed;    /* END_STREAM was received */
-    bool input_ended;      /* ... and everything before it delivered */
-    bool initial_received; /* client: the answer's headers are in */
-    bool stream_held;      /* the transport's own reference */
+    bool known;               /* server: on_start was told; client: from the start */
+    bool headers_sent;        /* submitted to nghttp2 */
+    bool is_plain;            /* server: refused with plain HTTP; `out` is text and no trailers follow */
+    const char *plain_status; /* ... with this :status */
+    bool ended;               /* server: finished or cancelled; client: on_status was told */
+    bool never_sent;          /* client: nghttp2 did not open the stream, so there is nothing to reset */
+    bool output_ended;        /* END_STREAM follows the queue */
+    bool output_deferred;     /* nghttp2 waits for nghttp2_session_resume_data */
+    bool remote_closed;       /* END_STREAM was received */
+    bool input_ended;         /* ... and everything before it delivered */
+    bool initial_received;    /* client: the answer's headers are in */
+    bool stream_held;         /* the transport's own reference */
     struct rpc_timer deadline;
     struct call_received received;
     size_t pending_at;
@@ -148,5 +149,6 @@ PLINTH_MUST_CHECK bool headers_submit_request(struct rpc_call *call, struct sess
 void headers_submit_response(struct rpc_call *call);
 void headers_submit_trailers(struct rpc_call *call);
 void headers_submit_trailers_only(struct rpc_call *call);
+void headers_submit_plain(struct rpc_call *call);
 
 #endif

@@ -13,6 +13,7 @@
 #include "rpc/loop_private.h"
 #include "rpc/server.h"
 
+static const uint64_t plain_wait_ns = 1000000000;
 enum { FIELDS_OWN_MAX = 12, FIELDS_MAX = FIELDS_OWN_MAX + 2 * METADATA_ENTRIES_MAX };
 
 /* ---- received ---- */
@@ -207,18 +208,27 @@ bool headers_submit_request(struct rpc_call *call, struct session *session) {
 
 /* ---- checks ---- */
 
-/* Answers something that is not gRPC: an HTTP status and a line of text. */
-static void answer_plainly(struct rpc_call *call, const char *http_status, const char *text) {
+/* What is not gRPC gets an HTTP status and a line of text, once the request has ended (or does not end): until then
+ * nghttp2 still checks it as HTTP. */
+static void refuse_plainly(struct rpc_call *call, const char *http_status, const char *text) {
+    call->ended = call->output_ended = call->is_plain = true;
+    call->plain_status = http_status;
+    if (!buffer_append(&call->out, text, strlen(text))) buffer_clear(&call->out); /* then without text */
+    if (!rpc_timer_arm(call->loop, &call->deadline, call->loop->now_ns + plain_wait_ns))
+        session_doom(call->session, "out of memory");
+}
+
+void headers_submit_plain(struct rpc_call *call) {
     struct fields fields;
     fields.count = 0;
-    FIELDS_ADD(&fields, ":status", slice_of_string(http_status));
+    FIELDS_ADD(&fields, ":status", slice_of_string(call->plain_status));
     FIELDS_ADD_STATIC(&fields, "content-type", "text/plain");
     if (!call->received.is_post) FIELDS_ADD_STATIC(&fields, "allow", "POST");
-    if (!buffer_append(&call->out, text, strlen(text))) buffer_clear(&call->out); /* then without text */
     nghttp2_data_provider provider = {.source.ptr = call, .read_callback = call_read_output};
-    call->ended = call->headers_sent = call->output_ended = call->is_plain = true;
+    call->headers_sent = true;
     check_submitted(call,
                     nghttp2_submit_response(call->session->h2, call->stream_id, fields.list, fields.count, &provider));
+    session_flush_later(call->session);
 }
 
 static void refuse(struct rpc_call *call, enum grpc_status code, const char *text) {
@@ -241,9 +251,9 @@ bool headers_accept_request(struct rpc_call *call) {
                  call->session->limits->metadata_bytes_max);
         refuse(call, GRPC_RESOURCE_EXHAUSTED, text);
     } else if (!received->is_post) {
-        answer_plainly(call, "405", "gRPC calls are made with POST\n");
+        refuse_plainly(call, "405", "gRPC calls are made with POST\n");
     } else if (!received->has_grpc_content_type) {
-        answer_plainly(call, "415", "gRPC calls have the content-type application/grpc\n");
+        refuse_plainly(call, "415", "gRPC calls have the content-type application/grpc\n");
     } else if (!call->method) {
         refuse_unknown_method(call);
     } else if (received->has_unknown_encoding) {

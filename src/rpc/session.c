@@ -251,7 +251,6 @@ static enum plinth_status create_h2(struct session *session, struct plinth_error
         goto done;
     }
     nghttp2_option_set_no_auto_window_update(option, 1); /* windows are given back when handlers have taken the bytes */
-    nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_send_header_block_length(option, 256 * 1024);
     if (limits->resets_burst_max)
         nghttp2_option_set_stream_reset_rate_limit(option, limits->resets_burst_max, limits->resets_per_second_max);
