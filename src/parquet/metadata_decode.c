@@ -124,13 +124,13 @@ static void read_schema_element(struct thrift_reader *reader, struct parquet_nod
             if ((unsigned)node->type >= PARQUET_TYPE_COUNT) thrift_fail(reader, "has a column of unknown type");
             has_type = true;
             break;
-        case 2: node->type_length = (uint32_t)thrift_read_i32(reader, field.type); break;
+        case 2: node->type_length = thrift_read_size_u32(reader, field.type); break;
         case 3:
             node->repetition = (enum parquet_repetition)thrift_read_i32(reader, field.type);
             if ((unsigned)node->repetition > PARQUET_REPEATED) thrift_fail(reader, "has an unknown repetition");
             break;
         case 4: node->name = read_name(reader, field.type); break;
-        case 5: node->child_count = (uint32_t)thrift_read_i32(reader, field.type); break;
+        case 5: node->child_count = thrift_read_size_u32(reader, field.type); break;
         case 6: converted = thrift_read_i32(reader, field.type); break;
         case 7: scale = thrift_read_i32(reader, field.type); break;
         case 8: precision = thrift_read_i32(reader, field.type); break;
@@ -261,7 +261,7 @@ static void read_encoding_counts(struct thrift_reader *reader, enum thrift_type 
             else if (field.id == 2)
                 counts[i].encoding = (enum parquet_encoding)thrift_read_i32(reader, field.type);
             else if (field.id == 3)
-                counts[i].pages = (uint32_t)thrift_read_i32(reader, field.type);
+                counts[i].pages = thrift_read_size_u32(reader, field.type);
             else
                 thrift_skip(reader, field.type);
         }
@@ -328,9 +328,9 @@ static void read_column_chunk(struct thrift_reader *reader, const struct parquet
             has_metadata = true;
             break;
         case 4: chunk->offset_index_offset = thrift_read_size(reader, field.type); break;
-        case 5: chunk->offset_index_bytes = (uint32_t)thrift_read_size(reader, field.type); break;
+        case 5: chunk->offset_index_bytes = thrift_read_size_u32(reader, field.type); break;
         case 6: chunk->column_index_offset = thrift_read_size(reader, field.type); break;
-        case 7: chunk->column_index_bytes = (uint32_t)thrift_read_size(reader, field.type); break;
+        case 7: chunk->column_index_bytes = thrift_read_size_u32(reader, field.type); break;
         case 8:
         case 9:
             chunk->is_encrypted = true;
@@ -351,7 +351,7 @@ static void read_sorting(struct thrift_reader *reader, enum thrift_type type, st
         struct thrift_field field = {0};
         while (thrift_next_field(reader, &field)) {
             if (field.id == 1)
-                group->sorting[i].column = (uint32_t)thrift_read_size(reader, field.type);
+                group->sorting[i].column = thrift_read_size_u32(reader, field.type);
             else if (field.id == 2)
                 group->sorting[i].is_descending = thrift_read_bool(reader, field.type);
             else if (field.id == 3)
@@ -482,7 +482,7 @@ static void read_data_page(struct thrift_reader *reader, struct parquet_page_hea
     struct thrift_field field = {0};
     while (thrift_next_field(reader, &field)) {
         switch (field.id) {
-        case 1: header->value_count = (uint32_t)thrift_read_size(reader, field.type); break;
+        case 1: header->value_count = thrift_read_size_u32(reader, field.type); break;
         case 2: header->encoding = (enum parquet_encoding)thrift_read_i32(reader, field.type); break;
         case 3: header->definition_encoding = (enum parquet_encoding)thrift_read_i32(reader, field.type); break;
         case 4: header->repetition_encoding = (enum parquet_encoding)thrift_read_i32(reader, field.type); break;
@@ -495,7 +495,7 @@ static void read_dictionary_page(struct thrift_reader *reader, struct parquet_pa
     struct thrift_field field = {0};
     while (thrift_next_field(reader, &field)) {
         if (field.id == 1)
-            header->value_count = (uint32_t)thrift_read_size(reader, field.type);
+            header->value_count = thrift_read_size_u32(reader, field.type);
         else if (field.id == 2)
             header->encoding = (enum parquet_encoding)thrift_read_i32(reader, field.type);
         else
@@ -508,12 +508,12 @@ static void read_data_page_v2(struct thrift_reader *reader, struct parquet_page_
     header->is_compressed = true;
     while (thrift_next_field(reader, &field)) {
         switch (field.id) {
-        case 1: header->value_count = (uint32_t)thrift_read_size(reader, field.type); break;
-        case 2: header->null_count = (uint32_t)thrift_read_size(reader, field.type); break;
-        case 3: header->row_count = (uint32_t)thrift_read_size(reader, field.type); break;
+        case 1: header->value_count = thrift_read_size_u32(reader, field.type); break;
+        case 2: header->null_count = thrift_read_size_u32(reader, field.type); break;
+        case 3: header->row_count = thrift_read_size_u32(reader, field.type); break;
         case 4: header->encoding = (enum parquet_encoding)thrift_read_i32(reader, field.type); break;
-        case 5: header->definition_bytes = (uint32_t)thrift_read_size(reader, field.type); break;
-        case 6: header->repetition_bytes = (uint32_t)thrift_read_size(reader, field.type); break;
+        case 5: header->definition_bytes = thrift_read_size_u32(reader, field.type); break;
+        case 6: header->repetition_bytes = thrift_read_size_u32(reader, field.type); break;
         case 7: header->is_compressed = thrift_read_bool(reader, field.type); break;
         default: thrift_skip(reader, field.type); break;
         }
@@ -522,10 +522,7 @@ static void read_data_page_v2(struct thrift_reader *reader, struct parquet_page_
 
 static void check_page_header(struct thrift_reader *reader, const struct parquet_page_header *header, bool has_body) {
     if (reader->failure) return;
-    if (header->uncompressed_bytes > INT32_MAX || header->compressed_bytes > INT32_MAX ||
-        header->value_count > INT32_MAX)
-        thrift_fail(reader, "has a size of more than 31 bits");
-    else if (!has_body && header->type != PARQUET_PAGE_INDEX)
+    if (!has_body && header->type != PARQUET_PAGE_INDEX)
         thrift_fail(reader, "lacks the part that belongs to its type");
     else if (header->type == PARQUET_PAGE_DATA_V2 &&
              (uint64_t)header->definition_bytes + header->repetition_bytes >
@@ -545,8 +542,8 @@ enum plinth_status page_header_decode(struct slice bytes, struct parquet_page_he
     while (thrift_next_field(&reader, &field)) {
         switch (field.id) {
         case 1: type = thrift_read_i32(&reader, field.type); break;
-        case 2: header->uncompressed_bytes = (uint32_t)thrift_read_size(&reader, field.type); break;
-        case 3: header->compressed_bytes = (uint32_t)thrift_read_size(&reader, field.type); break;
+        case 2: header->uncompressed_bytes = thrift_read_size_u32(&reader, field.type); break;
+        case 3: header->compressed_bytes = thrift_read_size_u32(&reader, field.type); break;
         case 4:
             header->crc = (uint32_t)thrift_read_i32(&reader, field.type);
             header->has_crc = true;
@@ -580,7 +577,7 @@ static void read_location(struct thrift_reader *reader, struct parquet_page_loca
         if (field.id == 1)
             location->offset = thrift_read_size(reader, field.type);
         else if (field.id == 2)
-            location->bytes = (uint32_t)thrift_read_i32(reader, field.type);
+            location->bytes = thrift_read_size_u32(reader, field.type);
         else if (field.id == 3)
             location->first_row = thrift_read_size(reader, field.type);
         else
@@ -678,7 +675,7 @@ enum plinth_status bloom_header_decode(struct slice bytes, size_t *header_bytes,
     thrift_reader_init(&reader, bytes, (struct bounded_arena){&arena, 0});
     while (thrift_next_field(&reader, &field)) {
         if (field.id == 1)
-            *bitset_bytes = (uint32_t)thrift_read_i32(&reader, field.type);
+            *bitset_bytes = thrift_read_size_u32(&reader, field.type);
         else if (field.id >= 2 && field.id <= 4)
             choices[field.id] = read_choice(&reader, field.type);
         else

@@ -1,10 +1,9 @@
 /* From the bytes of a page to rows. See page_read.h. */
 #include "parquet/page_read.h"
 
-#include <zlib.h>
-
 #include "base/status.h"
 #include "parquet/bits.h"
+#include "parquet/crc32.h"
 #include "parquet/encoding_bytes.h"
 #include "parquet/encoding_rle.h"
 #include "parquet/values_read.h"
@@ -31,7 +30,7 @@ static enum plinth_status check_size(const struct page_context *context, const s
 static enum plinth_status check_crc(const struct page_context *context, const struct parquet_page_header *header,
                                     struct slice body, struct plinth_error *error) {
     if (!context->check_checksums || !header->has_crc) return PLINTH_OK;
-    uint32_t crc = (uint32_t)crc32_z(0, body.data, body.size);
+    uint32_t crc = crc32_of(body.data, body.size);
     if (crc == header->crc) return PLINTH_OK;
     return error_set(error, PLINTH_CORRUPT, "page checksum is %08x, but the header says %08x", crc, header->crc);
 }

@@ -1,10 +1,9 @@
 /* From rows to the bytes of a page. See page_write.h. */
 #include "parquet/page_write.h"
 
-#include <zlib.h>
-
 #include "base/status.h"
 #include "parquet/bits.h"
+#include "parquet/crc32.h"
 #include "parquet/encoding_delta.h"
 #include "parquet/encoding_rle.h"
 #include "parquet/encoding_split.h"
@@ -226,7 +225,7 @@ static enum plinth_status append_page(const struct column_writer *writer, struct
         return error_no_memory(error, "Parquet page");
     header->compressed_bytes = (uint32_t)body->size;
     header->has_crc = writer->has_checksums;
-    if (header->has_crc) header->crc = (uint32_t)crc32_z(0, body->data, body->size);
+    if (header->has_crc) header->crc = crc32_of(body->data, body->size);
     if (!page_header_encode(header, out) || (body->size && !buffer_append(out, body->data, body->size)))
         return error_no_memory(error, "Parquet page");
     return PLINTH_OK;

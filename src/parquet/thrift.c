@@ -174,6 +174,15 @@ uint64_t thrift_read_size(struct thrift_reader *reader, enum thrift_type type) {
     return (uint64_t)value;
 }
 
+uint32_t thrift_read_size_u32(struct thrift_reader *reader, enum thrift_type type) {
+    uint64_t value = thrift_read_size(reader, type);
+    if (value > INT32_MAX) {
+        thrift_fail(reader, "has a size or count of more than 31 bits");
+        return 0;
+    }
+    return (uint32_t)value;
+}
+
 bool thrift_is_struct(struct thrift_reader *reader, enum thrift_type type) {
     if (type == THRIFT_STRUCT) return true;
     thrift_fail(reader, "has a field that should be a struct");

@@ -58,6 +58,8 @@ bool thrift_read_bool(struct thrift_reader *reader, enum thrift_type type);
 struct slice thrift_read_binary(struct thrift_reader *reader, enum thrift_type type);
 /* An integer that may not be negative. */
 uint64_t thrift_read_size(struct thrift_reader *reader, enum thrift_type type);
+/* One that fits into an i32, as most sizes of the format are. */
+uint32_t thrift_read_size_u32(struct thrift_reader *reader, enum thrift_type type);
 /* True when the field is a struct; else a failure. */
 bool thrift_is_struct(struct thrift_reader *reader, enum thrift_type type);
 /* Begins a list; returns the number of elements, which are at least one byte each and all there, and their type.
