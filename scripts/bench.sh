@@ -20,7 +20,7 @@ main() {
     "$ROOT/scripts/install_deps.sh" build
     mkdir -p "$ROOT/build"
     "$ROOT/scripts/build.sh" release >"$ROOT/build/bench-build.log" 2>&1 || {
-        tail -n 40 "$ROOT/build/bench-build.log"
+        show_build_failure "$ROOT/build/bench-build.log"
         die "the release build failed"
     }
     [[ -x $ROOT/build/release/bench/bench_$name ]] || die "no such benchmark: '$name' (scripts/bench.sh lists them)"

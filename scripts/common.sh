@@ -62,3 +62,8 @@ python_env() {
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" || return 1
     cp "$requirements" "$stamp"
 }
+
+# show_build_failure LOG: the errors in the log of a failed build.
+show_build_failure() {
+    grep -E -A 8 '^FAILED|error:|^CMake Error' "$1" | grep -v '^ccache ' | head -n 60 || tail -n 40 "$1"
+}

@@ -270,7 +270,7 @@ main() {
     say "building"
     mkdir -p "$ROOT/build"
     "$ROOT/scripts/build.sh" release >"$ROOT/build/run_local-build.log" 2>&1 || {
-        tail -n 40 "$ROOT/build/run_local-build.log" >&2
+        show_build_failure "$ROOT/build/run_local-build.log" >&2
         die "the build failed: $ROOT/build/run_local-build.log"
     }
     SCRATCH=$(mktemp -d)

@@ -74,7 +74,7 @@ build() {
     if "$ROOT/scripts/build.sh" "$@" >"$log" 2>&1; then
         return 0
     fi
-    grep -E -A 5 'FAILED|error|Error' "$log" | head -n 60 || tail -n 40 "$log"
+    show_build_failure "$log"
     warn "the $1 build failed: ${log#"$ROOT"/}"
     count 0 1 0
     return 1
@@ -216,7 +216,8 @@ part_interop() {
         count 0 0 1
         return 0
     }
-    PLINTH_BIN_DIR=${PLINTH_BIN_DIR:-$ROOT/build/release/bin} "$ROOT/tests/interop/run.sh" </dev/null 2>&1 |
+    PLINTH_BIN_DIR=${PLINTH_BIN_DIR:-$ROOT/build/release/bin} "$ROOT/tests/interop/run.sh" \
+        "$ROOT/build/release/tests/interop/plinth_interop_server" </dev/null 2>&1 |
         tee "$RESULTS/interop.log" || rc=$?
     count_last_line "$RESULTS/interop.log" "$rc"
 }
