@@ -31,6 +31,7 @@ struct segment_info {
 
 void segment_info_deinit(struct segment_info *info);
 PLINTH_MUST_CHECK bool segment_info_copy(struct segment_info *to, const struct segment_info *from);
+/* Bounds of more than 128 bytes together are left out: segment_open finds them in the file. */
 PLINTH_MUST_CHECK bool segment_info_encode(struct buffer *into, const struct segment_info *info);
 /* Defensive; false on malformed bytes or memory out (then `info` is empty). */
 PLINTH_MUST_CHECK bool segment_info_decode(struct reader *from, struct segment_info *info);

@@ -214,11 +214,18 @@ static enum plinth_status finish(struct segment *segment, struct builder *builde
     return PLINTH_OK;
 }
 
-static enum plinth_status check_key_bounds(const struct segment *segment, const struct builder *builder,
+/* The manifest's bounds must be the file's; long ones it leaves to the file. */
+static enum plinth_status check_key_bounds(struct segment *segment, const struct builder *builder,
                                            struct plinth_error *error) {
-    if (!slice_equal(stripe_first_key(&segment->stripes, 0), buffer_slice(&segment->info.key_min)))
+    struct slice first = stripe_first_key(&segment->stripes, 0), last = buffer_slice(&builder->last_key);
+    if (segment->info.key_min.size == 0 && segment->info.key_max.size == 0)
+        return buffer_append(&segment->info.key_min, first.data, first.size) &&
+                       buffer_append(&segment->info.key_max, last.data, last.size)
+                   ? PLINTH_OK
+                   : error_no_memory(error, "key bounds");
+    if (!slice_equal(first, buffer_slice(&segment->info.key_min)))
         return error_set(error, PLINTH_CORRUPT, "the first key differs from the manifest's");
-    if (!slice_equal(buffer_slice(&builder->last_key), buffer_slice(&segment->info.key_max)))
+    if (!slice_equal(last, buffer_slice(&segment->info.key_max)))
         return error_set(error, PLINTH_CORRUPT, "the last key differs from the manifest's");
     return PLINTH_OK;
 }

@@ -18,16 +18,22 @@ bool segment_info_copy(struct segment_info *to, const struct segment_info *from)
     return false;
 }
 
+/* Long bounds stay out of log records (a commit names many segments, and a record has 1 MiB): both are then written
+ * empty, which no bound is, and read from the segment when it is opened. */
+enum { BOUNDS_BYTES_MAX = 128 };
+
 /* Name, table id, then the numbers as varints in the struct's order, then the bounds. */
 bool segment_info_encode(struct buffer *into, const struct segment_info *info) {
     const uint64_t numbers[] = {info->table.tenant, info->table.database, info->table.table, info->job,
                                 info->lsn_min,      info->lsn_max,        info->rows,        info->deletes,
                                 info->superseded,   info->bytes};
+    bool short_bounds = info->key_min.size + info->key_max.size <= BOUNDS_BYTES_MAX;
+    struct slice none = {0};
     size_t before = into->size;
     bool ok = buffer_append_string(into, slice_of_string(info->name));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) ok = ok && buffer_append_varint(into, numbers[i]);
-    ok = ok && buffer_append_string(into, buffer_slice(&info->key_min)) &&
-         buffer_append_string(into, buffer_slice(&info->key_max));
+    ok = ok && buffer_append_string(into, short_bounds ? buffer_slice(&info->key_min) : none) &&
+         buffer_append_string(into, short_bounds ? buffer_slice(&info->key_max) : none);
     if (!ok) into->size = before;
     return ok;
 }
