@@ -173,10 +173,14 @@ enum plinth_status segment_start(struct local_log *log, struct prepared *prepare
     if (!st) st = env_rename(log->env, prepared->path, path, error);
     if (!st) st = env_sync_directory(log->env, log->directory, error);
     if (st) goto done;
-    struct env_file *file = prepared->file;
+    /* Opened again by its name, so that errors name it. */
+    file_close(prepared->file);
     prepared->file = NULL;
     free(prepared->path);
     prepared->path = NULL;
+    struct env_file *file = NULL;
+    st = env_open(log->env, path, ENV_READ | ENV_WRITE, &file, error);
+    if (st) goto done;
     st = log_file_create(file, path, &log->newest, &started, error);
     if (st) goto done;
     started->capacity = prepared->capacity;

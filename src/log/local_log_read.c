@@ -193,6 +193,7 @@ static struct log_file *segment_find(struct local_log *log, uint64_t lsn) {
 enum plinth_status local_log_read(struct log *base, uint64_t from_lsn, struct log_reader **opened,
                                   struct plinth_error *error) {
     struct local_log *log = local_log_of(base);
+    if (from_lsn == 0) from_lsn = 1;
     struct log_file *file = segment_find(log, from_lsn);
     if (file->first_lsn > from_lsn && from_lsn <= file->previous_last_lsn) {
         enum plinth_status st =
