@@ -43,8 +43,9 @@ uint64_t ordered_varint_decode(struct reader *reader) {
     uint8_t first = reader_u8(reader);
     if (first <= ONE_BYTE_MAX) return first;
     if (first <= 248) {
-        uint64_t second = reader_u8(reader);
-        return reader->failed ? 0 : ONE_BYTE_MAX + 256 * (uint64_t)(first - 241) + second;
+        uint64_t above = 256 * (uint64_t)(first - 241) + reader_u8(reader);
+        if (above == 0) reader->failed = true; /* one byte holds it */
+        return reader->failed ? 0 : ONE_BYTE_MAX + above;
     }
     size_t size = first == 249 ? 2 : (size_t)first - 247;
     struct slice bytes = reader_bytes(reader, size);
