@@ -41,7 +41,7 @@ size_t text_width(struct slice text) {
     return width;
 }
 
-bool hex_append(struct buffer *into, struct slice bytes) {
+bool hex_text_append(struct buffer *into, struct slice bytes) {
     static const char digits[] = "0123456789abcdef";
     if (bytes.size > SIZE_MAX / 4 || !buffer_reserve(into, bytes.size * 2)) return false;
     for (size_t i = 0; i < bytes.size; i++) {
@@ -53,7 +53,7 @@ bool hex_append(struct buffer *into, struct slice bytes) {
 
 static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-bool base64_append(struct buffer *into, struct slice bytes) {
+bool base64_text_append(struct buffer *into, struct slice bytes) {
     if (bytes.size > SIZE_MAX / 4 || !buffer_reserve(into, (bytes.size + 2) / 3 * 4)) return false;
     for (size_t i = 0; i < bytes.size; i += 3) {
         size_t left = bytes.size - i;
@@ -75,7 +75,7 @@ static bool is_printable(uint32_t value) {
              (value >= 0x2060 && value <= 0x206f) || value == 0xfeff);
 }
 
-bool escaped_append(struct buffer *into, struct slice bytes) {
+bool escaped_text_append(struct buffer *into, struct slice bytes) {
     bool ok = true;
     for (size_t at = 0; ok && at < bytes.size;) {
         uint32_t value = 0;
@@ -141,7 +141,7 @@ static int hex_digit(uint8_t byte) {
     return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
 }
 
-enum plinth_status hex_decode(struct buffer *into, struct slice text, struct plinth_error *error) {
+enum plinth_status bytes_from_hex(struct buffer *into, struct slice text, struct plinth_error *error) {
     if (text.size % 2)
         return error_set(error, PLINTH_INVALID_ARGUMENT, "not hex: %zu digits, an even number is needed", text.size);
     if (!buffer_reserve(into, text.size / 2)) return error_no_memory(error, "hex");
@@ -161,7 +161,7 @@ static int base64_digit(uint8_t byte) {
     return found ? (int)(found - base64_digits) : -1;
 }
 
-enum plinth_status base64_decode(struct buffer *into, struct slice text, struct plinth_error *error) {
+enum plinth_status bytes_from_base64(struct buffer *into, struct slice text, struct plinth_error *error) {
     size_t digits = text.size;
     while (digits && text.size - digits < 2 && text.data[digits - 1] == '=') digits--;
     size_t padding = text.size - digits;

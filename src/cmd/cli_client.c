@@ -25,7 +25,9 @@ void cli_no_memory(void) { exit(cli_fail(CLI_FAILED, "out of memory")); }
 int cli_fail_status(const struct cli *cli, enum grpc_status code, const struct plinth_error *error) {
     switch (code) {
     case GRPC_NOT_FOUND: return cli_fail(CLI_NOT_FOUND, "%s", error->text);
-    case GRPC_UNAVAILABLE: return cli_fail(CLI_UNREACHABLE, "%s: %s", cli->server, error->text);
+    case GRPC_UNAVAILABLE: /* the transport's own texts name the address */
+        if (strstr(error->text, cli->server)) return cli_fail(CLI_UNREACHABLE, "%s", error->text);
+        return cli_fail(CLI_UNREACHABLE, "%s: %s", cli->server, error->text);
     case GRPC_DEADLINE_EXCEEDED:
         return cli_fail(CLI_UNREACHABLE, "%s: no answer within %.1f s (see --timeout)", cli->server,
                         (double)cli->timeout_ms / 1000);
@@ -41,8 +43,8 @@ bool cli_bytes(const struct cli *cli, const char *what, const char *text, struct
     buffer_clear(bytes);
     struct slice given = slice_of_string(text);
     switch (cli->bytes) {
-    case BYTES_HEX: st = hex_decode(bytes, given, &error); break;
-    case BYTES_BASE64: st = base64_decode(bytes, given, &error); break;
+    case BYTES_HEX: st = bytes_from_hex(bytes, given, &error); break;
+    case BYTES_BASE64: st = bytes_from_base64(bytes, given, &error); break;
     default:
         if (!buffer_append(bytes, given.data, given.size)) st = error_no_memory(&error, what);
     }

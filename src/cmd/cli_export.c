@@ -27,8 +27,8 @@ struct export {
 };
 
 static bool append_encoded(struct buffer *into, struct slice bytes, enum bytes_format format) {
-    return format == BYTES_HEX      ? hex_append(into, bytes)
-           : format == BYTES_BASE64 ? base64_append(into, bytes)
+    return format == BYTES_HEX      ? hex_text_append(into, bytes)
+           : format == BYTES_BASE64 ? base64_text_append(into, bytes)
                                     : csv_field_append(into, bytes, ',');
 }
 

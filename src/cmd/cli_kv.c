@@ -80,7 +80,7 @@ static int print_position(const struct cli *cli, const Plinth__V1__Position *pos
     if (cli->quiet) return CLI_OK;
     struct output output;
     struct buffer hex = BUFFER_INIT;
-    if (position && !hex_append(&hex, slice_of(position->token.data, position->token.len))) cli_no_memory();
+    if (position && !hex_text_append(&hex, slice_of(position->token.data, position->token.len))) cli_no_memory();
     struct cell cell = {CELL_TEXT, buffer_slice(&hex), 0};
     output_begin(&output, stdout, cli->format, BYTES_TEXT, true, columns);
     (void)output_row(&output, &cell);
@@ -144,7 +144,7 @@ static bool read_expectation(const struct cli *cli, Plinth__V1__CompareAndSetReq
         request->expect_case = PLINTH__V1__COMPARE_AND_SET_REQUEST__EXPECT_VALUE;
         request->value = cli_data(value);
     } else if (at) {
-        if (hex_decode(token, slice_of_string(at), &error)) {
+        if (bytes_from_hex(token, slice_of_string(at), &error)) {
             cli_fail(CLI_USAGE, "--version-is: %s", error.text);
             return false;
         }
@@ -289,9 +289,9 @@ static int print_value(const struct cli *cli, const struct buffer *key, const Pl
         ok = fwrite(value.data, 1, value.size, stdout) == value.size && fflush(stdout) == 0;
     } else if (cli->format == OUTPUT_TABLE) { /* just the value, on a line */
         struct buffer line = BUFFER_INIT;
-        ok = (cli->bytes == BYTES_HEX      ? hex_append(&line, value)
-              : cli->bytes == BYTES_BASE64 ? base64_append(&line, value)
-                                           : escaped_append(&line, value)) &&
+        ok = (cli->bytes == BYTES_HEX      ? hex_text_append(&line, value)
+              : cli->bytes == BYTES_BASE64 ? base64_text_append(&line, value)
+                                           : escaped_text_append(&line, value)) &&
              buffer_append_u8(&line, '\n');
         ok = ok && fwrite(line.data, 1, line.size, stdout) == line.size && fflush(stdout) == 0;
         buffer_deinit(&line);

@@ -10,7 +10,7 @@ enum { HELD_ROWS_MAX = 200, COLUMN_WIDTH_MAX = 60 };
 static bool append_text(struct buffer *into, const char *text) { return buffer_append(into, text, strlen(text)); }
 
 static bool append_encoded(struct buffer *into, struct slice bytes, enum bytes_format format) {
-    return format == BYTES_HEX ? hex_append(into, bytes) : base64_append(into, bytes);
+    return format == BYTES_HEX ? hex_text_append(into, bytes) : base64_text_append(into, bytes);
 }
 
 /* Everything but bytes and text. */
@@ -28,7 +28,7 @@ static bool is_bytes(const struct cell *cell) { return cell->kind == CELL_BYTES 
 static bool append_table_cell(struct buffer *into, const struct cell *cell, enum bytes_format format) {
     if (!is_bytes(cell)) return append_plain(into, cell, "-");
     if (cell->kind == CELL_BYTES && format != BYTES_TEXT) return append_encoded(into, cell->bytes, format);
-    return escaped_append(into, cell->bytes);
+    return escaped_text_append(into, cell->bytes);
 }
 
 static bool append_csv_cell(struct buffer *into, const struct cell *cell, enum bytes_format format) {

@@ -137,7 +137,7 @@ static enum plinth_status parse_value(struct json *json, struct json_member *mem
         return st;
     struct buffer decoded = BUFFER_INIT;
     member->name.size -= suffix_size;
-    st = base64_decode(&decoded, member->value, json->error);
+    st = bytes_from_base64(&decoded, member->value, json->error);
     if (st) {
         error_prefix(json->error, "column %zu", at + 1);
     } else {

@@ -82,7 +82,7 @@ static void gather(struct getopt_tables *tables, const struct option_spec *const
 
 static const struct option_spec *spec_of(const struct getopt_tables *tables, int code) {
     if (code >= LONG_OPTION_BASE) return tables->specs[code - LONG_OPTION_BASE];
-    for (size_t i = 0; i < tables->count; i++) {
+    for (size_t i = 0; code && i < tables->count; i++) {
         if (tables->specs[i]->letter == code) return tables->specs[i];
     }
     return NULL;

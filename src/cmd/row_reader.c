@@ -120,8 +120,8 @@ static enum plinth_status read_header(struct row_reader *reader, struct plinth_e
 static enum plinth_status decode(struct row_reader *reader, struct slice *bytes, struct plinth_error *error) {
     if (reader->bytes == BYTES_TEXT) return PLINTH_OK;
     struct buffer decoded = BUFFER_INIT;
-    enum plinth_status st =
-        reader->bytes == BYTES_HEX ? hex_decode(&decoded, *bytes, error) : base64_decode(&decoded, *bytes, error);
+    enum plinth_status st = reader->bytes == BYTES_HEX ? bytes_from_hex(&decoded, *bytes, error)
+                                                       : bytes_from_base64(&decoded, *bytes, error);
     if (!st) {
         const uint8_t *copy = arena_copy(&reader->arena, buffer_slice(&decoded));
         if (!copy) st = error_no_memory(error, "field");
