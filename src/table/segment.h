@@ -1,13 +1,17 @@
 /* Segments: the sorted, immutable Parquet files of one table.
  *
- * Columns of a key space:   key BINARY REQUIRED, value BINARY (null for deletes; REQUIRED when there are none),
- *                           _index BINARY (row.h's list; null for none), _lsn INT64 REQUIRED, _op INT32 REQUIRED.
+ * Columns of a key space:   key BINARY REQUIRED, value BINARY (null for deletes), _index BINARY (row.h's list; null for
+ *                           none), _lsn INT64 REQUIRED, _op INT32 REQUIRED (enum row_operation).
  * Columns of an index table: key BINARY (the index entry of key_encoding.h), _lsn, _op.
+ *
  * Rows are in row order. All columns break pages at the same rows (row stripes: 256 rows or stripe_bytes of raw data),
- * the page index of `key` with untruncated bounds is the stripe index, a split-block bloom filter covers the keys.
- * Where the statistics say that _op, _lsn or _index are constant or null, their pages are not read.
- * Key-value metadata: plinth.format, plinth.tenant, plinth.database, plinth.table, plinth.lsn_min, plinth.lsn_max,
- * plinth.rows_superseded ("0" when no key has two versions in the file). */
+ * so that stripe i of a row group is page i of each column. The page index of `key`, with untruncated bounds, is the
+ * stripe index; a split-block bloom filter for each row group covers the keys. Versions of one key may straddle stripes
+ * and row groups, not segments.
+ * Where the page index says that _op or _lsn are constant or _index is null, those pages are not read.
+ *
+ * Key-value metadata, all decimal: plinth.format, plinth.tenant, plinth.database, plinth.table, plinth.lsn_min,
+ * plinth.lsn_max, plinth.rows_deleted, plinth.rows_superseded ("0" when no key has two versions in the file). */
 #ifndef PLINTH_TABLE_SEGMENT_H
 #define PLINTH_TABLE_SEGMENT_H
 
@@ -97,13 +101,14 @@ PLINTH_MUST_CHECK enum plinth_status segment_get(struct segment *segment, struct
                                                  struct plinth_error *error);
 void segment_hit_release(struct segment_hit *hit);
 
-/* All versions in order; reads ahead stripe by stripe, does not fill the cache. `lsn_only` rows have no value and
- * indexes. Holds a reference. */
+/* All versions in order. Decodes stripe by stripe into its own memory and leaves the cache alone, but for the stripe in
+ * which a seek by key lands. `lsn_only` rows have no value and indexes. Holds a reference. */
 PLINTH_MUST_CHECK enum plinth_status segment_iterator_open(struct segment *segment, bool lsn_only, struct iterator **it,
                                                            struct plinth_error *error);
 
 /* Reads every page and checks checksums, order, bounds, counts and statistics against footer, page index, bloom filter
- * and info. Each problem goes to `visit`; OK when it could run to its end. */
+ * and info. Each problem goes to `visit`; OK when it could run to its end, else the failure that stopped it (an I/O
+ * error, say). */
 typedef void segment_problem_visitor(void *context, const char *object, const char *problem);
 PLINTH_MUST_CHECK enum plinth_status segment_verify(struct segment *segment, segment_problem_visitor *visit,
                                                     void *context, struct plinth_error *error);

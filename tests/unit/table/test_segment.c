@@ -1,5 +1,6 @@
 #include "row_model.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -447,7 +448,7 @@ static void flipped_bits_are_found_and_never_crash(void **state) {
     fixture_open(&f, &options, false, 0);
     struct buffer *bytes = memory_store_bytes(&f.store, f.info.name);
     struct test_random random = test_random_of(13);
-    size_t flips = 800, found = 0;
+    size_t flips = 400, found = 0;
     for (size_t i = 0; i < flips; i++) {
         size_t at = test_random_below(&random, bytes->size);
         uint8_t bit = (uint8_t)(1u << test_random_below(&random, 8));
@@ -531,6 +532,82 @@ static void every_failing_store_call_is_an_error_that_leaks_nothing(void **state
         if (st) assert_status(st, PLINTH_IO_ERROR, &error);
     }
     f.store.failing_call = 0;
+    fixture_close(&f);
+}
+
+/* ---- threads ---- */
+
+enum { THREADS = 4, THREAD_OPERATIONS = 4000 };
+
+struct work {
+    struct segment *segment;
+    const struct row_model *model;
+    uint64_t seed;
+    bool ok;
+};
+
+static bool get_agrees(const struct work *work, struct slice key, uint64_t lsn_max, unsigned flags) {
+    struct segment_hit hit;
+    const struct row *wanted = row_model_get(work->model, key, lsn_max);
+    enum plinth_status st =
+        segment_get(work->segment, key, hash_stable(key.data, key.size), lsn_max, flags, &hit, NULL);
+    bool ok = st == (wanted ? PLINTH_OK : PLINTH_NOT_FOUND);
+    if (ok && wanted)
+        ok = hit.row.lsn == wanted->lsn && slice_equal(hit.row.key, key) &&
+             (flags || slice_equal(hit.row.value, wanted->value));
+    segment_hit_release(&hit);
+    return ok;
+}
+
+static bool scan_agrees(const struct work *work, size_t from) {
+    struct iterator *it;
+    const struct row *rows = work->model->rows;
+    if (segment_iterator_open(work->segment, false, &it, NULL)) return false;
+    bool ok = !iterator_seek(it, rows[from].key, rows[from].lsn, NULL);
+    for (size_t i = from; ok && i < work->model->count && i < from + 300; i++) {
+        ok = it->valid && it->row.lsn == rows[i].lsn && slice_equal(it->row.value, rows[i].value) &&
+             !iterator_next(it, NULL);
+    }
+    iterator_close(it);
+    return ok;
+}
+
+static void *read_segment(void *argument) {
+    struct work *work = argument;
+    struct test_random random = test_random_of(work->seed);
+    struct buffer buffer = BUFFER_INIT;
+    work->ok = true;
+    for (int i = 0; i < THREAD_OPERATIONS && work->ok; i++) {
+        struct slice key = row_model_random_key(work->model, &random, &buffer);
+        uint64_t lsn_max = test_random_below(&random, 2) ? UINT64_MAX : test_random_below(&random, 5000);
+        work->ok = get_agrees(work, key, lsn_max, i % 3 ? 0 : SEGMENT_LSN_ONLY);
+        if (i % 100 == 0) work->ok = work->ok && scan_agrees(work, test_random_below(&random, work->model->count));
+    }
+    buffer_deinit(&buffer);
+    segment_unref(work->segment);
+    return NULL;
+}
+
+static void threads_read_one_segment_through_a_small_cache(void **state) {
+    (void)state;
+    struct fixture f;
+    struct row_shape shape = {.rows = 5000, .keys = 4000, .key_bytes_max = 12, .value_bytes_max = 60, .lsn_first = 1};
+    fill(&f.model, &shape, 31);
+    struct segment_options options = options_of(SEGMENT_LZ4);
+    options.stripe_rows = 64;
+    fixture_open(&f, &options, true, 100000); /* holds about a quarter */
+    pthread_t threads[THREADS];
+    struct work work[THREADS];
+    for (uint64_t i = 0; i < THREADS; i++) {
+        work[i] = (struct work){segment_ref(f.segment), &f.model, 100 + i, false};
+        assert_int_equal(pthread_create(&threads[i], NULL, read_segment, &work[i]), 0);
+    }
+    for (size_t i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    for (size_t i = 0; i < THREADS; i++) assert_true(work[i].ok);
+    struct page_cache_stats stats;
+    page_cache_stats(f.cache, &stats);
+    assert_true(stats.evictions > 0);
+    assert_in_range(stats.bytes, 1, 100000);
     fixture_close(&f);
 }
 
@@ -619,6 +696,7 @@ int main(void) {
         cmocka_unit_test(flipped_bits_are_found_and_never_crash),
         cmocka_unit_test(cut_objects_are_corrupt),
         cmocka_unit_test(every_failing_store_call_is_an_error_that_leaks_nothing),
+        cmocka_unit_test(threads_read_one_segment_through_a_small_cache),
         cmocka_unit_test(runs_agree_with_a_sorted_array),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
