@@ -59,7 +59,7 @@ python_env() {
     say "making the Python environment in ${VENV#"$ROOT"/}"
     rm -rf "$VENV"
     python3 -m venv "$VENV" || return 1
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" || return 1
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r "$requirements" || return 1
     cp "$requirements" "$stamp"
 }
 
