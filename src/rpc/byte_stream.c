@@ -6,10 +6,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static struct byte_stream *socket_create(int socket_fd, bool is_server) {
+static struct byte_stream *socket_create(const struct byte_stream_ops *ops, int socket_fd, bool is_server) {
     (void)is_server;
     struct byte_stream *stream = malloc(sizeof *stream);
-    if (stream) *stream = (struct byte_stream){&byte_stream_socket_ops, socket_fd};
+    if (stream) *stream = (struct byte_stream){ops, socket_fd};
     return stream;
 }
 

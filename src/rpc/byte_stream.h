@@ -24,8 +24,9 @@ enum byte_io {
 
 struct byte_stream_ops {
     /* Wraps a connected (or connecting) non-blocking socket, which the stream then owns. Null when memory is out; the
-     * socket is then still the caller's. */
-    struct byte_stream *(*create)(int socket_fd, bool is_server);
+     * socket is then still the caller's. `ops` is the table itself: an implementation with settings of its own (a TLS
+     * context) puts the table into a larger struct and finds them from there. */
+    struct byte_stream *(*create)(const struct byte_stream_ops *ops, int socket_fd, bool is_server);
     enum byte_io (*read)(struct byte_stream *stream, void *into, size_t size, size_t *moved);
     enum byte_io (*write)(struct byte_stream *stream, const void *from, size_t size, size_t *moved);
     /* Closes the socket and frees. */

@@ -118,7 +118,7 @@ static void connected(struct rpc_client *client) {
     loop_watch_remove(client->loop, fd);
     client->fd = -1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    struct byte_stream *stream = client->stream_ops->create(fd, false);
+    struct byte_stream *stream = client->stream_ops->create(client->stream_ops, fd, false);
     if (!stream) {
         close(fd);
         client_close(client, "out of memory");
@@ -273,20 +273,33 @@ const char *rpc_client_address(const struct rpc_client *client) { return client-
 
 /* ---- calls ---- */
 
-/* On the loop: opens the stream. */
+/* On the loop: opens the stream. False when the connection takes no more calls. */
+static bool try_start(struct rpc_client *client, struct rpc_call *call) {
+    struct session *session = client->session;
+    if (!session || session->closed || !headers_submit_request(call, session)) return false;
+    call_attach(call, session, call->stream_id);
+    session_flush_later(session);
+    return true;
+}
+
+/* CALL_CHORE_START: what could not start at once starts here or fails. */
 static void client_start_call(struct rpc_call *call) {
     struct rpc_client *client = call->start_context;
-    if (call->ended) return;
-    if (client->state == CLIENT_CLOSED) {
-        call_fail(call, GRPC_UNAVAILABLE, client->reason);
-    } else if (call->deadline_ns != UINT64_MAX && !rpc_timer_arm(client->loop, &call->deadline, call->deadline_ns)) {
+    if (call->ended) return; /* by its deadline */
+    if (call->deadline_ns != UINT64_MAX && !rpc_timer_arm(client->loop, &call->deadline, call->deadline_ns))
         call_fail(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
-    } else if (headers_submit_request(call, client->session)) {
-        call_attach(call, client->session, call->stream_id);
-        session_flush_later(client->session);
-    } else {
+    else if (client->state == CLIENT_CLOSED)
+        call_fail(call, GRPC_UNAVAILABLE, client->reason);
+    else if (!try_start(client, call))
         call_fail(call, GRPC_UNAVAILABLE, "the connection takes no more calls");
-    }
+}
+
+/* The short way on the loop's own thread. */
+static bool start_at_once(struct rpc_client *client, struct rpc_call *call) {
+    if (!loop_is_current(client->loop)) return false;
+    if (call->deadline_ns != UINT64_MAX && !rpc_timer_arm(client->loop, &call->deadline, call->deadline_ns))
+        return false;
+    return try_start(client, call);
 }
 
 /* Everything that needs no loop: what to send, and until when to wait. */
@@ -325,10 +338,7 @@ struct rpc_call *rpc_client_call(struct rpc_client *client, const struct rpc_cal
     call->output_ended = options->has_request;
     set_deadline(call, options->timeout_ms);
     rpc_call_ref(call); /* the caller's */
-    if (loop_is_current(client->loop) && client->session)
-        client_start_call(call);
-    else
-        call_chore(call, CALL_CHORE_START);
+    if (!start_at_once(client, call)) call_chore(call, CALL_CHORE_START);
     return call;
 }
 

@@ -56,7 +56,8 @@ void rpc_loop_destroy(struct rpc_loop *loop);
 void rpc_loop_post(struct rpc_loop *loop, struct rpc_task *task);
 
 /* Makes the loop run its `on_wake` hook soon, once for any number of calls before it runs. What the caller wrote
- * before is visible to the hook. Any thread; costs an eventfd write only when no wake is pending. */
+ * before is visible to the hook. Any thread, as long as the loop is not being destroyed; costs an eventfd write only
+ * when no wake is pending. */
 void rpc_loop_wake(struct rpc_loop *loop);
 
 /* The loop whose thread this is, or null. */

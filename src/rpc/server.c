@@ -108,7 +108,7 @@ static void open_connection(struct server_loop *at, int fd) {
     if (at->draining) status = error_set(&error, PLINTH_UNAVAILABLE, "the server is shutting down");
     if (!status) status = session_create(at->loop, true, &at->server->limits, &server_owner_ops, at, &session, &error);
     if (status) goto done;
-    stream = at->server->stream_ops->create(fd, true);
+    stream = at->server->stream_ops->create(at->server->stream_ops, fd, true);
     if (!stream) {
         status = error_no_memory(&error, "connection");
         goto done;

@@ -16,7 +16,7 @@
 
 enum {
     OUT_BYTES_HIGH = 256 * 1024,       /* `out` is written once it holds this much */
-    OUT_BYTES_KEPT_MAX = 64 * 1024,    /* memory an idle session keeps */
+    OUT_BYTES_KEPT_MAX = 16 * 1024,    /* memory an idle session keeps */
     FLUSH_BYTES_MAX = 4 * 1024 * 1024, /* one session's share of a loop iteration, writing ... */
     RECEIVE_BYTES_MAX = 1024 * 1024,   /* ... and reading */
     PINGS_BURST_MAX = 10,
@@ -81,27 +81,33 @@ static bool bucket_take(struct session_bucket *bucket, uint64_t now_ns, uint64_t
     return true;
 }
 
-/* Says goodbye with a reason; the connection closes when that is written. */
+/* The connection closes when the GOAWAY that was queued is written. */
 static void send_away(struct session *session, const char *reason) {
-    if (session->close_when_empty) return;
     session->close_when_empty = true;
-    nghttp2_submit_goaway(session->h2, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session->h2),
-                          NGHTTP2_ENHANCE_YOUR_CALM, (const uint8_t *)reason, strlen(reason));
     log_event(LOG_INFO, "rpc_connection_sent_away", "peer=%s reason=%s", session->peer, reason);
     session_flush_later(session);
 }
 
+/* The text is the one by which gRPC clients learn to ping less often. */
 static void count_ping(struct session *session) {
-    if (session->is_server &&
-        !bucket_take(&session->pings, now(session), PINGS_BURST_MAX, session->limits->ping_interval_min_ns))
-        send_away(session, "too_many_pings");
+    static const char text[] = "too_many_pings";
+    if (!session->is_server || session->close_when_empty ||
+        bucket_take(&session->pings, now(session), PINGS_BURST_MAX, session->limits->ping_interval_min_ns))
+        return;
+    nghttp2_submit_goaway(session->h2, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session->h2),
+                          NGHTTP2_ENHANCE_YOUR_CALM, (const uint8_t *)text, sizeof text - 1);
+    send_away(session, text);
 }
 
+/* Streams that ended by a reset before their call was finished, whoever reset them: a client that breaks the rules to
+ * make us do it costs as much as one that does it itself. The rest of the input is not looked at. */
 static void count_reset(struct session *session) {
     uint64_t rate = session->limits->resets_per_second_max;
-    if (session->is_server &&
-        !bucket_take(&session->resets, now(session), session->limits->resets_burst_max, rate ? second_ns / rate : 0))
-        send_away(session, "too_many_resets");
+    if (!session->is_server || session->close_when_empty ||
+        bucket_take(&session->resets, now(session), session->limits->resets_burst_max, rate ? second_ns / rate : 0))
+        return;
+    nghttp2_session_terminate_session(session->h2, NGHTTP2_ENHANCE_YOUR_CALM);
+    send_away(session, "too_many_resets");
 }
 
 /* ---- nghttp2 callbacks ---- */

@@ -341,10 +341,10 @@ struct short_stream {
     unsigned turn;
 };
 
-static struct byte_stream *short_create(int socket_fd, bool is_server) {
+static struct byte_stream *short_create(const struct byte_stream_ops *ops, int socket_fd, bool is_server) {
     (void)is_server;
     struct short_stream *stream = calloc(1, sizeof *stream);
-    if (stream) stream->base = (struct byte_stream){&short_stream_ops, socket_fd};
+    if (stream) stream->base = (struct byte_stream){ops, socket_fd};
     return stream ? &stream->base : NULL;
 }
 /* 0: pretend that the socket is not ready. Larger steps now and then keep the test short. */

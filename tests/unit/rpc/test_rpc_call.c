@@ -559,6 +559,71 @@ static void many_large_answers_pass_through_a_full_socket(void **state) {
     fixture_server_stop(&fixture);
 }
 
+struct retry_record {
+    struct rpc_client *client;
+    const struct rpc_call_ops *ops;
+    unsigned left;
+    atomic_uint ended;
+};
+
+/* Tries again from inside on_status, as a simple client would. */
+static void retry_status(struct rpc_call *call, enum grpc_status code, struct slice message) {
+    struct retry_record *record = rpc_call_user_data(call);
+    (void)message;
+    if (code == GRPC_UNAVAILABLE && record->left > 0) {
+        record->left--;
+        rpc_call_unref(rpc_client_call(
+            record->client,
+            &(struct rpc_call_options){.path = "/test.Echo/Hold", .ops = record->ops, .user_data = record}));
+    }
+    atomic_fetch_add(&record->ended, 1);
+}
+
+static void a_call_started_while_the_connection_goes_down_fails_too(void **state) {
+    (void)state;
+    static const struct rpc_call_ops retry_ops = {.on_status = retry_status};
+    struct fixture fixture;
+    fixture_server_start(&fixture, NULL);
+    struct rpc_client *client = fixture_connect(&fixture);
+    struct retry_record record = {.client = client, .ops = &retry_ops, .left = 100};
+    for (int i = 0; i < 10; i++)
+        rpc_call_unref(rpc_client_call(
+            client, &(struct rpc_call_options){
+                        .path = "/test.Echo/Hold", .kind = RPC_BIDI, .ops = &retry_ops, .user_data = &record}));
+    fixture_wait_for(&fixture_record.started, 10);
+    fixture_server_stop(&fixture);
+    fixture_wait_for(&record.ended, 110);
+    rpc_client_destroy(client);
+    assert_int_equal(atomic_load(&record.ended), 110);
+}
+
+static void draining_while_clients_connect_always_ends(void **state) {
+    (void)state;
+    for (unsigned round = 0; round < 30; round++) {
+        struct fixture fixture;
+        struct rpc_server_options options = {.loops = 3};
+        struct recorded_call recorded[6];
+        struct rpc_client *clients[6];
+        fixture_server_start(&fixture, &options);
+        for (int i = 0; i < 6; i++) {
+            clients[i] = fixture_connect(&fixture);
+            recorded_call_init(&recorded[i]);
+            recorded_call_start(&recorded[i], clients[i], "/test.Echo/Worker", RPC_UNARY,
+                                &(struct rpc_call_options){.has_request = true, .request = slice_of_string("x")});
+        }
+        usleep(round * 30);
+        rpc_server_drain(fixture.server);
+        assert_true(rpc_server_wait(fixture.server, 20000));
+        for (int i = 0; i < 6; i++) {
+            recorded_call_wait(&recorded[i]);
+            assert_true(recorded[i].code == GRPC_OK || recorded[i].code == GRPC_UNAVAILABLE);
+            recorded_call_deinit(&recorded[i]);
+            rpc_client_destroy(clients[i]);
+        }
+        fixture_server_stop(&fixture);
+    }
+}
+
 /* ---- several loops, several threads ---- */
 
 struct hammer {
@@ -749,6 +814,8 @@ int main(void) {
         cmocka_unit_test(destroying_a_busy_server_ends_its_calls),
         cmocka_unit_test(short_reads_and_writes_change_nothing),
         cmocka_unit_test(many_large_answers_pass_through_a_full_socket),
+        cmocka_unit_test(a_call_started_while_the_connection_goes_down_fails_too),
+        cmocka_unit_test(draining_while_clients_connect_always_ends),
         cmocka_unit_test(many_threads_share_clients_and_loops),
         cmocka_unit_test(calls_end_whenever_client_or_server_goes),
         cmocka_unit_test(a_wake_runs_every_loop_once),
