@@ -163,9 +163,10 @@ static bool decompress_snappy(struct slice in, uint8_t *out, size_t size) {
            snappy_uncompress((const char *)in.data, in.size, (char *)out, &said) == SNAPPY_OK && said == size;
 }
 
-static bool decompress_gzip(struct slice in, uint8_t *out, size_t size) {
+static bool decompress_gzip(struct slice in, uint8_t *out, size_t size, bool *is_out_of_memory) {
     z_stream stream = {0};
-    if (inflateInit2(&stream, GZIP_ANY_WINDOW_BITS) != Z_OK) return false;
+    *is_out_of_memory = inflateInit2(&stream, GZIP_ANY_WINDOW_BITS) != Z_OK;
+    if (*is_out_of_memory) return false;
     uint8_t nothing;
     stream.next_in = (Bytef *)(uintptr_t)in.data;
     stream.avail_in = (uInt)in.size;
@@ -186,9 +187,11 @@ static bool decompress_brotli(struct slice in, uint8_t *out, size_t size) {
     return BrotliDecoderDecompress(in.size, in.data, &got, out) == BROTLI_DECODER_RESULT_SUCCESS && got == size;
 }
 
-static bool decompress_zstd(struct codec_state *state, struct slice in, uint8_t *out, size_t size) {
+static bool decompress_zstd(struct codec_state *state, struct slice in, uint8_t *out, size_t size,
+                            bool *is_out_of_memory) {
     if (!state->zstd_decompress) state->zstd_decompress = ZSTD_createDCtx();
-    if (!state->zstd_decompress) return false;
+    *is_out_of_memory = !state->zstd_decompress;
+    if (*is_out_of_memory) return false;
     size_t got = ZSTD_decompressDCtx(state->zstd_decompress, out, size, in.data, in.size);
     return !ZSTD_isError(got) && got == size;
 }
@@ -216,12 +219,12 @@ static bool decompress_lz4_hadoop(struct slice in, uint8_t *out, size_t size) {
 
 enum plinth_status codec_decompress(struct codec_state *state, enum parquet_codec codec, struct slice in, uint8_t *out,
                                     size_t size, struct plinth_error *error) {
-    bool is_whole = false;
+    bool is_whole = false, is_out_of_memory = false;
     switch (codec) {
     case PARQUET_CODEC_SNAPPY: is_whole = decompress_snappy(in, out, size); break;
-    case PARQUET_CODEC_GZIP: is_whole = decompress_gzip(in, out, size); break;
+    case PARQUET_CODEC_GZIP: is_whole = decompress_gzip(in, out, size, &is_out_of_memory); break;
     case PARQUET_CODEC_BROTLI: is_whole = decompress_brotli(in, out, size); break;
-    case PARQUET_CODEC_ZSTD: is_whole = decompress_zstd(state, in, out, size); break;
+    case PARQUET_CODEC_ZSTD: is_whole = decompress_zstd(state, in, out, size, &is_out_of_memory); break;
     case PARQUET_CODEC_LZ4_RAW: is_whole = decompress_lz4(in, out, size); break;
     case PARQUET_CODEC_LZ4: is_whole = decompress_lz4_hadoop(in, out, size) || decompress_lz4(in, out, size); break;
     default:
@@ -229,6 +232,7 @@ enum plinth_status codec_decompress(struct codec_state *state, enum parquet_code
                          (int)codec);
     }
     if (is_whole) return PLINTH_OK;
+    if (is_out_of_memory) return error_no_memory(error, parquet_codec_name(codec));
     return error_set(error, PLINTH_CORRUPT, "%zu bytes of %s do not decompress to %zu bytes", in.size,
                      parquet_codec_name(codec), size);
 }

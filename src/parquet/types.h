@@ -3,7 +3,7 @@
  * Enumerators have the numbers of the format's parquet.thrift, so that they are written as they are.
  *
  * Layout (that of Arrow): a column of `rows` rows has one slot a row, nulls included.
- *   fixed width   values: rows * width bytes, little-endian; the slot of a null holds zeros
+ *   fixed width   values: rows * width bytes, little-endian, naturally aligned; the slot of a null holds zeros
  *   BOOLEAN       values: a bitmap, bit i % 8 of byte i / 8, as Arrow's
  *   BYTE_ARRAY    offsets: rows + 1 non-decreasing uint32; row i is bytes[offsets[i] .. offsets[i + 1]);
  *                 offsets[0] need not be 0; a null's range is empty
@@ -107,8 +107,7 @@ struct parquet_column_data {
     uint64_t rows;           /* slots */
     uint64_t null_count;     /* bits that are 0 in `validity`; 0 when it is null (the writer counts itself) */
     const uint8_t *validity; /* bitmap or null */
-    const void *values;      /* all but BYTE_ARRAY; naturally aligned only when the reader decoded or the
-                                caller allocated it: read with memcpy when it may lie in a mapped file */
+    const void *values;      /* all but BYTE_ARRAY */
     const uint32_t *offsets; /* BYTE_ARRAY */
     const uint8_t *bytes;    /* BYTE_ARRAY */
     /* Nested columns: one level a slot. `rows` then counts slots (values and nulls of any level), and
