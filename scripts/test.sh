@@ -216,10 +216,13 @@ part_interop() {
         count 0 0 1
         return 0
     }
-    PLINTH_BIN_DIR=${PLINTH_BIN_DIR:-$ROOT/build/release/bin} "$ROOT/tests/interop/run.sh" \
-        "$ROOT/build/release/tests/interop/plinth_interop_server" </dev/null 2>&1 |
-        tee "$RESULTS/interop.log" || rc=$?
-    count_last_line "$RESULTS/interop.log" "$rc"
+    "$ROOT/tests/interop/run.sh" "$ROOT/build/release/tests/interop/plinth_interop_server" </dev/null 2>&1 |
+        tee "$RESULTS/interop-transport.log" || rc=$?
+    count_last_line "$RESULTS/interop-transport.log" "$rc"
+    rc=0
+    "$ROOT/tests/interop/clients/clients.sh" "${PLINTH_BIN_DIR:-$ROOT/build/release/bin}/plinthd" </dev/null 2>&1 |
+        tee "$RESULTS/interop-clients.log" || rc=$?
+    count_last_line "$RESULTS/interop-clients.log" "$rc"
 }
 
 part_clang() {
