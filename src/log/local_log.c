@@ -372,10 +372,14 @@ static void epoch_add(struct log_segment_header *header, uint64_t base) {
     header->epochs[header->epoch_count++] = (struct log_epoch){number, base, UINT64_MAX};
 }
 
+static enum plinth_status lsns_used_up(struct local_log *log, struct plinth_error *error) {
+    return error_set(error, PLINTH_UNSUPPORTED, "log %s: LSNs are used up", log->directory);
+}
+
 /* After a stop that was not a clean one. The former last file goes when it holds no record: each such start would
  * leave one behind. */
 static enum plinth_status epoch_start(struct local_log *log, uint64_t base, struct plinth_error *error) {
-    if (!base) return error_set(error, PLINTH_UNSUPPORTED, "log %s: LSNs are used up", log->directory);
+    if (!base) return lsns_used_up(log, error);
     struct log_epoch *former = &log->newest.epochs[log->newest.epoch_count - 1];
     former->last = log->last_record_lsn >= former->base ? log->last_record_lsn : former->base - 1;
     bool empty = log->last_record_lsn == log->active->previous_last_lsn;
@@ -399,6 +403,7 @@ static enum plinth_status epoch_continue(struct local_log *log, const struct log
                                          struct plinth_error *error) {
     uint64_t next_lsn = recovery->end.next_lsn;
     uint64_t end_offset = mark_load(&log->active->end_offset);
+    if (next_lsn > UINT64_MAX / 2) return lsns_used_up(log, error);
     marks_set(log, next_lsn);
     if (end_offset + 2 * LOG_BLOCK_HEADER_BYTES <= log->active->capacity) {
         /* From here on LSNs may be handed out that never reach the disk, so the clean end is one no more. */
