@@ -28,10 +28,11 @@ STOP_TIMEOUT_S = 60
 
 
 def _generate_stubs():
-    """Make the stubs anew when a .proto is newer than they are."""
+    """Make the stubs anew when a .proto, or the packages that make them, are newer than they are."""
     protos = sorted((ROOT / "api" / "plinth").rglob("*.proto"))
+    inputs = [*protos, pathlib.Path(__file__).with_name("requirements.txt")]
     stamp = STUBS / ".made"
-    if not stamp.exists() or any(p.stat().st_mtime > stamp.stat().st_mtime for p in protos):
+    if not stamp.exists() or any(p.stat().st_mtime > stamp.stat().st_mtime for p in inputs):
         from grpc_tools import protoc
 
         STUBS.mkdir(parents=True, exist_ok=True)
