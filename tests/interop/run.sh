@@ -1,15 +1,16 @@
 #!/bin/sh
-# Proves the transport against foreign clients: gRPC's official interop client (Go) and h2spec.
+# Proves the transport against foreign clients: gRPC's official interop client (Go), h2spec and grpcio (Python).
 #
 #   tests/interop/run.sh [path of plinth_interop_server]
 #
 # Needs Go 1.23 or newer and its module proxy; tools/go.mod and go.sum pin what is built. The programs are cached in
 # $PLINTH_INTEROP_CACHE (default: ~/.cache/plinth-interop). The last line is "N passed, N failed, N skipped"; what
-# cannot be had is skipped. h2spec cases that fail for a known reason stand in h2spec-known.txt with that reason.
+# cannot be had is skipped. grpcio is used when $PLINTH_PYTHON (default: python3) has it. h2spec cases that fail for a known reason stand in h2spec-known.txt with that reason.
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
 server=${1:-$here/../../build/tests/interop/plinth_interop_server}
+python=${PLINTH_PYTHON:-python3}
 cache=${PLINTH_INTEROP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/plinth-interop}
 grpc_cases="empty_unary large_unary client_streaming server_streaming ping_pong empty_stream cancel_after_begin
 cancel_after_first_response timeout_on_sleeping_server status_code_and_message special_status_message
@@ -74,6 +75,16 @@ COUNTS
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
 
+run_grpcio() {
+    timeout 120 "$python" "$here/grpcio_client.py" "127.0.0.1:$port" >"$work/grpcio.log" 2>&1
+    status=$?
+    cat "$work/grpcio.log"
+    passed=$((passed + $(grep -c '^ok ' "$work/grpcio.log")))
+    failures=$(grep -c '^FAIL ' "$work/grpcio.log")
+    [ "$status" -ne 0 ] && [ "$failures" -eq 0 ] && failures=1
+    failed=$((failed + failures))
+}
+
 stop_server() { # a drain must end the process cleanly
     kill -TERM "$server_pid"
     if wait "$server_pid"; then
@@ -99,6 +110,12 @@ if build github.com/summerwind/h2spec/cmd/h2spec h2spec; then
     run_h2spec
 else
     echo "skip  h2spec: it cannot be built here"
+    skipped=$((skipped + 1))
+fi
+if "$python" -c 'import grpc' 2>/dev/null; then
+    run_grpcio
+else
+    echo "skip  grpcio: $python does not have it"
     skipped=$((skipped + 1))
 fi
 stop_server
