@@ -30,7 +30,7 @@ enum grpc_status grpc_status_from_plinth(enum plinth_status status) {
     case PLINTH_NOT_FOUND: return GRPC_NOT_FOUND;
     case PLINTH_ALREADY_EXISTS: return GRPC_ALREADY_EXISTS;
     case PLINTH_CONFLICT: return GRPC_ABORTED;
-    case PLINTH_TOO_LARGE: return GRPC_INVALID_ARGUMENT; /* RESOURCE_EXHAUSTED would invite a retry */
+    case PLINTH_TOO_LARGE: return GRPC_RESOURCE_EXHAUSTED; /* as gRPC itself says of a message over its limit */
     case PLINTH_TOO_OLD: return GRPC_OUT_OF_RANGE;
     case PLINTH_UNSUPPORTED: return GRPC_UNIMPLEMENTED;
     case PLINTH_CORRUPT: return GRPC_DATA_LOSS;

@@ -175,7 +175,7 @@ func errors(ctx context.Context, kv pb.KeyValueClient) error {
 		return err
 	}
 	_, err = kv.Set(ctx, &pb.SetRequest{Key: make([]byte, 65537), Value: []byte("v")})
-	return want(err, codes.InvalidArgument)
+	return want(err, codes.ResourceExhausted)
 }
 
 func manyAtOnce(ctx context.Context, kv pb.KeyValueClient) error {
