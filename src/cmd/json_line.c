@@ -179,14 +179,14 @@ enum plinth_status json_line_parse(struct json_line *line, struct slice text, st
     if (peek(&json) != '{') return wrong(&json, json.at, "'{' is expected");
     json.at++;
     pass_over_spaces(&json);
-    while (peek(&json) != '}') {
+    for (bool more = peek(&json) != '}'; more;) {
         enum plinth_status st = parse_member(&json, line);
         if (st) return st;
         pass_over_spaces(&json);
-        if (peek(&json) == '}') break;
-        if (peek(&json) != ',') return wrong(&json, json.at, "',' or '}' is expected");
-        json.at++;
+        more = peek(&json) == ',';
+        if (more) json.at++;
     }
+    if (peek(&json) != '}') return wrong(&json, json.at, "',' or '}' is expected");
     json.at++;
     pass_over_spaces(&json);
     return json.at < text.size ? wrong(&json, json.at, "text behind the object") : PLINTH_OK;

@@ -93,7 +93,7 @@ static void columns_can_be_chosen(void **state) {
     give(*state, "key-column", "rhyme");
     give(*state, "value-column", "key");
     give(*state, "index", "syllables");
-    check_rows(*state, write_file(*state, "a.csv", "key,rhyme,syllables,x\nv,k,02,y\n", 32), "k=v[syllables:02]\n");
+    check_rows(*state, write_file(*state, "a.csv", "key,rhyme,syllables,x\nv,k,02,y\n", 31), "k=v[syllables:02]\n");
 }
 
 static void compressed_files_are_read_by_their_content(void **state) {
@@ -124,8 +124,7 @@ static void a_cut_compressed_file_is_an_error(void **state) {
     char *path = write_file(fixture, "cut.csv.zst", packed, size - 5);
     assert_status(read_all(fixture, path, text, sizeof text, &error), PLINTH_CORRUPT, &error);
     assert_error_names(&error, "cut off");
-    packed[12] ^= 0x55;
-    packed[20] ^= 0x55;
+    packed[4] |= 8; /* a bit of the frame header that must be 0 */
     path = write_file(fixture, "damaged.csv.zst", packed, size);
     assert_status(read_all(fixture, path, text, sizeof text, &error), PLINTH_CORRUPT, &error);
 }
