@@ -64,6 +64,7 @@ struct sim_env {
     uint64_t ignore_sync_at;
     bool ignore_sync_armed;
     const char *ignore_part;
+    bool ignore_files, ignore_directories; /* whose syncs ignore_part is about */
     uint64_t disk_limit;
     bool read_only;
 };
@@ -286,7 +287,8 @@ static enum plinth_status growth_allowed(struct sim_env *sim, uint64_t growth, c
 }
 
 static bool sync_ignored(struct sim_env *sim, const char *path, bool is_file) {
-    if (sim->ignore_part && strstr(path, sim->ignore_part)) return true;
+    bool of_kind = is_file ? sim->ignore_files : sim->ignore_directories;
+    if (of_kind && sim->ignore_part && strstr(path, sim->ignore_part)) return true;
     if (!is_file || !sim->ignore_sync_armed || sim->calls[SIM_SYNC] <= sim->ignore_sync_at) return false;
     sim->ignore_sync_armed = false;
     return true;
@@ -746,11 +748,17 @@ void sim_env_ignore_sync(struct sim_env *sim, uint64_t skip) {
     pthread_mutex_unlock(&sim->mutex);
 }
 
-void sim_env_ignore_syncs_of(struct sim_env *sim, const char *part) {
+static void ignore_syncs(struct sim_env *sim, const char *part, bool files, bool directories) {
     pthread_mutex_lock(&sim->mutex);
     sim->ignore_part = part;
+    sim->ignore_files = files;
+    sim->ignore_directories = directories;
     pthread_mutex_unlock(&sim->mutex);
 }
+
+void sim_env_ignore_syncs_of(struct sim_env *sim, const char *part) { ignore_syncs(sim, part, true, true); }
+void sim_env_ignore_file_syncs_of(struct sim_env *sim, const char *part) { ignore_syncs(sim, part, true, false); }
+void sim_env_ignore_directory_syncs_of(struct sim_env *sim, const char *part) { ignore_syncs(sim, part, false, true); }
 
 void sim_env_limit_disk(struct sim_env *sim, uint64_t bytes) {
     pthread_mutex_lock(&sim->mutex);

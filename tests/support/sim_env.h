@@ -60,6 +60,9 @@ void sim_env_heal(struct sim_env *sim);
 void sim_env_ignore_sync(struct sim_env *sim, uint64_t skip);
 /* So do all syncs, of files and directories, whose path contains `part`; null: none. `part` is not copied. */
 void sim_env_ignore_syncs_of(struct sim_env *sim, const char *part);
+/* The same for syncs of files alone, or of directories alone. One of the three at a time. */
+void sim_env_ignore_file_syncs_of(struct sim_env *sim, const char *part);
+void sim_env_ignore_directory_syncs_of(struct sim_env *sim, const char *part);
 /* The sizes of all files together may not grow over this: PLINTH_NO_SPACE. UINT64_MAX: no limit. */
 void sim_env_limit_disk(struct sim_env *sim, uint64_t bytes);
 /* Whatever changes something fails with PLINTH_READ_ONLY. */
