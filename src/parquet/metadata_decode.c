@@ -305,7 +305,7 @@ static void read_column_metadata(struct thrift_reader *reader, const struct parq
             break;
         case 13: read_encoding_counts(reader, field.type, chunk); break;
         case 14: chunk->bloom_offset = thrift_read_size(reader, field.type); break;
-        case 15: chunk->bloom_bytes = thrift_read_size(reader, field.type); break;
+        case 15: chunk->bloom_bytes = thrift_read_size_u32(reader, field.type); break;
         case 16:
             if (thrift_is_struct(reader, field.type)) read_size_statistics(reader, chunk);
             break;
