@@ -86,9 +86,9 @@ int cli_completion(struct cli *cli) {
     const char *shell = cli->options.operands[0];
     if (strcmp(shell, "bash") == 0) {
         printf("# plinth completion for bash: source <(plinth completion bash)\n_plinth() {\n");
-        print_function("    COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
+        print_function("    COMPREPLY=($(compgen -W \"$words\" -- \"$current\" || :))\n"
                        "    if [ -n \"$files\" ] && [ \"${current#-}\" = \"$current\" ]; then\n"
-                       "        COMPREPLY+=($(compgen -f -- \"$current\"))\n"
+                       "        COMPREPLY+=($(compgen -f -- \"$current\" || :))\n"
                        "    fi\n");
         printf("}\n_plinth_complete() { _plinth \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; }\n"
                "complete -F _plinth_complete plinth\n");

@@ -43,15 +43,6 @@ static const char *setting(const struct config *config, const char *name) {
     return options_value_of(&config->options, spec_named(name));
 }
 
-/* host:port; what the host is, the resolver decides. */
-static enum plinth_status check_address(const char *name, const char *address, struct plinth_error *error) {
-    const char *colon = strrchr(address, ':');
-    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
-    if (colon && colon != address && digits >= 1 && digits <= 5 && !colon[1 + digits] && atoi(colon + 1) <= 65535)
-        return PLINTH_OK;
-    return error_set(error, PLINTH_INVALID_ARGUMENT, "--%s: '%s' is not of the form HOST:PORT", name, address);
-}
-
 static enum plinth_status read_sizes(struct config *config, struct plinth_error *error) {
     struct service_options *service = &config->service;
     uint64_t loops = 0, workers = 0, drain_ms = 0;
@@ -110,8 +101,8 @@ enum plinth_status config_parse(struct config *config, int argc, char **argv, st
     config->ports_file = setting(config, "ports-file");
     if (!*config->service.data_directory)
         return error_set(error, PLINTH_INVALID_ARGUMENT, "--data-dir: must not be empty");
-    st = check_address("listen", config->service.listen, error);
-    if (!st) st = check_address("http-listen", config->service.http_listen, error);
+    st = options_check_address("listen", config->service.listen, error);
+    if (!st) st = options_check_address("http-listen", config->service.http_listen, error);
     if (!st) st = read_sizes(config, error);
     if (!st) st = read_words(config, error);
     return st;

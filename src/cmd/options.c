@@ -225,6 +225,14 @@ enum plinth_status options_parse_duration(const char *name, const char *text, ui
                      text);
 }
 
+enum plinth_status options_check_address(const char *name, const char *address, struct plinth_error *error) {
+    const char *colon = strrchr(address, ':');
+    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+    if (colon && colon != address && digits >= 1 && digits <= 5 && !colon[1 + digits] && atoi(colon + 1) <= 65535)
+        return PLINTH_OK;
+    return error_set(error, PLINTH_INVALID_ARGUMENT, "--%s: '%s' is not of the form HOST:PORT", name, address);
+}
+
 enum plinth_status options_parse_number(const char *name, const char *text, uint64_t min, uint64_t max,
                                         uint64_t *number, struct plinth_error *error) {
     static const struct unit units[] = {{"", 1}, {NULL, 0}};

@@ -53,6 +53,9 @@ PLINTH_MUST_CHECK enum plinth_status options_parse_size(const char *name, const 
 /* "500ms", "30s", "2m"; a plain number is seconds. */
 PLINTH_MUST_CHECK enum plinth_status options_parse_duration(const char *name, const char *text, uint64_t *ms,
                                                             struct plinth_error *error);
+/* HOST:PORT by its form; what the host is, the resolver decides. */
+PLINTH_MUST_CHECK enum plinth_status options_check_address(const char *name, const char *text,
+                                                           struct plinth_error *error);
 /* A decimal number of min..max. */
 PLINTH_MUST_CHECK enum plinth_status options_parse_number(const char *name, const char *text, uint64_t min,
                                                           uint64_t max, uint64_t *number, struct plinth_error *error);

@@ -241,8 +241,8 @@ static bool read_globals(struct cli *cli) {
     cli->timeout_ms = 10000;
     if (options_value(options, "hex")) cli->bytes = BYTES_HEX;
     if (options_value(options, "base64")) cli->bytes = BYTES_BASE64;
-    enum plinth_status st = PLINTH_OK;
-    if (format) st = options_parse_word("output", format, formats, &which, &error);
+    enum plinth_status st = options_check_address("server", cli->server, &error);
+    if (!st && format) st = options_parse_word("output", format, formats, &which, &error);
     if (!st && timeout) st = options_parse_duration("timeout", timeout, &cli->timeout_ms, &error);
     cli->format = (enum output_format)which;
     if (st) cli_fail(CLI_USAGE, "%s", error.text);
