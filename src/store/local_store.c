@@ -400,6 +400,17 @@ struct cleaning {
     struct plinth_error *error;
 };
 
+static bool clean_entry(void *context, const char *entry, bool is_directory);
+
+/* Removes temporary files, and syncs each directory: a process that was killed may have removed an object and not come
+ * to the sync. Who finds it missing now takes that for final, and a power cut would bring it back. */
+static enum plinth_status directory_clean(struct local_store *store, const char *path, struct plinth_error *error) {
+    struct cleaning cleaning = {store, path, PLINTH_OK, error};
+    enum plinth_status st = env_list(store->env, path, clean_entry, &cleaning, error);
+    if (!st) st = cleaning.status;
+    return st ? st : env_sync_directory(store->env, path, error);
+}
+
 static bool clean_entry(void *context, const char *entry, bool is_directory) {
     struct cleaning *cleaning = context;
     if (!is_directory && !is_temporary(entry)) return true;
@@ -407,9 +418,7 @@ static bool clean_entry(void *context, const char *entry, bool is_directory) {
     if (!path) {
         cleaning->status = error_no_memory(cleaning->error, "object path");
     } else if (is_directory) {
-        struct cleaning inner = {cleaning->store, path, PLINTH_OK, cleaning->error};
-        enum plinth_status st = env_list(cleaning->store->env, path, clean_entry, &inner, cleaning->error);
-        cleaning->status = st ? st : inner.status;
+        cleaning->status = directory_clean(cleaning->store, path, cleaning->error);
     } else {
         cleaning->status = env_remove(cleaning->store->env, path, cleaning->error);
     }
@@ -452,9 +461,7 @@ enum plinth_status local_store_open(struct env *env, const char *directory, cons
     pthread_mutex_init(&store->directories_mutex, NULL);
     if (!store->options.read_only) {
         st = directory_make(store, directory, parent, error);
-        struct cleaning cleaning = {store, store->directory, PLINTH_OK, error};
-        if (!st) st = env_list(env, directory, clean_entry, &cleaning, error);
-        if (!st) st = cleaning.status;
+        if (!st) st = directory_clean(store, store->directory, error);
     }
     if (st) {
         local_close(&store->base);
