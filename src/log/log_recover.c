@@ -202,13 +202,14 @@ enum plinth_status log_recovery_repair(struct env *env, const char *directory, s
     struct cleaning cleaning = {env, directory, PLINTH_OK, error};
     enum plinth_status st = env_list(env, directory, cleaning_visit, &cleaning, error);
     if (!st) st = cleaning.status;
-    if (st || !recovery->file_count || recovery->end.clean) return st;
+    if (st || !recovery->file_count) return st;
     struct log_file *last = recovery->files[recovery->file_count - 1];
     uint64_t unproven = log_file_seek(last, recovery->end.synced_lsn + 1);
+    bool cut = !recovery->end.clean; /* a clean end keeps the space behind it, but its own sync may have failed */
     st = rewrite(last->file, unproven, recovery->end.end_offset, error);
-    if (!st) st = file_truncate(last->file, recovery->end.end_offset, error);
+    if (!st && cut) st = file_truncate(last->file, recovery->end.end_offset, error);
     if (!st) st = file_sync(last->file, error);
-    if (!st) last->capacity = recovery->end.end_offset;
+    if (!st && cut) last->capacity = recovery->end.end_offset;
     return st;
 }
 
