@@ -142,7 +142,8 @@ int crash_run_rounds(const char *program, const struct crash_options *options, v
     fflush(stdout);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     if (failed)
-        fprintf(stderr, "%s failed in the round of seed %" PRIu64 "; repeat it with: %s --seed %" PRIu64 " --rounds 1\n",
+        fprintf(stderr,
+                "%s failed in the round of seed %" PRIu64 "; repeat it with: %s --seed %" PRIu64 " --rounds 1\n",
                 program, run_seed, program, run_seed);
     return failed ? 1 : 0;
 }

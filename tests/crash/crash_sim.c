@@ -14,9 +14,9 @@ int main(int argc, char **argv) {
     int failed = crash_run_rounds(argv[0], &options, round_of);
     printf("steps=%" PRIu64 " lost=%" PRIu64 " opens=%" PRIu64 " failed_opens=%" PRIu64 " power_cuts=%" PRIu64
            " kills=%" PRIu64 " closes=%" PRIu64 " flushes=%" PRIu64 " compactions=%" PRIu64 " checkpoints=%" PRIu64
-           " log_files_max=%" PRIu64 "\n",
+           " trimmed_logs=%" PRIu64 "\n",
            tally.steps, tally.lost_steps, tally.opens, tally.failed_opens, tally.power_cuts, tally.kills, tally.closes,
-           tally.flushes, tally.compactions, tally.checkpoints, tally.log_files_max);
+           tally.flushes, tally.compactions, tally.checkpoints, tally.trimmed_logs);
     fflush(NULL);
     return failed;
 }
