@@ -202,6 +202,8 @@ enum plinth_status log_recovery_repair(struct env *env, const char *directory, s
     struct cleaning cleaning = {env, directory, PLINTH_OK, error};
     enum plinth_status st = env_list(env, directory, cleaning_visit, &cleaning, error);
     if (!st) st = cleaning.status;
+    /* A trim may have been cut off before its sync: its removal must not be undone when the next one is not. */
+    if (!st) st = env_sync_directory(env, directory, error);
     if (st || !recovery->file_count) return st;
     struct log_file *last = recovery->files[recovery->file_count - 1];
     uint64_t unproven = log_file_seek(last, recovery->end.synced_lsn + 1);

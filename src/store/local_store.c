@@ -94,11 +94,11 @@ done:
     return st;
 }
 
-/* Removes the directories that the removal of `path` left empty. Best effort: an empty directory harms nothing. */
+/* With directories_mutex: removes the directories that the removal of `path` left empty. Best effort: an empty
+ * directory harms nothing. */
 static void empty_parents_remove(struct local_store *store, const char *path) {
     char *partial = strdup(path);
     if (!partial) return;
-    pthread_mutex_lock(&store->directories_mutex);
     for (char *slash = strrchr(partial, '/'); slash; slash = strrchr(partial, '/')) {
         *slash = '\0';
         if (strlen(partial) <= store->directory_bytes) break;
@@ -106,7 +106,6 @@ static void empty_parents_remove(struct local_store *store, const char *path) {
         directory_set_remove(&store->durable, slice_of_string(partial));
         if (env_remove(store->env, partial, NULL)) break;
     }
-    pthread_mutex_unlock(&store->directories_mutex);
     free(partial);
 }
 
@@ -156,7 +155,9 @@ static void local_abort(struct store_writer *base) {
     file_close(writer->file);
     writer->file = NULL;
     (void)!env_remove(env, writer->temporary, NULL); /* else the next open removes it */
+    pthread_mutex_lock(&writer->store->directories_mutex);
     empty_parents_remove(writer->store, writer->final);
+    pthread_mutex_unlock(&writer->store->directories_mutex);
     writer_destroy(writer);
 }
 
@@ -382,9 +383,13 @@ static enum plinth_status local_remove(struct store *base, const char *name, str
     struct env_file *file = NULL;
     enum plinth_status st = parent ? PLINTH_OK : error_no_memory(error, "object path");
     if (!st) st = object_file_open(store, path, &file, error); /* env_remove would take an empty directory too */
+    /* In one piece: another removal must not take the emptied directory away before its sync, or a crash could bring
+     * back the directory with the object in it. */
+    pthread_mutex_lock(&store->directories_mutex);
     if (!st) st = env_remove(store->env, path, error);
     if (!st) st = env_sync_directory(store->env, parent, error);
     if (!st) empty_parents_remove(store, path);
+    pthread_mutex_unlock(&store->directories_mutex);
     file_close(file);
     free(parent);
     free(path);

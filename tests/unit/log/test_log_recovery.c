@@ -484,6 +484,34 @@ static void a_clean_end_whose_sync_failed_is_written_again(void **state) {
     }
 }
 
+/* A trim is cut off before the sync of its removal; the next process trims on and is cut off too. The files that are
+ * left must still follow each other. */
+static void trims_cut_off_twice_leave_no_hole(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        sim_start(seed);
+        assert_ok(log_try(), &error);
+        for (int i = 0; i < 1000; i++) wait_for(append_number(log_next_lsn(log_)), RECORD_WRITTEN);
+        for (int time = 0; time < 2; time++) {
+            sim_env_fail(sim, SIM_SYNC_DIRECTORY, 0, PLINTH_IO_ERROR, true);
+            assert_status(log_trim(log_, 900, &error), PLINTH_IO_ERROR, &error);
+            assert_status(log_trim(log_, 900, &error), PLINTH_IO_ERROR, &error);
+            sim_env_heal(sim);
+            if (time) break;
+            assert_ok(log_close(log_, &error), &error);
+            assert_ok(log_try(), &error);
+        }
+        crash(seed);
+        assert_ok(log_try(), &error);
+        struct log_stats stats;
+        uint64_t count = 0;
+        log_stats(log_, &stats);
+        assert_int_equal(read_all(stats.first_lsn, &count), 1000);
+        assert_int_equal(count, 1000 - stats.first_lsn + 1);
+        sim_stop();
+    }
+}
+
 /* Whether acknowledged records survive 40 crashes when the syncs of `part` do nothing. */
 static bool survives_without_syncs_of(const char *part) {
     bool survives = true;
@@ -643,6 +671,7 @@ int main(void) {
         cmocka_unit_test(no_crash_loses_what_was_acknowledged),
         cmocka_unit_test(no_failing_call_loses_what_was_acknowledged),
         cmocka_unit_test(a_clean_end_whose_sync_failed_is_written_again),
+        cmocka_unit_test(trims_cut_off_twice_leave_no_hole),
         cmocka_unit_test(each_kind_of_sync_is_needed),
         cmocka_unit_test(every_single_commit_sync_is_needed),
         cmocka_unit_test(a_crash_under_threads_loses_nothing_acknowledged),
