@@ -46,7 +46,7 @@ static enum plinth_status check_operation(struct plinth *db, const struct plinth
     return PLINTH_OK;
 }
 
-/* Encodes the index values of one set behind plan->bytes, which has room for them. */
+/* Encodes the index values of one set into `bytes`, which has room for them. */
 static enum plinth_status encode_indexes(struct plinth *db, const struct plinth_operation *operation,
                                          struct buffer *bytes, struct slice *list, struct plinth_error *error) {
     *list = slice_of(NULL, 0);
@@ -81,7 +81,7 @@ static enum plinth_status encode_indexes(struct plinth *db, const struct plinth_
 }
 
 /* The most that keys and index lists of all operations take, so that slices into the buffer stay put. */
-static size_t bytes_needed(const struct plinth_operation *operations, size_t count) {
+static size_t key_bytes_max(const struct plinth_operation *operations, size_t count) {
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
         bytes += TABLE_PREFIX_BYTES_MAX + operations[i].key.size;
@@ -123,9 +123,17 @@ static enum plinth_status collapse(struct write_plan *plan, struct plinth_error 
     return PLINTH_OK;
 }
 
+/* About what the payload takes, to be allocated at once; a record's limit when it takes more. */
+static size_t payload_bytes_guess(const struct write_plan *plan) {
+    size_t bytes = VARINT_BYTES_MAX;
+    for (size_t i = 0; i < plan->count && bytes < PLINTH_RECORD_BYTES_MAX; i++)
+        bytes += 32 + plan->operations[i].key.size + plan->operations[i].value.size + plan->operations[i].indexes.size;
+    return bytes < PLINTH_RECORD_BYTES_MAX ? bytes : PLINTH_RECORD_BYTES_MAX;
+}
+
 static enum plinth_status encode_payload(struct write_plan *plan, struct plinth_error *error) {
     struct buffer *payload = &plan->operations_payload;
-    bool ok = buffer_append_varint(payload, plan->count);
+    bool ok = buffer_reserve(payload, payload_bytes_guess(plan)) && buffer_append_varint(payload, plan->count);
     for (size_t i = 0; ok && i < plan->count; i++)
         ok = operation_append(payload, &plan->operations[i], i ? &plan->operations[i - 1].table : NULL);
     if (!ok) return error_no_memory(error, "log record");
@@ -144,14 +152,13 @@ enum plinth_status write_plan_init(struct plinth *db, const struct plinth_operat
     enum plinth_status st = PLINTH_OK;
     for (size_t i = 0; i < count; i++)
         if ((st = check_operation(db, &operations[i], error))) return name_operation(i, count, st, error);
-    plan->memory = malloc(count * (sizeof *plan->operations + sizeof *plan->keys + sizeof *plan->hashes));
-    if (!plan->memory || !buffer_reserve(&plan->bytes, bytes_needed(operations, count))) {
-        write_plan_deinit(plan);
-        return error_no_memory(error, "write");
-    }
+    size_t bytes_max = key_bytes_max(operations, count);
+    plan->memory = malloc(count * (sizeof *plan->operations + sizeof *plan->keys + sizeof *plan->hashes) + bytes_max);
+    if (!plan->memory) return error_no_memory(error, "write");
     plan->operations = plan->memory;
     plan->keys = (struct slice *)(plan->operations + count);
     plan->hashes = (uint64_t *)(plan->keys + count);
+    struct buffer bytes = {(uint8_t *)(plan->hashes + count), 0, bytes_max}; /* never grows */
     for (; !st && plan->count < count; plan->count++) {
         const struct plinth_operation *given = &operations[plan->count];
         struct operation *operation = &plan->operations[plan->count];
@@ -159,15 +166,15 @@ enum plinth_status write_plan_init(struct plinth *db, const struct plinth_operat
                                         .table = table_in(given->space),
                                         .key = slice_in(given->key)};
         if (given->kind == PLINTH_SET) operation->value = slice_in(given->value);
-        size_t start = plan->bytes.size;
-        if (!engine_stored_key(&plan->bytes, operation->table, operation->key)) {
+        size_t start = bytes.size;
+        if (!engine_stored_key(&bytes, operation->table, operation->key)) {
             st = error_no_memory(error, "write");
             break;
         }
-        struct slice key = slice_of(plan->bytes.data + start, plan->bytes.size - start);
+        struct slice key = slice_of(bytes.data + start, bytes.size - start);
         plan->keys[plan->count] = key;
         plan->hashes[plan->count] = hash_stable(key.data, key.size);
-        st = encode_indexes(db, given, &plan->bytes, &operation->indexes, error);
+        st = encode_indexes(db, given, &bytes, &operation->indexes, error);
         if (st) name_operation(plan->count, count, st, error);
     }
     if (!st) st = collapse(plan, error);
@@ -177,7 +184,6 @@ enum plinth_status write_plan_init(struct plinth *db, const struct plinth_operat
 }
 
 void write_plan_deinit(struct write_plan *plan) {
-    buffer_deinit(&plan->bytes);
     buffer_deinit(&plan->operations_payload);
     free(plan->memory);
     *plan = (struct write_plan){0};

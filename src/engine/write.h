@@ -9,9 +9,8 @@ struct write_plan {
     struct slice *keys;           /* their stored keys */
     uint64_t *hashes;             /* hash_stable of them */
     size_t count;
-    struct buffer bytes;              /* what keys and index lists point into */
     struct buffer operations_payload; /* encoded: count, operations */
-    void *memory;
+    void *memory;                     /* the arrays, and what keys and index lists point into */
 };
 
 /* Checks the operations against limits and catalog (making indexes that are named for the first time) and encodes them.
