@@ -89,7 +89,8 @@ enum plinth_status directory_open(struct env *env, const char *path, bool must_e
     *fresh = false;
     struct stranger stranger = {{0}, false};
     enum plinth_status st = env_list(env, path, note_stranger, &stranger, error);
-    if (st == PLINTH_NOT_FOUND && !must_exist) {
+    bool missing = st == PLINTH_NOT_FOUND && !must_exist;
+    if (missing) {
         error_clear(error);
         st = make(env, path, error);
     }
@@ -99,6 +100,8 @@ enum plinth_status directory_open(struct env *env, const char *path, bool must_e
                        path, stranger.name);
     if (!st && *fresh && must_exist)
         st = error_set(error, PLINTH_NOT_FOUND, "%s is not a Plinth directory: it has no FORMAT file", path);
+    /* Somebody made it, perhaps a process that was killed before its name was durable. */
+    if (!st && *fresh && !missing) st = make(env, path, error);
     if (st) return st;
     char *name = directory_join(path, "LOCK");
     st = name ? env_lock(env, name, lock, error) : error_no_memory(error, path);
