@@ -45,7 +45,7 @@ struct gets {
 };
 
 struct syncs {
-    double per_s, fdatasync_per_s;
+    double per_s, fdatasync_per_s, cpu_seconds;
     struct histogram latency;
     uint64_t log_syncs, count;
 };
@@ -241,6 +241,7 @@ static void run_syncs(struct bench *bench, struct syncs *result) {
     double disk_before = bench_fdatasync_per_s(bench->directory, bench->sync_seconds / 4);
     struct plinth_stats before, after;
     plinth_stats_read(bench->db, &before);
+    double cpu_before = bench_cpu_seconds();
     uint64_t began = bench_now_ns();
     for (int i = 0; i < SYNC_THREADS; i++) {
         threads[i].bench = bench;
@@ -254,6 +255,7 @@ static void run_syncs(struct bench *bench, struct syncs *result) {
         result->count += threads[i].count;
     }
     result->per_s = (double)result->count * 1e9 / (double)(bench_now_ns() - began);
+    result->cpu_seconds = bench_cpu_seconds() - cpu_before;
     plinth_stats_read(bench->db, &after);
     result->log_syncs = after.log_syncs - before.log_syncs;
     double disk_after = bench_fdatasync_per_s(bench->directory, bench->sync_seconds / 4);
@@ -268,6 +270,7 @@ static void print_syncs(const struct syncs *syncs) {
     printf("  latency               p50 %.0f us   p99 %.0f us   max %.1f ms\n",
            (double)histogram_quantile_ns(&syncs->latency, 0.5) / 1e3,
            (double)histogram_quantile_ns(&syncs->latency, 0.99) / 1e3, (double)syncs->latency.max_ns / 1e6);
+    printf("  processor             %.1f us a set\n", syncs->cpu_seconds * 1e6 / (double)syncs->count);
     printf("  the disk alone        %12.0f /s   fdatasync by one thread; sets are %.2f of %d times that\n",
            syncs->fdatasync_per_s, syncs->per_s / (SYNC_THREADS * syncs->fdatasync_per_s), SYNC_THREADS);
 }
