@@ -137,7 +137,8 @@ int crash_run_rounds(const char *program, const struct crash_options *options, v
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_round_keeps_what_was_acknowledged)};
     run_options = options;
     run_round = round;
-    log_event_configure(LOG_OFF, false); /* failed calls are what the test is about */
+    log_event_configure(getenv("PLINTH_CRASH_LOG") ? LOG_INFO : LOG_OFF,
+                        false); /* failed calls are what the test is about */
     printf("%s: seed %" PRIu64 ", %" PRIu64 " rounds\n", program, options->seed, options->rounds);
     fflush(stdout);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,10 +8,8 @@
  *   close       with or without a power cut in the middle of it or right behind it.
  * Opening, too, is crashed in at random calls.
  *
- * What must hold after opening on a healthy machine: the state is that after some step of the history, no earlier
- * than the last one acknowledged as synced, or shown to a reader, or (kill) acknowledged as written; gets, scans and
- * indexes show exactly that state; verify finds nothing; no file is left that belongs to nothing. Steps lost in a
- * crash keep their numbers for themselves, so that one that comes back later is noticed. */
+ * What must hold after opening on a healthy machine: crash_machine.h.
+ */
 #ifndef PLINTH_TESTS_CRASH_ROUND_H
 #define PLINTH_TESTS_CRASH_ROUND_H
 
