@@ -150,8 +150,15 @@ static int send_again(struct import *import) {
     return CLI_OK;
 }
 
-/* Waits until a batch is free (or, with `all`, every one is), sending again what failed. */
-static int wait_for_free(struct import *import, bool all, struct batch **free_batch) {
+static struct batch *find_free(struct import *import) {
+    for (unsigned i = 0; i < BATCHES; i++) {
+        if (import->batches[i].state == BATCH_FREE) return &import->batches[i];
+    }
+    return NULL;
+}
+
+/* Waits until a batch is free (or, with a null `free_batch`, every one is), sending again what failed. */
+static int wait_for_free(struct import *import, struct batch **free_batch) {
     for (;;) {
         unsigned sent;
         struct batch *failed;
@@ -160,20 +167,15 @@ static int wait_for_free(struct import *import, bool all, struct batch **free_ba
             collect(import);
             failed = find_failed(import);
             sent = count_sent(import);
-            if (failed ? sent == 0 : all ? sent == 0 : sent < BATCHES) break;
+            if (sent == 0 || (free_batch && !failed && sent < BATCHES)) break;
             pthread_cond_wait(&import->answered, &import->mutex);
         }
+        if (free_batch) *free_batch = find_free(import);
         pthread_mutex_unlock(&import->mutex);
-        if (!failed) break;
+        if (!failed) return CLI_OK;
         int code = send_again(import);
         if (code) return code;
     }
-    for (unsigned i = 0; !all && i < BATCHES; i++) {
-        if (import->batches[i].state != BATCH_FREE) continue;
-        *free_batch = &import->batches[i];
-        break;
-    }
-    return CLI_OK;
 }
 
 /* ---- rows ---- */
@@ -210,11 +212,11 @@ static int import_all(struct import *import) {
     int code = CLI_OK;
     while (!end && !code) {
         struct batch *batch = NULL;
-        code = wait_for_free(import, false, &batch);
+        code = wait_for_free(import, &batch);
         if (code) return code;
         enum plinth_status st = fill_batch(import, batch, &end, &error);
         if (st) { /* what was sent before is waited for, so that the count that is told is true */
-            code = wait_for_free(import, true, NULL);
+            code = wait_for_free(import, NULL);
             return code ? code
                         : cli_fail(CLI_FAILED, "%s: %s; %llu rows before it are imported",
                                    row_reader_name(import->reader), error.text, (unsigned long long)import->rows_done);
@@ -222,7 +224,7 @@ static int import_all(struct import *import) {
         if (batch->rows) code = send_batch(import, batch);
         progress_update(&import->progress, import->rows_done, row_reader_consumed(import->reader));
     }
-    return code ? code : wait_for_free(import, true, NULL);
+    return code ? code : wait_for_free(import, NULL);
 }
 
 static void report(const struct import *import, double seconds) {

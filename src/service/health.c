@@ -122,7 +122,8 @@ void health_on_wake(struct service_loop *loop) {
 }
 
 void health_changed(struct service *service) {
-    if (service->rpc) rpc_server_wake_all(service->rpc);
+    struct rpc_server *rpc = atomic_load(&service->rpc);
+    if (rpc) rpc_server_wake_all(rpc);
 }
 
 const struct service_method health_check = {"/grpc.health.v1.Health/Check", RPC_UNARY, .on_message = check_on_message};

@@ -64,7 +64,8 @@ const size_t number_count = sizeof number_table / sizeof number_table[0];
 void numbers_read(struct service *service, struct numbers *numbers) {
     *numbers = (struct numbers){0};
     plinth_stats_read(service->db, &numbers->engine);
-    rpc_server_stats(service->rpc, &numbers->rpc);
+    struct rpc_server *rpc = atomic_load(&service->rpc);
+    if (rpc) rpc_server_stats(rpc, &numbers->rpc);
     numbers->uptime_seconds = (env_monotonic_ns(service->env) - service->started_ns) / 1000000000;
     numbers->kept_snapshots = snapshot_table_count(&service->snapshots);
     numbers->offloaded_calls = atomic_load_explicit(&service->offloaded, memory_order_relaxed);

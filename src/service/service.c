@@ -161,7 +161,10 @@ static enum plinth_status start_rpc(struct service *service, struct plinth_error
         .env = service->env,
         .drain_ms = service->options.drain_timeout_ms ? service->options.drain_timeout_ms : 1,
     };
-    return rpc_server_create(&options, &service->rpc, error);
+    struct rpc_server *made;
+    enum plinth_status st = rpc_server_create(&options, &made, error);
+    atomic_store(&service->rpc, made);
+    return st;
 }
 
 enum plinth_status service_start(const struct service_options *options, struct service **service,

@@ -66,7 +66,7 @@ struct service {
     atomic_int state;                  /* enum service_state; READY is published after db and rpc are set */
     struct plinth *db;
     struct plinth_space default_space;
-    struct rpc_server *rpc;
+    _Atomic(struct rpc_server *) rpc; /* null until it is made, though its loops may serve calls already */
     struct http *http;
     struct pool *workers;       /* reads from disk, blocking writes, scans */
     struct pool *admin_workers; /* flush, compact, verify: minutes, so they get threads of their own */
