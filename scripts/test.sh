@@ -9,7 +9,7 @@
 #   asan, tsan   ctest under AddressSanitizer+UBSan, and ThreadSanitizer
 #   fuzz         every fuzzer for its share of a fixed time
 #   crash        kill and power-loss rounds                               (tests/crash)
-#   interop      grpc-go, grpcurl, ghz, h2spec                            (tests/interop/run.sh)
+#   interop      grpc-go, grpcio, grpcurl, ghz, h2spec                    (tests/interop)
 #   clang        the whole build with clang, and its unit tests
 #
 # --quick shortens fuzz and crash; --full lengthens them (>= 200 crash rounds). Something that could not be had counts
@@ -201,12 +201,7 @@ part_crash() {
 }
 
 part_interop() {
-    local rc=0
-    [[ -x $ROOT/tests/interop/run.sh ]] || {
-        warn "tests/interop/run.sh is not there"
-        count 0 1 0
-        return 0
-    }
+    local rc=0 python=python3
     build release || return 0
     if [[ $INSTALL -eq 1 ]]; then
         "$ROOT/scripts/install_deps.sh" --with-go || warn "no Go could be had"
@@ -216,7 +211,8 @@ part_interop() {
         count 0 0 1
         return 0
     }
-    "$ROOT/tests/interop/run.sh" "$ROOT/build/release/tests/interop/plinth_interop_server" </dev/null 2>&1 |
+    python_env && python=$VENV/bin/python
+    PLINTH_PYTHON=$python "$ROOT/tests/interop/run.sh" "$ROOT/build/release/tests/interop/plinth_interop_server" </dev/null 2>&1 |
         tee "$RESULTS/interop-transport.log" || rc=$?
     count_last_line "$RESULTS/interop-transport.log" "$rc"
     rc=0

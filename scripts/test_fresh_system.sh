@@ -15,7 +15,7 @@ KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # What a command inside may know of the environment here: how to reach packages.
 passed_environment() {
-    env | grep -E -i '^((https?|ftp|all|no)_proxy|PIP_[A-Z_]+|GOPROXY|GOSUMDB|GONOSUMDB|GOFLAGS|GONOPROXY|GOPRIVATE|SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|GIT_SSL_CAINFO|PLINTH_JOBS|NO_COLOR)=' ||
+    env | grep -E -i '^((https?|ftp|all|no)_proxy|PIP_(INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|CERT|PROXY|DEFAULT_TIMEOUT|RETRIES)|GOPROXY|GOSUMDB|GONOSUMDB|GOFLAGS|GONOPROXY|GOPRIVATE|SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|GIT_SSL_CAINFO|PLINTH_JOBS|NO_COLOR)=' ||
         true
 }
 
