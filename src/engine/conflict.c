@@ -52,6 +52,12 @@ void conflict_window_add(struct conflict_window *window, uint64_t lsn, struct sl
     window->bytes_held += key.size;
 }
 
+void conflict_window_forget(struct conflict_window *window, uint64_t lsn) {
+    while (window->keys_begin < window->keys_end && key_at(window, window->keys_begin)->lsn <= lsn)
+        forget_oldest_record(window);
+    if (window->floor_lsn < lsn) window->floor_lsn = lsn;
+}
+
 /* The index of the first key written above `lsn`. */
 static uint64_t first_above(const struct conflict_window *window, uint64_t lsn) {
     uint64_t low = window->keys_begin, high = window->keys_end;

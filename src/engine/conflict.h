@@ -41,6 +41,9 @@ void conflict_window_deinit(struct conflict_window *window);
  * the bounds goes oldest record first, whole records at a time, so that the window depends on the log alone. */
 void conflict_window_add(struct conflict_window *window, uint64_t lsn, struct slice key, uint64_t hash);
 
+/* Forgets what was written up to `lsn`. */
+void conflict_window_forget(struct conflict_window *window, uint64_t lsn);
+
 enum conflict_verdict { CONFLICT_NONE, CONFLICT_FOUND, CONFLICT_TOO_OLD };
 /* Whether `key` was written above `snapshot_lsn`. */
 enum conflict_verdict conflict_window_check_key(const struct conflict_window *window, uint64_t snapshot_lsn,

@@ -256,6 +256,8 @@ static bool apply_flush(struct shard *shard, uint64_t lsn, struct commit *commit
         i = end;
     }
     shard->flushed_lsn = commit->cut;
+    /* Else a few thousand large values would keep gigabytes of log for their keys. */
+    conflict_window_forget(&shard->window, commit->cut);
     memmove(shard->cuts, shard->cuts + 1, --shard->cut_count * sizeof *shard->cuts);
     return true;
 }
