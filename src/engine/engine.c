@@ -98,7 +98,8 @@ static void deinit_locks(struct plinth *db) {
     pthread_mutex_destroy(&db->garbage_mutex);
 }
 
-static enum plinth_status open_parts(struct plinth *db, const struct engine_parts *parts, struct plinth_error *error) {
+static enum plinth_status open_parts(struct plinth *db, const struct engine_parts *parts, bool fresh,
+                                     struct plinth_error *error) {
     enum plinth_status st = PLINTH_OK;
     char *log_path = directory_join(db->path, "log"), *store_path = directory_join(db->path, "store");
     if (!log_path || !store_path) st = error_no_memory(error, db->path);
@@ -107,7 +108,8 @@ static enum plinth_status open_parts(struct plinth *db, const struct engine_part
     if (!st && !db->store) st = local_store_open(db->env, store_path, NULL, &db->store, error);
     if (!st && !db->log) {
         struct local_log_options options = {.segment_bytes = db->options.log_segment_bytes,
-                                            .sync_interval_ms = db->options.log_sync_interval_ms};
+                                            .sync_interval_ms = db->options.log_sync_interval_ms,
+                                            .must_exist = !fresh};
         st = local_log_open(db->env, log_path, &options, &db->log, error);
     }
     free(log_path);
@@ -149,6 +151,11 @@ static enum plinth_status start(struct plinth *db, bool fresh, struct plinth_err
     if (!sequencer_init(&db->sequencer, log_next_lsn(db->log) - 1, &db->failed))
         return error_no_memory(error, "engine");
     log_listen(db->log, &db->log_listener);
+    if (!fresh && !db->checkpoint_newest)
+        return error_set(error, PLINTH_CORRUPT,
+                         "%s: store/checkpoints holds none of this log's: the log or the store is another one's, or has"
+                         " lost its files",
+                         db->path);
     if (fresh) { /* the first checkpoint: from now on there always is one */
         st = engine_checkpoint(db, error);
         if (!st) st = directory_complete(db->env, db->path, error);
@@ -200,7 +207,7 @@ enum plinth_status engine_open(const char *path, const struct plinth_options *op
     db->path = strdup(path);
     if (!db->path) st = error_no_memory(error, "engine");
     if (!st) st = directory_open(db->env, path, checked.must_exist, &db->lock, &fresh, error);
-    if (!st) st = open_parts(db, parts, error);
+    if (!st) st = open_parts(db, parts, fresh, error);
     if (!st) st = start(db, fresh, error);
     if (st) {
         tear_down(db);

@@ -453,8 +453,10 @@ enum plinth_status local_log_open(struct env *env, const char *directory, const 
     struct log_recovery recovery = {0};
     enum plinth_status st = local_log_create(env, directory, options, &log, error);
     if (st) return st;
-    if (!log->options.read_only) st = directory_make(env, directory, error);
+    if (!log->options.read_only && !log->options.must_exist) st = directory_make(env, directory, error);
     if (!st) st = log_recovery_scan(env, directory, &recovery, error);
+    if (log->options.must_exist && (st == PLINTH_NOT_FOUND || (!st && !recovery.file_count)))
+        st = error_set(error, PLINTH_CORRUPT, "%s: the log's files are missing", directory);
     if (!st && !log->options.read_only) st = log_recovery_repair(env, directory, &recovery, error);
     if (st) goto done;
     if (recovery.file_count) {

@@ -11,6 +11,7 @@ struct local_log_options {
     uint64_t unsynced_bytes_max; /* 0: 64 MiB */
     uint32_t sync_interval_ms;   /* 0: 10 */
     bool no_preparation;         /* do not write zeros into the next segment ahead of time (tests, small disks) */
+    bool must_exist;             /* no log is PLINTH_CORRUPT, and none is made */
     bool read_only;              /* look only: nothing is written, a torn tail is passed over; no appends, no thread */
 };
 

@@ -405,6 +405,51 @@ static void a_second_opening_is_refused(void **state) {
     assert_error_names(&f->error, f->path);
 }
 
+static void a_lost_log_is_not_taken_for_an_empty_one(void **state) {
+    struct fixture *f = *state;
+    set(f, "cat", "K AE1 T");
+    assert_ok(plinth_flush(f->db, &f->error), &f->error);
+    plinth_close(f->db);
+    f->db = NULL;
+    char command[4 * TEST_PATH_MAX];
+    snprintf(command, sizeof command, "mv %s/log %s.log", f->path, f->path);
+    assert_int_equal(system(command), 0);
+    for (int i = 0; i < 2; i++) { /* also not at the second look */
+        assert_status(plinth_open(f->path, &small_options, &f->db, &f->error), PLINTH_CORRUPT, &f->error);
+        assert_non_null(strstr(f->error.text, "log"));
+    }
+    snprintf(command, sizeof command, "rm -rf %s/log && mv %s.log %s/log", f->path, f->path, f->path);
+    assert_int_equal(system(command), 0);
+    open_db(f, &small_options);
+    expect(f, "cat", "K AE1 T", NULL);
+}
+
+/* What is flushed needs no log, however few and large the writes were. */
+static void the_log_is_trimmed_behind_flushes_of_large_values(void **state) {
+    struct fixture *f = *state;
+    struct plinth_write_options written = {.durability = PLINTH_DURABILITY_WRITTEN};
+    char *value = calloc(1, PLINTH_VALUE_BYTES_MAX);
+    assert_non_null(value);
+    for (int i = 0; i < 60; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key%d", i);
+        assert_ok(plinth_set(f->db, f->space, plinth_text(key), plinth_bytes(value, PLINTH_VALUE_BYTES_MAX), &written,
+                             NULL, &f->error),
+                  &f->error);
+    }
+    free(value);
+    for (int i = 0; i < 3; i++) { /* the second newest checkpoint decides */
+        set(f, "cat", "K AE1 T");
+        assert_ok(plinth_compact(f->db, &f->error), &f->error);
+    }
+    struct plinth_stats stats;
+    plinth_stats_read(f->db, &stats);
+    assert_true(stats.log_bytes < 8 << 20);
+    reopen(f);
+    plinth_stats_read(f->db, &stats);
+    assert_true(stats.replayed_records < 40);
+}
+
 static void write_file(const char *directory, const char *name, const char *text) {
     char path[TEST_PATH_MAX + 64];
     snprintf(path, sizeof path, "%s/%s", directory, name);
@@ -448,6 +493,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(spaces_are_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(many_writers_lose_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_second_opening_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_lost_log_is_not_taken_for_an_empty_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_log_is_trimmed_behind_flushes_of_large_values, setup, teardown),
         cmocka_unit_test_setup_teardown(directories_that_are_not_plinths_are_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
