@@ -158,8 +158,8 @@ static enum plinth_status pass_over_mark(struct csv *csv, struct plinth_error *e
 static void place_fields(struct csv *csv) {
     size_t start = 0;
     for (size_t i = 0; i < csv->field_count; i++) {
-        csv->fields[i].bytes = slice_of(csv->row.data + start, csv->ends[i] - start);
-        if (csv->ends[i] == start) csv->fields[i].bytes.data = NULL;
+        size_t size = csv->ends[i] - start;
+        csv->fields[i].bytes = slice_of(size ? csv->row.data + start : NULL, size);
         start = csv->ends[i];
     }
 }
