@@ -65,5 +65,5 @@ python_env() {
 
 # show_build_failure LOG: the errors in the log of a failed build.
 show_build_failure() {
-    grep -E -A 8 '^FAILED|error:|^CMake Error' "$1" | cut -c 1-240 | head -n 60 || tail -n 40 "$1"
+    grep -a -E -A 8 '^FAILED|error:|^CMake Error' "$1" | cut -c 1-240 | head -n 60 || tail -n 40 "$1"
 }
