@@ -389,6 +389,12 @@ static enum plinth_status local_remove(struct store *base, const char *name, str
     if (!st) st = env_remove(store->env, path, error);
     if (!st) st = env_sync_directory(store->env, parent, error);
     if (!st) empty_parents_remove(store, path);
+    if (st == PLINTH_NOT_FOUND && parent) {
+        /* Perhaps an earlier attempt took it away and failed at the sync: the caller must be able to rely on it. */
+        struct plinth_error failure;
+        enum plinth_status synced = env_sync_directory(store->env, parent, &failure);
+        if (synced && synced != PLINTH_NOT_FOUND) st = error_set(error, synced, "%s", failure.text);
+    }
     pthread_mutex_unlock(&store->directories_mutex);
     file_close(file);
     free(parent);

@@ -306,6 +306,21 @@ static void a_removal_that_was_cut_off_is_final_after_the_next_open(void **state
     }
 }
 
+/* The sync fails; the caller tries again, and finds the object missing: that answer must hold. */
+static void a_removal_tried_again_is_final(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        assert_ok(put("b/c", "x"), &error);
+        sim_env_fail(sim, SIM_SYNC_DIRECTORY, 0, PLINTH_IO_ERROR, false);
+        assert_status(store_remove(store, "b/c", &error), PLINTH_IO_ERROR, &error);
+        assert_status(store_remove(store, "b/c", &error), PLINTH_NOT_FOUND, &error);
+        store_close(store);
+        sim_env_crash(sim, seed);
+        store_start();
+        assert_false(exists("b/c"));
+    }
+}
+
 static void a_read_only_store_changes_nothing(void **state) {
     (void)state;
     struct store *looking = NULL;
@@ -382,6 +397,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(each_sync_of_a_put_is_needed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_disk_is_named_and_leaves_no_rest, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_removal_that_was_cut_off_is_final_after_the_next_open, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_removal_tried_again_is_final, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_read_only_store_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(threads_put_and_remove_in_shared_directories, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_works_on_the_operating_system_too, set_up, tear_down),
