@@ -88,6 +88,7 @@ struct plinth {
     bool closing;
     bool flush_wanted, compaction_wanted;
     uint64_t flush_failures;          /* rounds of the flush thread that failed */
+    bool flush_failing;               /* the last one did */
     struct plinth_error job_error;    /* of the last one */
     atomic_ullong flushed_lsn;        /* the newest cut that is in segments */
     pthread_mutex_t compaction_mutex; /* one merge at a time: background or plinth_compact */

@@ -62,6 +62,7 @@ static void run_round(struct plinth *db, const char *name, bool *wanted,
     pthread_mutex_unlock(&db->job_mutex);
     enum plinth_status st = round(db, &error);
     pthread_mutex_lock(&db->job_mutex);
+    if (round == flush_round) db->flush_failing = st && !db->closing;
     if (st && !db->closing) {
         log_event(LOG_ERROR, name, "reason=\"%s\"", error.text);
         if (round == flush_round) {

@@ -208,6 +208,16 @@ enum plinth_status write_header_init(struct plinth *db, const struct plinth_writ
 /* ---- sequence and insert --------------------------------------------------------------------------------------------
  */
 
+/* While flushing fails (a full disk), waiting would be without end: the write is refused for the same reason. */
+static enum plinth_status check_flushing(struct plinth *db, struct plinth_error *error) {
+    pthread_mutex_lock(&db->job_mutex);
+    bool failing = db->flush_failing;
+    struct plinth_error why = db->job_error;
+    pthread_mutex_unlock(&db->job_mutex);
+    if (!failing) return PLINTH_OK;
+    return error_set(error, why.status, "memory is full and cannot be flushed: %s", why.text);
+}
+
 /* Waits while too many memtables wait to be flushed. The sequencing lock is held, and given up while waiting. */
 static enum plinth_status wait_for_memory(struct plinth *db, bool no_wait, struct plinth_error *error) {
     if (db->memtables_cut < ENGINE_MEMTABLES_MAX) return PLINTH_OK;
@@ -217,6 +227,7 @@ static enum plinth_status wait_for_memory(struct plinth *db, bool no_wait, struc
     enum plinth_status st = PLINTH_OK;
     while (!st && db->memtables_cut >= ENGINE_MEMTABLES_MAX) {
         st = engine_check(db, error);
+        if (!st) st = check_flushing(db, error);
         if (!st) condition_wait_us(&db->memtable_flushed, &db->sequence_mutex, 100 * 1000);
     }
     counter_add(&db->counters.write_stall_us, (env_monotonic_ns(db->env) - began) / 1000);
