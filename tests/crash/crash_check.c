@@ -63,7 +63,7 @@ static bool is_known(struct plinth *db, const char *name) {
                 known |= strcmp(shard->tables[t].runs[r].segments[s].name, name) == 0;
     for (uint64_t i = 0; i < shard->garbage_count; i++) known |= strcmp(shard->garbage[i].name, name) == 0;
     const struct shard_job *owner = shard_find_job(shard, job);
-    known |= owner && !owner->aborted;
+    known |= owner != NULL;
     pthread_mutex_unlock(&db->sequence_mutex);
     return known;
 }
@@ -93,14 +93,14 @@ static bool check_entry(void *context, const char *name, bool is_directory) {
     return true;
 }
 
-void crash_check_files(struct plinth *db, struct sim_env *sim, const char *path) {
+void crash_check_files(struct plinth *db, struct sim_env *sim, const char *path, bool just_opened) {
     char store[512];
     struct plinth_error error;
     snprintf(store, sizeof store, "%s/store", path);
     struct walk walk = {db, sim, store, store};
     assert_ok(env_list(sim_env_base(sim), store, check_entry, &walk, &error), &error);
     pthread_mutex_lock(&db->sequence_mutex);
-    for (uint64_t i = 0; i < db->shard.job_count; i++)
+    for (uint64_t i = 0; just_opened && i < db->shard.job_count; i++)
         if (db->shard.jobs[i].aborted) fail_msg("job %" PRIu64 " of a former run is still there", db->shard.jobs[i].id);
     pthread_mutex_unlock(&db->sequence_mutex);
 }

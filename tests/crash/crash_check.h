@@ -23,9 +23,9 @@ void crash_options_read(struct crash_options *options, int argc, char **argv);
 
 /* Every object of the directory is read and checked; a finding fails the test with its text. */
 void crash_check_verify(struct plinth *db);
-/* Every file below <path>/store/segments is in the manifest, is declared garbage, or belongs to a job under way;
- * no temporary file is left of a former run. */
-void crash_check_files(struct plinth *db, struct sim_env *sim, const char *path);
+/* Every file below <path>/store/segments is in the manifest, is declared garbage, or belongs to a job under way; and,
+ * when the engine was `just_opened`, no job of a former life is left. */
+void crash_check_files(struct plinth *db, struct sim_env *sim, const char *path, bool just_opened);
 /* The process ends with a message after this; 0: never. */
 void crash_watch(unsigned seconds, uint64_t seed);
 

@@ -27,6 +27,7 @@ enum plinth_status crash_machine_open(struct crash_machine *machine, const struc
     enum plinth_status st = engine_open(CRASH_DIRECTORY, options, &parts, &machine->db, &machine->error);
     assert_true(!st == (machine->db != NULL));
     if (st) assert_true(machine->error.text[0]);
+    machine->just_opened = true;
     return st;
 }
 
@@ -58,6 +59,7 @@ enum plinth_status crash_machine_write(struct crash_machine *machine, enum plint
     struct key_model_step step = key_model_step_of(machine->seed, ++machine->last_number);
     assert_true(machine->history_count < CRASH_STEPS_MAX);
     machine->history[machine->history_count++] = step.number;
+    machine->just_opened = false;
     enum plinth_status st = key_model_write(machine->db, &step, &options, NULL, &machine->error);
     if (st) {
         assert_true(machine->error.text[0]);
@@ -69,18 +71,25 @@ enum plinth_status crash_machine_write(struct crash_machine *machine, enum plint
     return PLINTH_OK;
 }
 
-enum plinth_status crash_machine_read(struct crash_machine *machine) {
+/* The number of the last step that a reader sees. */
+static enum plinth_status read_counter(struct crash_machine *machine, uint64_t *shown) {
     struct plinth_space space;
     struct plinth_buffer value = {0};
     enum plinth_status st = plinth_space_find(machine->db, NULL, NULL, &space, &machine->error);
     if (!st) st = plinth_get(machine->db, space, plinth_text("~counter"), NULL, &value, NULL, &machine->error);
-    uint64_t shown = 0;
+    *shown = 0;
     if (!st) {
-        assert_int_equal(value.size, sizeof shown);
-        memcpy(&shown, value.data, sizeof shown);
+        assert_int_equal(value.size, sizeof *shown);
+        memcpy(shown, value.data, sizeof *shown);
     }
     plinth_buffer_deinit(&value);
-    if (st && st != PLINTH_NOT_FOUND) return st;
+    return st == PLINTH_NOT_FOUND ? PLINTH_OK : st;
+}
+
+enum plinth_status crash_machine_read(struct crash_machine *machine) {
+    uint64_t shown;
+    enum plinth_status st = read_counter(machine, &shown);
+    if (st) return st;
     if (shown < machine->durable_step)
         fail_msg("a reader saw step %llu after %llu", (unsigned long long)shown,
                  (unsigned long long)machine->durable_step);
@@ -100,12 +109,21 @@ static void cut_history(struct crash_machine *machine, uint64_t shown) {
     machine->history_count = kept;
 }
 
-void crash_machine_compare(struct crash_machine *machine) {
-    uint64_t shown = key_model_last_step(machine->db);
+enum plinth_status crash_machine_settle(struct crash_machine *machine) {
+    uint64_t shown;
+    enum plinth_status st = read_counter(machine, &shown);
+    if (st) return st;
     if (shown < machine->written_step)
         fail_msg("step %llu is shown; %llu was acknowledged", (unsigned long long)shown,
                  (unsigned long long)machine->written_step);
     cut_history(machine, shown);
+    /* What is shown stays. */
+    machine->durable_step = machine->written_step = shown;
+    return PLINTH_OK;
+}
+
+void crash_machine_compare(struct crash_machine *machine) {
+    assert_ok(crash_machine_settle(machine), &machine->error);
     struct key_model model = {0};
     for (size_t i = 0; i < machine->history_count; i++) {
         struct key_model_step step = key_model_step_of(machine->seed, machine->history[i]);
@@ -113,9 +131,7 @@ void crash_machine_compare(struct crash_machine *machine) {
     }
     key_model_check(&model, machine->db, NULL);
     crash_check_verify(machine->db);
-    crash_check_files(machine->db, machine->sim, CRASH_DIRECTORY);
-    /* What is shown stays. */
-    machine->durable_step = machine->written_step = shown;
+    crash_check_files(machine->db, machine->sim, CRASH_DIRECTORY, machine->just_opened);
 }
 
 void crash_machine_narrow_window(struct crash_machine *machine, uint64_t keys) {

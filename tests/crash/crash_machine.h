@@ -11,6 +11,7 @@ enum { CRASH_STEPS_MAX = 1 << 16 };
 struct crash_machine {
     struct sim_env *sim;
     struct plinth *db; /* null while closed */
+    bool just_opened;  /* nothing was written since */
     uint64_t seed;
     /* The steps that the engine was given and may have kept, in order. */
     uint64_t history[CRASH_STEPS_MAX];
@@ -41,6 +42,8 @@ enum plinth_status crash_machine_write(struct crash_machine *machine, enum plint
 /* Lets a reader see the last step; that it was shown must then hold. Fails on a dying machine. */
 enum plinth_status crash_machine_read(struct crash_machine *machine);
 
+/* After opening: lets the history end with the step that is shown, which must not be before the acknowledged one. */
+enum plinth_status crash_machine_settle(struct crash_machine *machine);
 /* After opening on a healthy machine: the state is that after some step of the history, not before the acknowledged
  * one; gets, scans and indexes show exactly that state; verify finds nothing; no file is left that belongs to
  * nothing. Steps lost in a crash keep their numbers, so that one that comes back later is noticed. */
