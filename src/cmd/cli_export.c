@@ -3,7 +3,8 @@
  *     csv    header key,value; the bytes as they are, quoted where RFC 4180 asks for it
  *     jsonl  {"key":"...","value":"..."} a line; bytes that are no UTF-8 as base64 in "key_base64", "value_base64"
  *
- * Both are read back by import, byte for byte. A file is written under FILE.partial and renamed when it is whole. */
+ * Both are read back by import, byte for byte. A file is written under FILE.partial and renamed when it is whole.
+ * It is the user's own file, maybe a pipe: plain streams and not env. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -111,6 +111,22 @@ def test_a_directory_whose_parent_is_missing(tmp_path):
     assert done.returncode == 1 and str(path) in one_line(done.stderr)
 
 
+def test_a_directory_of_another_format_version(api, make_server):
+    server = make_server()
+    server.kv.Set(api.SetRequest(key=b"k", value=b"v"))
+    server.stop()
+    marker = server.data_dir / "FORMAT"
+    before = marker.read_text()
+    assert any(character.isdigit() for character in before)
+    marker.write_text("".join("9" if character.isdigit() else character for character in before))
+    with pytest.raises(ServerDied) as died:
+        server.start()
+    assert died.value.code == 1 and "format 9" in one_line(died.value.log)
+    marker.write_text(before)
+    server.start()
+    assert server.kv.Get(api.GetRequest(key=b"k")).value == b"v"
+
+
 def test_a_damaged_log_is_named_and_nothing_is_cut(api, make_server):
     server = make_server()
     for i in range(200):
@@ -278,3 +294,59 @@ def test_settings_that_change_how_it_runs(api, make_server):
     server.stop()
     events = [json.loads(line) for line in server.log().splitlines()]
     assert any(event.get("event") == "ready" for event in events)
+
+
+# ---- disks that are full or read-only
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own; needs root and the right to mount."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "none", path], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("cannot mount a file system here")
+    yield path
+    subprocess.run(["umount", "-l", path], check=True)
+
+
+def test_a_full_disk_refuses_writes_loses_nothing_and_goes_on_after_a_restart(api, make_server, small_disk):
+    server = make_server(data_dir=small_disk / "data", args=["--memtable-size", "4MiB"])
+    kv = server.kv
+    acknowledged, refusals = {}, []
+    for i in range(4000):
+        key, value = b"%05d" % i, os.urandom(60_000)
+        try:
+            kv.Set(api.SetRequest(key=key, value=value), timeout=30)
+            acknowledged[key] = value[:16]
+        except grpc.RpcError as error:
+            refusals.append((error.code(), error.details()))
+            if len(refusals) == 3:
+                break
+    assert len(refusals) == 3, "the disk was never full"
+    assert len(acknowledged) > 100
+    for code, text in refusals:
+        assert code in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNAVAILABLE), text
+        assert "space" in text.lower() or "full" in text.lower(), text
+    for key in list(acknowledged)[::97]:
+        assert kv.Get(api.GetRequest(key=key)).value[:16] == acknowledged[key]
+    server.kill()
+    subprocess.run(["mount", "-o", "remount,size=600m", small_disk], check=True)
+    server.start()
+    kv = server.kv
+    for key, head in acknowledged.items():
+        assert kv.Get(api.GetRequest(key=key)).value[:16] == head
+    kv.Set(api.SetRequest(key=b"after", value=b"1"))
+
+
+def test_a_read_only_disk_is_named(api, make_server, small_disk):
+    server = make_server(data_dir=small_disk / "data")
+    server.kv.Set(api.SetRequest(key=b"k", value=b"v"))
+    server.stop()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(ServerDied) as died:
+        server.start()
+    assert died.value.code == 1
+    line = one_line(died.value.log)
+    assert str(server.data_dir) in line and "read-only" in line.lower()
