@@ -270,9 +270,10 @@ def test_a_slow_reader_gets_everything_and_a_gone_one_frees_the_scan(api, shared
 def test_a_scan_ends_at_its_deadline(api, shared_server, kv, space):
     value = b"x" * 100_000
     for i in range(200):
-        kv.Set(api.SetRequest(key=b"%04d" % i, value=value, space=space, write=api.WriteOptions(durability=1)))
+        wrote = kv.Set(api.SetRequest(key=b"%04d" % i, value=value, space=space, write=api.WriteOptions(durability=1)))
+    read = api.ReadOptions(position_min=wrote.position)
     with pytest.raises(grpc.RpcError) as raised:
-        for _ in shared_server.kv.Scan(api.ScanRequest(space=space), timeout=0.5):
+        for _ in shared_server.kv.Scan(api.ScanRequest(space=space, read=read), timeout=0.5):
             time.sleep(0.2)
     assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
