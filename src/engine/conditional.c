@@ -33,8 +33,13 @@ static bool holds(const struct plinth_comparison *comparison, const struct plint
 /* What the key holds at the newest applied LSN. */
 static enum plinth_status look_up(struct plinth *db, const struct plinth_operation *operation, uint64_t *lsn,
                                   struct plinth_previous *found, struct plinth_error *error) {
-    *lsn = sequencer_applied(&db->sequencer);
-    struct view *view = view_current(&db->views); /* its horizon is at or below visible, and so below applied */
+    struct view *view;
+    for (;;) { /* as engine_begin_read: a merge published in between may have purged what this LSN sees */
+        *lsn = sequencer_applied(&db->sequencer);
+        view = view_current(&db->views);
+        if (*lsn >= view->horizon_lsn) break;
+        view_unref(view);
+    }
     enum plinth_status st =
         engine_get_at(db, view, *lsn, operation->space, operation->key, false, &found->value, &found->version, error);
     view_unref(view);
