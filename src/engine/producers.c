@@ -107,7 +107,7 @@ static bool grow(struct producers *producers) {
 }
 
 static bool remembered(const struct producer *producer, uint64_t sequence) {
-    return sequence && sequence + PRODUCER_WINDOW > producer->highest;
+    return sequence && (sequence > producer->highest || producer->highest - sequence < PRODUCER_WINDOW);
 }
 
 /* Stores one pair, doubling the slots while a pair that is still remembered is in the way. */
@@ -177,7 +177,9 @@ bool producers_encode(struct buffer *into, const struct producers *producers) {
              buffer_append_varint(into, pairs);
         /* in order of sequence, so that equal states have equal bytes */
         uint64_t from = producer->highest >= PRODUCER_WINDOW ? producer->highest - PRODUCER_WINDOW + 1 : 1;
-        for (uint64_t s = from; ok && pairs && s <= producer->highest; s++) {
+        uint64_t span = producer->highest - from + 1;
+        for (uint64_t i = 0; ok && i < span; i++) {
+            uint64_t s = from + i;
             const struct producer_slot *slot = &producer->slots[s % producer->slot_count];
             if (slot->sequence != s) continue;
             ok = buffer_append_varint(into, s - from) && buffer_append_varint(into, producer->last_lsn - slot->lsn);

@@ -90,12 +90,36 @@ static void encoding_gives_the_same_table_and_the_same_bytes(void **state) {
     producers_deinit(&producers);
 }
 
+static void the_highest_sequences_are_remembered_too(void **state) {
+    (void)state;
+    struct producers producers, decoded;
+    producers_init(&producers);
+    uint64_t lsn;
+    for (uint64_t i = 0; i < 2000; i++)
+        assert_ok(producers_add(&producers, 9, UINT64_MAX - 1999 + i, 100 + i, 0, NULL), NULL);
+    struct buffer bytes = BUFFER_INIT;
+    assert_true(producers_encode(&bytes, &producers));
+    struct reader reader = reader_of(buffer_slice(&bytes));
+    assert_ok(producers_decode(&reader, &decoded, NULL), NULL);
+    for (int i = 0; i < 2; i++) {
+        const struct producers *table = i ? &decoded : &producers;
+        assert_int_equal(producers_check(table, 9, UINT64_MAX, &lsn), PRODUCER_DUPLICATE);
+        assert_int_equal(lsn, 2099);
+        assert_int_equal(producers_check(table, 9, UINT64_MAX - 1023, &lsn), PRODUCER_DUPLICATE);
+        assert_int_equal(producers_check(table, 9, UINT64_MAX - 1024, &lsn), PRODUCER_TOO_OLD);
+    }
+    buffer_deinit(&bytes);
+    producers_deinit(&decoded);
+    producers_deinit(&producers);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_repeated_sequence_has_its_first_position),
         cmocka_unit_test(sequences_may_come_in_any_order_within_the_window),
         cmocka_unit_test(the_table_is_bounded_and_the_oldest_goes_first),
         cmocka_unit_test(encoding_gives_the_same_table_and_the_same_bytes),
+        cmocka_unit_test(the_highest_sequences_are_remembered_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
