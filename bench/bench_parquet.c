@@ -2,7 +2,7 @@
  * sorted key DELTA_BYTE_ARRAY with bloom filter, 100-byte half compressible value DELTA_LENGTH_BYTE_ARRAY, int64
  * DELTA_BINARY_PACKED), written, scanned, and read stripe by stripe in random order.
  *
- *     parquet_micro [rows] [stripe rows] [codec: none, lz4, zstd] */
+ *     bench_parquet [rows] [stripe rows] [codec: none, lz4, zstd] */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -164,7 +164,7 @@ int main(int argc, char **argv) {
     struct parquet_source source = {.size = sink.bytes.size, .mapped = sink.bytes.data};
     must(parquet_reader_open(&source, NULL, &reader, &error), &error);
     double scanned = scan_table(reader), stripe = read_stripes(reader);
-    printf("parquet_micro rows=%llu stripe_rows=%u codec=%s write_rows_per_s=%.0f scan_rows_per_s=%.0f stripe_us=%.1f "
+    printf("parquet rows=%llu stripe_rows=%u codec=%s write_rows_per_s=%.0f scan_rows_per_s=%.0f stripe_us=%.1f "
            "bytes_per_row=%.1f\n",
            (unsigned long long)rows, stripe_rows, codec, written, scanned, stripe,
            (double)sink.bytes.size / (double)rows);

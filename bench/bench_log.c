@@ -1,8 +1,8 @@
 /* Appends a second at each level of durability, with 1 and with 32 threads, beside what the disk itself does.
  *
- *   log_bench [directory [seconds [payload bytes]]]
+ *   bench_log [directory [seconds [payload bytes]]]
  *
- * The directory must exist; a "log-bench" is made in it and removed again. */
+ * The directory must exist; a "bench-log" is made in it and removed again. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ struct worker {
 };
 
 static void fail(const char *what, const struct plinth_error *error) {
-    fprintf(stderr, "log_bench: %s: %s\n", what, error->text);
+    fprintf(stderr, "bench_log: %s: %s\n", what, error->text);
     exit(1);
 }
 
@@ -65,8 +65,9 @@ static double cpu_seconds(void) {
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-static void measure(struct log *log, enum record_durability level, unsigned threads, double seconds,
-                    size_t payload_bytes) {
+/* Appends a second. */
+static double measure(struct log *log, enum record_durability level, unsigned threads, double seconds,
+                      size_t payload_bytes) {
     static const char *const names[] = {"", "buffered", "written", "synced"};
     struct plinth_error error = {0};
     struct log_stats before, after;
@@ -93,14 +94,15 @@ static void measure(struct log *log, enum record_durability level, unsigned thre
            "  cpu %.2f\n",
            names[level], threads, (double)appends / took, (double)groups / took, (double)syncs / took,
            groups ? (double)appends / (double)groups : 0, (double)slowest_ns / 1e6, (cpu_seconds() - cpu) / took);
+    return (double)appends / took;
 }
 
-static void measure_disk(const char *directory, double seconds, size_t bytes, bool zeros) {
+static double measure_disk(const char *directory, double seconds, size_t bytes, bool zeros) {
     char path[512];
     struct plinth_error error = {0};
     struct env_file *file = NULL;
     enum { SIZE = 16 << 20 };
-    snprintf(path, sizeof path, "%s/log-bench.raw", directory);
+    snprintf(path, sizeof path, "%s/bench-log.raw", directory);
     uint8_t *block = calloc(1, SIZE);
     if (env_open(env_posix(), path, ENV_READ | ENV_WRITE | ENV_CREATE | ENV_TRUNCATE, &file, &error))
         fail(path, &error);
@@ -118,6 +120,7 @@ static void measure_disk(const char *directory, double seconds, size_t bytes, bo
     file_close(file);
     if (env_remove(env_posix(), path, &error)) fail(path, &error);
     free(block);
+    return (double)syncs / took;
 }
 
 static bool remove_entry(void *context, const char *name, bool is_directory) {
@@ -133,18 +136,22 @@ int main(int count, char **arguments) {
     char directory[480];
     struct plinth_error error = {0};
     struct log *log = NULL;
-    snprintf(directory, sizeof directory, "%s/log-bench", parent);
+    snprintf(directory, sizeof directory, "%s/bench-log", parent);
     measure_disk(parent, seconds / 2, 4096, false);
-    measure_disk(parent, seconds / 2, 4096, true);
+    double disk = measure_disk(parent, seconds / 2, 4096, true), one[RECORD_SYNCED + 1], many[RECORD_SYNCED + 1];
     if (local_log_open(env_posix(), directory, NULL, &log, &error)) fail("open", &error);
     printf("payloads of %zu bytes\n", payload_bytes);
     for (int level = RECORD_BUFFERED; level <= RECORD_SYNCED; level++) {
-        measure(log, (enum record_durability)level, 1, seconds, payload_bytes);
-        measure(log, (enum record_durability)level, 32, seconds, payload_bytes);
+        one[level] = measure(log, (enum record_durability)level, 1, seconds, payload_bytes);
+        many[level] = measure(log, (enum record_durability)level, 32, seconds, payload_bytes);
         if (log_trim(log, log_synced_lsn(log), &error)) fail("trim", &error);
     }
     if (log_close(log, &error)) fail("close", &error);
     if (env_list(env_posix(), directory, remove_entry, directory, &error)) fail("remove", &error);
     if (env_remove(env_posix(), directory, &error)) fail("remove", &error);
+    printf("log buffered1_per_s=%.0f buffered32_per_s=%.0f written1_per_s=%.0f written32_per_s=%.0f synced1_per_s=%.0f "
+           "synced32_per_s=%.0f fdatasync_per_s=%.0f\n",
+           one[RECORD_BUFFERED], many[RECORD_BUFFERED], one[RECORD_WRITTEN], many[RECORD_WRITTEN], one[RECORD_SYNCED],
+           many[RECORD_SYNCED], disk);
     return 0;
 }

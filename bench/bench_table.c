@@ -1,7 +1,7 @@
 /* How fast the pieces of src/table are by themselves, one thread: memtable inserts and lookups, segment writing,
  * warm and cold gets, iteration. Prints a line for each.
  *
- *     table_micro [memtable rows] [segment rows] [directory]
+ *     bench_table [memtable rows] [segment rows] [directory]
  *
  * The keys are 19 bytes in the memtable (3 of table prefix, 16 of key) and 16 bytes in the segment; values are 100
  * bytes, half of them compressible. */
@@ -25,12 +25,32 @@ static double seconds(void) {
 
 static void check(enum plinth_status st, const struct plinth_error *error) {
     if (!st) return;
-    fprintf(stderr, "table_micro: %s: %s\n", plinth_status_name(st), error->text);
+    fprintf(stderr, "bench_table: %s: %s\n", plinth_status_name(st), error->text);
     exit(1);
+}
+
+/* The last line: a key=value for each figure. */
+static struct {
+    char text[2048];
+    size_t size;
+    const char *prefix;
+} line;
+
+static void line_add(const char *what, double per_s) {
+    char key[64];
+    size_t size = 0;
+    for (const char *at = what; *at && size < sizeof key - 1; at++) {
+        if (*at != ',') key[size++] = *at == ' ' ? '_' : *at;
+    }
+    key[size] = 0;
+    int added =
+        snprintf(line.text + line.size, sizeof line.text - line.size, " %s%s_per_s=%.0f", line.prefix, key, per_s);
+    if (added > 0 && (size_t)added < sizeof line.text - line.size) line.size += (size_t)added;
 }
 
 static void report(const char *what, uint64_t count, double from) {
     double took = seconds() - from;
+    line_add(what, (double)count / took);
     printf("%-34s %10.0f /s  %8.1f ns each\n", what, (double)count / took, took * 1e9 / (double)count);
     fflush(stdout);
 }
@@ -75,7 +95,7 @@ static void bench_memtable(uint64_t rows) {
     }
     report("memtable get, random", rows, from);
     if (found != rows)
-        fprintf(stderr, "table_micro: %llu of %llu found\n", (unsigned long long)found, (unsigned long long)rows);
+        fprintf(stderr, "bench_table: %llu of %llu found\n", (unsigned long long)found, (unsigned long long)rows);
     struct iterator *it;
     check(memtable_iterator_open(memtable, (struct table_id){1, 1, 1}, &it, &error), &error);
     from = seconds();
@@ -139,7 +159,7 @@ static void bench_gets(struct segment *segment, const struct sorted_keys *sorted
     }
     report(what, count, from);
     if (found != count)
-        fprintf(stderr, "table_micro: %llu of %llu found\n", (unsigned long long)found, (unsigned long long)count);
+        fprintf(stderr, "bench_table: %llu of %llu found\n", (unsigned long long)found, (unsigned long long)count);
 }
 
 static void bench_missing(struct segment *segment, const struct sorted_keys *sorted) {
@@ -155,7 +175,7 @@ static void bench_missing(struct segment *segment, const struct sorted_keys *sor
         segment_hit_release(&hit);
     }
     report("segment get, missing key", count, from);
-    if (found) fprintf(stderr, "table_micro: %llu missing keys found\n", (unsigned long long)found);
+    if (found) fprintf(stderr, "bench_table: %llu missing keys found\n", (unsigned long long)found);
 }
 
 static void bench_iterate(struct segment *segment, const char *what, bool backward) {
@@ -209,7 +229,9 @@ static void bench_segments(uint64_t rows, const char *directory) {
     const struct local_store_options options = {.map = true};
     check(local_store_open(env_posix(), directory, &options, &store, &error), &error);
     sorted_keys_init(&sorted, rows);
+    line.prefix = "lz4_";
     bench_segment(store, &sorted, SEGMENT_LZ4, "LZ4");
+    line.prefix = "zstd_";
     bench_segment(store, &sorted, SEGMENT_ZSTD, "ZSTD");
     check(store_remove(store, "segments/0/bench.parquet", &error), &error);
     free(sorted.keys);
@@ -219,8 +241,10 @@ static void bench_segments(uint64_t rows, const char *directory) {
 int main(int argc, char **argv) {
     uint64_t memtable_rows = argc > 1 ? strtoull(argv[1], NULL, 10) : 500000;
     uint64_t segment_rows = argc > 2 ? strtoull(argv[2], NULL, 10) : 5000000;
-    const char *directory = argc > 3 ? argv[3] : "table_micro.data";
+    const char *directory = argc > 3 ? argv[3] : "bench_table.data";
+    line.prefix = "";
     if (memtable_rows) bench_memtable(memtable_rows);
     if (segment_rows) bench_segments(segment_rows, directory);
+    printf("table%s\n", line.text);
     return 0;
 }
