@@ -7,9 +7,6 @@
 #include "base/status.h"
 #include "engine/array.h"
 
-/* Times further ahead than this count only from records that hosts have checked against their monotonic clock. */
-#define TIME_JUMP_US_MAX (10ull * 1000 * 1000)
-
 enum plinth_status shard_init(struct shard *shard, struct plinth_error *error) {
     *shard = (struct shard){.feature_level = 1};
     producers_init(&shard->producers);

@@ -18,6 +18,9 @@
 #include "engine/producers.h"
 #include "log/record.h"
 
+/* Times further ahead than this count only from records that hosts have checked against their monotonic clock. */
+#define TIME_JUMP_US_MAX (10ull * 1000 * 1000)
+
 /* A sorted run of one table, as the manifest names it. */
 struct shard_run {
     uint64_t id; /* LSN of the commit that made it: one commit makes at most one run of a table */

@@ -5,7 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/engine.h"
 #include "support/key_model.h"
+#include "support/sim_env.h"
 
 struct fixture {
     char path[TEST_PATH_MAX];
@@ -450,6 +452,23 @@ static void the_log_is_trimmed_behind_flushes_of_large_values(void **state) {
     assert_true(stats.replayed_records < 40);
 }
 
+static void the_time_of_the_shard_goes_on_after_an_idle_hour(void **state) {
+    struct fixture *f = *state;
+    struct sim_env *sim = sim_env_create(1);
+    struct engine_parts parts = {.env = sim_env_base(sim)};
+    struct plinth *db;
+    assert_ok(engine_open("/db", &small_options, &parts, &db, &f->error), &f->error);
+    for (int i = 0; i < 3; i++) {
+        uint64_t before_us = db->shard.time_us;
+        sim_env_advance_us(sim, UINT64_C(3600) * 1000 * 1000);
+        assert_ok(plinth_set(db, f->space, plinth_text("k"), plinth_text("v"), NULL, NULL, &f->error), &f->error);
+        assert_true(db->shard.time_us >= before_us + UINT64_C(3600) * 1000 * 1000);
+    }
+    assert_int_equal(db->shard.time_alarms, 0);
+    plinth_close(db);
+    sim_env_destroy(sim);
+}
+
 static void write_file(const char *directory, const char *name, const char *text) {
     char path[TEST_PATH_MAX + 64];
     snprintf(path, sizeof path, "%s/%s", directory, name);
@@ -492,6 +511,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_state_that_was_purged_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(spaces_are_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(many_writers_lose_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_time_of_the_shard_goes_on_after_an_idle_hour, setup, teardown),
         cmocka_unit_test_setup_teardown(a_second_opening_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lost_log_is_not_taken_for_an_empty_one, setup, teardown),
         cmocka_unit_test_setup_teardown(the_log_is_trimmed_behind_flushes_of_large_values, setup, teardown),
