@@ -50,7 +50,7 @@ static enum plinth_status write_memtable(struct output *output, struct memtable 
 }
 
 /* Opens the runs that the flush made, one a table: parallel arrays of `*count`. */
-static enum plinth_status open_runs(struct plinth *db, const struct output *output, struct run ***runs,
+static enum plinth_status open_runs(struct plinth *db, struct output *output, struct run ***runs,
                                     struct table_id **tables, size_t *count, struct plinth_error *error) {
     *count = 0;
     *runs = calloc(output->segment_count + 1, sizeof **runs);

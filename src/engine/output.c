@@ -67,15 +67,17 @@ enum plinth_status output_finish(struct output *output, struct plinth_error *err
     return end_segment(output, error);
 }
 
-enum plinth_status output_open_run(struct plinth *db, const struct segment_info *segments, uint64_t count,
-                                   struct run **run, struct plinth_error *error) {
+enum plinth_status output_open_run(struct plinth *db, struct segment_info *segments, uint64_t count, struct run **run,
+                                   struct plinth_error *error) {
     *run = NULL;
     struct segment **opened = calloc(count ? count : 1, sizeof *opened);
     if (!opened) return error_no_memory(error, "run");
     enum plinth_status st = PLINTH_OK;
     uint64_t done = 0;
-    for (; !st && done < count; done += !st)
+    for (; !st && done < count; done += !st) {
         st = segment_open(db->store, db->cache, &segments[done], &opened[done], error);
+        if (!st) segments[done].index_crc = segment_info(opened[done])->index_crc;
+    }
     if (!st)
         st = run_create(opened, count, run, error);
     else

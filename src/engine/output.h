@@ -29,8 +29,8 @@ PLINTH_MUST_CHECK enum plinth_status output_add(struct output *output, const str
                                                 struct plinth_error *error);
 /* Ends the last segment. */
 PLINTH_MUST_CHECK enum plinth_status output_finish(struct output *output, struct plinth_error *error);
-/* Opens segments [first, first + count) as one run. */
-PLINTH_MUST_CHECK enum plinth_status output_open_run(struct plinth *db, const struct segment_info *segments,
+/* Opens segments as one run, and notes their index checksums in `segments`. */
+PLINTH_MUST_CHECK enum plinth_status output_open_run(struct plinth *db, struct segment_info *segments,
                                                      uint64_t count, struct run **run, struct plinth_error *error);
 
 #endif

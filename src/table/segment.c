@@ -18,6 +18,7 @@ static enum plinth_status read_object(struct parquet_source *source, uint64_t of
 
 static enum plinth_status open_object(struct segment *segment, struct store *store, struct plinth_error *error) {
     enum plinth_status st = store_open(store, segment->info.name, &segment->object, error);
+    if (st == PLINTH_NOT_FOUND) return error_set(error, PLINTH_CORRUPT, "the object is missing from the store");
     if (st) return st;
     if (segment->object->size != segment->info.bytes)
         return error_set(error, PLINTH_CORRUPT, "the object has %" PRIu64 " bytes, the manifest says %" PRIu64,
@@ -121,6 +122,7 @@ enum plinth_status segment_open(struct store *store, struct page_cache *cache, c
     opened->id = atomic_fetch_add_explicit(&next_id, 1, memory_order_relaxed);
     arena_init(&opened->arena);
     enum plinth_status st = open_object(opened, store, error);
+    if (!st) st = segment_check_indexes(opened, error);
     if (!st) st = check_metadata(opened, error);
     if (!st) st = find_columns(opened, error);
     if (!st) st = segment_load_index(opened, error);

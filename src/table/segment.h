@@ -30,6 +30,7 @@ struct segment_info {
     uint64_t deletes;    /* rows with ROW_DELETE */
     uint64_t superseded; /* rows whose key has a newer row in the same segment */
     uint64_t bytes;
+    uint32_t index_crc; /* CRC-32C of footer, page indexes and bloom filters; 0 until the segment was opened once */
     struct buffer key_min, key_max; /* without table prefix */
 };
 
@@ -73,7 +74,8 @@ void segment_writer_abort(struct segment_writer *writer);
 /* An open segment: parsed footer, stripe index and bloom filter in memory. Immutable, reference-counted. */
 struct segment;
 
-/* Opens and checks against `info` (copied): table, rows, bounds; PLINTH_CORRUPT names the object and the difference.
+/* Opens and checks against `info` (copied): table, rows, bounds, index_crc (an unset one is filled in, in the copy that
+ * segment_info gives); PLINTH_CORRUPT names the object and the difference.
  * `cache` may be null. */
 PLINTH_MUST_CHECK enum plinth_status segment_open(struct store *store, struct page_cache *cache,
                                                   const struct segment_info *info, struct segment **segment,

@@ -26,7 +26,7 @@ enum { BOUNDS_BYTES_MAX = 128 };
 bool segment_info_encode(struct buffer *into, const struct segment_info *info) {
     const uint64_t numbers[] = {info->table.tenant, info->table.database, info->table.table, info->job,
                                 info->lsn_min,      info->lsn_max,        info->rows,        info->deletes,
-                                info->superseded,   info->bytes};
+                                info->superseded,   info->bytes,          info->index_crc};
     bool short_bounds = info->key_min.size + info->key_max.size <= BOUNDS_BYTES_MAX;
     struct slice none = {0};
     size_t before = into->size;
@@ -66,6 +66,7 @@ bool segment_info_decode(struct reader *from, struct segment_info *info) {
     info->deletes = reader_varint(from);
     info->superseded = reader_varint(from);
     info->bytes = reader_varint(from);
+    info->index_crc = decode_id(from);
     struct slice key_min = reader_string(from), key_max = reader_string(from);
     bool ok = !from->failed && info->rows > 0 && info->lsn_min <= info->lsn_max && info->deletes <= info->rows &&
               info->superseded < info->rows && slice_compare(key_min, key_max) <= 0 &&

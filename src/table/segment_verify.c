@@ -155,12 +155,22 @@ static void check_sums(struct verifier *verifier) {
     }
 }
 
+/* Readers of Parquet look at the magic number at the end; that at the beginning is checked here. */
+static enum plinth_status check_beginning(struct verifier *verifier, struct plinth_error *error) {
+    char magic[4];
+    enum plinth_status st = object_read_at(verifier->segment->object, 0, magic, sizeof magic, error);
+    if (st) return segment_error(verifier->segment, st, error);
+    if (memcmp(magic, "PAR1", sizeof magic) != 0) problem(verifier, "the file does not begin with PAR1");
+    return PLINTH_OK;
+}
+
 enum plinth_status segment_verify(struct segment *segment, segment_problem_visitor *visit, void *context,
                                   struct plinth_error *error) {
     struct plinth_error own;
     struct verifier verifier = {.segment = segment, .visit = visit, .context = context, .lsn_min = UINT64_MAX};
     if (!error) error = &own; /* problems are made of its text */
     enum plinth_status st = stripe_decoder_acquire(&verifier.decoder, error);
+    if (!st) st = check_beginning(&verifier, error);
     for (uint32_t group = 0; group < segment->group_count && !st; group++) st = check_group(&verifier, group, error);
     if (!st) check_sums(&verifier);
     stripe_decoder_release(verifier.decoder);
