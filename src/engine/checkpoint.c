@@ -139,37 +139,64 @@ static enum plinth_status load(struct plinth *db, uint64_t lsn, struct shard *sh
     return st;
 }
 
-enum plinth_status engine_load_checkpoint(struct plinth *db, struct plinth_error *error) {
-    struct checkpoint_list list;
-    enum plinth_status st = list_checkpoints(db, &list, error);
-    bool loaded = false;
-    for (uint64_t i = 0; !st && i < list.count; i++) {
+/* A checkpoint is only written when the log is durable up to it; else records are gone, whatever epoch goes on now. */
+static enum plinth_status check_log_reaches(struct plinth *db, uint64_t lsn, struct plinth_error *error) {
+    uint64_t last = log_next_lsn(db->log) - 1;
+    for (size_t i = 0; i + 1 < db->epoch_count; i++)
+        if (db->epochs[i].base <= lsn && lsn < db->epochs[i + 1].base) last = db->epochs[i].last;
+    if (lsn <= last) return PLINTH_OK;
+    return error_set(error, PLINTH_CORRUPT,
+                     "%s: the log ends at position %" PRIu64 ", but a checkpoint is of position %" PRIu64
+                     ": log files are missing or cut short",
+                     db->path, last, lsn);
+}
+
+/* A damaged checkpoint goes once another one was read: it must not count as one of the two that are kept. */
+static void remove_damaged(struct plinth *db, uint64_t lsn) {
+    char name[CHECKPOINT_NAME_BYTES];
+    struct plinth_error error = {0};
+    name_of(db, lsn, name);
+    if (store_remove(db->store, name, &error))
+        log_event(LOG_WARN, "checkpoint_not_removed", "reason=\"%s\"", error.text);
+}
+
+/* Reads checkpoints, newest first, until two are found to be good: the first into db->shard. `damaged` gets the others.
+ */
+static enum plinth_status load_two(struct plinth *db, const struct checkpoint_list *list, uint64_t *damaged,
+                                   uint64_t *damaged_count, bool *loaded, struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    for (uint64_t i = 0; !st && i < list->count && !db->checkpoint_second; i++) {
         struct shard shard;
-        enum plinth_status read = load(db, list.lsns[i], &shard, error);
-        if (read == PLINTH_CORRUPT) {
+        st = load(db, list->lsns[i], &shard, error);
+        if (st == PLINTH_CORRUPT) {
             log_event(LOG_WARN, "checkpoint_damaged", "reason=\"%s\"", error ? error->text : "");
-            if (i + 1 == list.count && !loaded) st = PLINTH_CORRUPT;
-            continue;
-        }
-        st = read;
-        if (st) break;
-        if (!loaded) {
+            damaged[(*damaged_count)++] = list->lsns[i];
+            if (*loaded || i + 1 < list->count) st = PLINTH_OK;
+        } else if (!st && !*loaded) {
             db->shard = shard;
             db->checkpoint_newest = shard_replay_lsn(&db->shard);
             atomic_store(&db->counters.checkpoint_lsn, db->shard.lsn);
-            loaded = true;
-        } else {
+            *loaded = true;
+        } else if (!st) {
             db->checkpoint_second = shard_replay_lsn(&shard);
             shard_deinit(&shard);
-            break;
         }
     }
-    if (!st && loaded && db->shard.lsn >= log_next_lsn(db->log))
-        st = error_set(error, PLINTH_CORRUPT,
-                       "%s: the log ends at position %" PRIu64 ", but a checkpoint is of position %" PRIu64
-                       ": log files are missing",
-                       db->path, log_next_lsn(db->log) - 1, db->shard.lsn);
+    return st;
+}
+
+enum plinth_status engine_load_checkpoint(struct plinth *db, struct plinth_error *error) {
+    struct checkpoint_list list;
+    uint64_t *damaged = NULL, damaged_count = 0;
+    bool loaded = false;
+    enum plinth_status st = list_checkpoints(db, &list, error);
+    if (!st && !(damaged = malloc((list.count + 1) * sizeof *damaged))) st = error_no_memory(error, "checkpoints");
+    if (!st) st = load_two(db, &list, damaged, &damaged_count, &loaded, error);
+    if (!st && loaded) st = check_log_reaches(db, db->shard.lsn, error);
     if (!st && !loaded) st = shard_init(&db->shard, error);
+    if (!st) error_clear(error); /* of what a damaged one has left */
+    for (uint64_t i = 0; !st && i < damaged_count; i++) remove_damaged(db, damaged[i]);
+    free(damaged);
     free(list.lsns);
     return st;
 }
