@@ -66,7 +66,12 @@ static void on_log_failed(struct log_listener *listener, const struct plinth_err
 static void init_locks(struct plinth *db) {
     pthread_mutex_init(&db->sequence_mutex, NULL);
     condition_init(&db->memtable_flushed);
-    pthread_rwlock_init(&db->catalog_lock, NULL);
+    /* The writer holds the sequencing lock: readers one after the other must not keep it waiting, and all writes. */
+    pthread_rwlockattr_t writers_first;
+    pthread_rwlockattr_init(&writers_first);
+    pthread_rwlockattr_setkind_np(&writers_first, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&db->catalog_lock, &writers_first);
+    pthread_rwlockattr_destroy(&writers_first);
     pthread_mutex_init(&db->snapshot_mutex, NULL);
     pthread_mutex_init(&db->advance_mutex, NULL);
     condition_init(&db->advanced);
