@@ -2,9 +2,10 @@
  * place in the log (DESIGN: FoundationDB's resolver; here with the log as the only clock).
  *
  * A record evaluated at snapshot S conflicts when any key it read was written at an LSN above S. The window forgets its
- * oldest keys when it is over its bounds; a record with S below what is left is TOO_OLD. Bounds come from log records,
- * never from a host, so that every host judges alike. Registering a key is O(1); a check looks only at what was
- * written since S, at 16 bytes a key, and compares bytes where the hashes are equal.
+ * oldest keys when it is over its bounds, and those that a flush has put into segments (so that the log need not be
+ * kept for them); a record with S below what is left is TOO_OLD. Bounds come from log records, never from a host, so
+ * that every host judges alike. Registering a key is O(1); a check looks only at what was written since S, at 16 bytes
+ * a key, and compares bytes where the hashes are equal.
  *
  * Not locked: used under the engine's sequencing lock. */
 #ifndef PLINTH_ENGINE_CONFLICT_H
