@@ -332,6 +332,10 @@ static void round_of(uint64_t seed) {
 }
 
 int main(int argc, char **argv) {
+#if defined(__SANITIZE_THREAD__)
+    printf("skipped: ThreadSanitizer makes a life too slow to be worth killing; crash_sim runs under it\n");
+    return 77;
+#endif
     crash_options_read(&options, argc, argv);
     int failed = crash_run_rounds(argv[0], &options, round_of);
     printf("kills=%" PRIu64 " before_the_first_step=%" PRIu64 " steps=%" PRIu64 " replayed=%" PRIu64 "\n", tally.kills,
