@@ -12,11 +12,16 @@ void engine_fail(struct plinth *db, const struct plinth_error *why) {
     pthread_mutex_lock(&db->failure_mutex);
     bool first = !atomic_load(&db->failed);
     if (first) {
-        db->failure = *why;
+        if (why)
+            db->failure = *why;
+        else
+            error_set(&db->failure, PLINTH_INTERNAL, "a record could not be applied");
         atomic_store(&db->failed, true);
     }
     pthread_mutex_unlock(&db->failure_mutex);
-    if (first) log_event(LOG_ERROR, "writes_stopped", "reason=\"%s\"", why->text);
+    if (!first) return;
+    log_event(LOG_ERROR, "writes_stopped", "reason=\"%s\"", db->failure.text);
+    engine_tell(db); /* whoever waits for a write learns that it will not come */
 }
 
 enum plinth_status engine_check(struct plinth *db, struct plinth_error *error) {

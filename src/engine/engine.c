@@ -36,7 +36,7 @@ static struct plinth *of_listener(struct log_listener *listener) {
     return (struct plinth *)((char *)listener - offsetof(struct plinth, log_listener));
 }
 
-static void tell_everyone(struct plinth *db) {
+void engine_tell(struct plinth *db) {
     pthread_mutex_lock(&db->advance_mutex);
     pthread_cond_broadcast(&db->advanced);
     pthread_mutex_unlock(&db->advance_mutex);
@@ -51,13 +51,12 @@ static void on_log_advanced(struct log_listener *listener, uint64_t written_lsn,
     /* Everything synced has been sequenced; its rows are in memory in a moment. Waiting here means that nobody has to
      * be told again. */
     (void)sequencer_wait(&db->sequencer, synced_lsn);
-    tell_everyone(db);
+    engine_tell(db);
 }
 
 static void on_log_failed(struct log_listener *listener, const struct plinth_error *why) {
     struct plinth *db = of_listener(listener);
     engine_fail(db, why);
-    tell_everyone(db);
 }
 
 /* ---- opening

@@ -131,8 +131,10 @@ PLINTH_MUST_CHECK enum plinth_status engine_append_locked(struct plinth *db, con
 PLINTH_MUST_CHECK enum plinth_status engine_cut_locked(struct plinth *db, uint64_t *cut, struct plinth_error *error);
 /* The time for the next record: wall time at open plus monotonic time since, so that it never jumps. */
 uint64_t engine_time_us(struct plinth *db);
-/* Stops all writing for good; the first reason stays. */
+/* Stops all writing for good; the first reason (null: an unnamed one) stays. Tells readers and the listener. */
 void engine_fail(struct plinth *db, const struct plinth_error *why);
+/* Wakes readers that wait for a position, and calls the commit listener. */
+void engine_tell(struct plinth *db);
 /* PLINTH_OK, or a copy of why writing has stopped. */
 PLINTH_MUST_CHECK enum plinth_status engine_check(struct plinth *db, struct plinth_error *error);
 /* The rows of record `lsn` are in their memtable (or it has none): moves the applied watermark. */

@@ -4,7 +4,10 @@
 
 #include "base/status.h"
 
-enum { SLOTS_MIN = 4 };
+/* Bytes in a checkpoint: producer count; of each, oldest first: u64 id | highest sequence | last LSN | last time |
+ * count, then so many (sequence - first remembered one | chunk | last LSN - its LSN). Every write is one chunk so far.
+ */
+enum { SLOTS_MIN = 4, CHUNK_ONLY = 0 };
 
 void producers_init(struct producers *producers) { *producers = (struct producers){0}; }
 
@@ -182,7 +185,8 @@ bool producers_encode(struct buffer *into, const struct producers *producers) {
             uint64_t s = from + i;
             const struct producer_slot *slot = &producer->slots[s % producer->slot_count];
             if (slot->sequence != s) continue;
-            ok = buffer_append_varint(into, s - from) && buffer_append_varint(into, producer->last_lsn - slot->lsn);
+            ok = buffer_append_varint(into, s - from) && buffer_append_varint(into, CHUNK_ONLY) &&
+                 buffer_append_varint(into, producer->last_lsn - slot->lsn);
         }
     }
     return ok;
@@ -200,8 +204,9 @@ enum plinth_status producers_decode(struct reader *from, struct producers *produ
         if (pairs > PRODUCER_WINDOW || find(producers, id)) from->failed = true;
         /* the highest sequence is always among the pairs, so adding them in order restores it */
         for (uint64_t k = 0; k < pairs && !from->failed && !st; k++) {
-            uint64_t sequence = first + reader_varint(from), lsn = last_lsn - reader_varint(from);
-            if (sequence > highest) from->failed = true;
+            uint64_t sequence = first + reader_varint(from), chunk = reader_varint(from);
+            uint64_t lsn = last_lsn - reader_varint(from);
+            if (sequence > highest || chunk != CHUNK_ONLY) from->failed = true;
             /* time 0: what the state still held must not expire on the way in */
             if (!from->failed) st = producers_add(producers, id, sequence, lsn, 0, error);
         }

@@ -2,7 +2,8 @@
  *
  *   magic "PLINCKPT" | u32 format | u32 CRC32C of everything behind it | u64 LSN | feature level | shard time |
  *   catalog | producers | window: keys, bytes, floor LSN | last cut | flushed LSN | cuts | tables: runs: segments |
- *   jobs | hosts | garbage | voids | time alarms, alarms
+ *   jobs | hosts | garbage | voids | pins (named snapshots, backups, feed cursors: none at feature level 1) |
+ *   time alarms, alarms
  *
  * Counts and numbers are varints where no width is said. */
 #include "base/crc32c.h"
@@ -12,7 +13,7 @@
 #include "engine/shard.h"
 
 static const char magic[8] = {'P', 'L', 'I', 'N', 'C', 'K', 'P', 'T'};
-enum { CHECKPOINT_FORMAT = 1, CHECKPOINT_HEAD_BYTES = 16 };
+enum { CHECKPOINT_FORMAT = 1, CHECKPOINT_HEAD_BYTES = 16, PINS = 0 };
 
 static bool encode_tables(struct buffer *into, const struct shard *shard) {
     bool ok = buffer_append_varint(into, shard->table_count);
@@ -49,7 +50,8 @@ static bool encode_lists(struct buffer *into, const struct shard *shard) {
              buffer_append_varint(into, shard->garbage[i].since_lsn);
     ok = ok && buffer_append_varint(into, shard->void_count);
     for (uint64_t i = 0; ok && i < shard->void_count; i++) ok = buffer_append_varint(into, shard->voids[i]);
-    return ok && buffer_append_varint(into, shard->time_alarms) && buffer_append_varint(into, shard->alarms);
+    return ok && buffer_append_varint(into, PINS) && buffer_append_varint(into, shard->time_alarms) &&
+           buffer_append_varint(into, shard->alarms);
 }
 
 static bool encode_state(struct buffer *into, const struct shard *shard) {
@@ -150,6 +152,7 @@ static bool decode_lists(struct reader *from, struct shard *shard) {
         uint64_t lsn = reader_varint(from);
         if (!ARRAY_PUSH(shard->voids, shard->void_count, lsn)) return false;
     }
+    if (reader_varint(from) != PINS) from->failed = true;
     shard->time_alarms = reader_varint(from);
     shard->alarms = reader_varint(from);
     return !from->failed;
