@@ -30,7 +30,7 @@ PLINTH_MUST_CHECK enum plinth_status output_add(struct output *output, const str
 /* Ends the last segment. */
 PLINTH_MUST_CHECK enum plinth_status output_finish(struct output *output, struct plinth_error *error);
 /* Opens segments as one run, and notes their index checksums in `segments`. */
-PLINTH_MUST_CHECK enum plinth_status output_open_run(struct plinth *db, struct segment_info *segments,
-                                                     uint64_t count, struct run **run, struct plinth_error *error);
+PLINTH_MUST_CHECK enum plinth_status output_open_run(struct plinth *db, struct segment_info *segments, uint64_t count,
+                                                     struct run **run, struct plinth_error *error);
 
 #endif

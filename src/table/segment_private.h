@@ -111,7 +111,8 @@ enum plinth_status segment_error(const struct segment *segment, enum plinth_stat
 /* Builds groups and stripe index from the footer and the page indexes; memory from segment->arena. */
 PLINTH_MUST_CHECK enum plinth_status segment_load_index(struct segment *segment, struct plinth_error *error);
 
-/* Computes the checksum of footer, page indexes and bloom filters, and compares it with info.index_crc (or sets that). */
+/* Computes the checksum of footer, page indexes and bloom filters, and compares it with info.index_crc (or sets that).
+ */
 PLINTH_MUST_CHECK enum plinth_status segment_check_indexes(struct segment *segment, struct plinth_error *error);
 
 #endif
