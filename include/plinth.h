@@ -130,6 +130,11 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_space_create(struct plint
 typedef void plinth_space_visitor(void *context, const char *database, const char *name, struct plinth_space space);
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_space_list(struct plinth *db, plinth_space_visitor *visit,
                                                                   void *context, struct plinth_error *error);
+/* Called for each index of a space, in the order that they came to be; `name` is valid during the call. */
+typedef void plinth_index_visitor(void *context, const char *name);
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_index_list(struct plinth *db, struct plinth_space space,
+                                                                  plinth_index_visitor *visit, void *context,
+                                                                  struct plinth_error *error);
 
 /* ---- writing -------------------------------------------------------------------------------------- */
 
@@ -257,6 +262,8 @@ struct plinth_row {
     struct plinth_slice value;       /* empty when the scan asked for keys only */
     struct plinth_slice index_value; /* index scans only */
     struct plinth_position version;
+    const struct plinth_index_value *indexes; /* with_indexes only: the key's entries, each index's ordered by value */
+    size_t index_count;
 };
 
 struct plinth_scan;
@@ -268,7 +275,8 @@ struct plinth_scan_options {
     struct plinth_slice upper; /* exclusive */
     bool reverse;              /* from the highest key down */
     bool keys_only;
-    uint64_t limit; /* rows; 0: no limit */
+    bool with_indexes; /* the rows' index values too */
+    uint64_t limit;    /* rows; 0: no limit */
     struct plinth_read_options read;
 };
 

@@ -146,7 +146,7 @@ int cli_space_list(struct cli *cli) {
     struct output output;
     output_begin(&output, stdout, cli->format, BYTES_TEXT, false, columns);
     for (size_t i = 0; i < response->n_spaces; i++) {
-        const Plinth__V1__Space *space = response->spaces[i];
+        const Plinth__V1__Space *space = response->spaces[i]->space;
         if (*cli->database && strcmp(cli->database, space->database) != 0) continue;
         struct cell cells[] = {cell_text(space->database), cell_text(space->name)};
         if (!output_row(&output, cells)) break;

@@ -18,7 +18,7 @@
 enum {
     BATCHES = 16,
     BATCH_ROWS_DEFAULT = 500,
-    BATCH_BYTES_MAX = 384 << 10, /* a batch is one log record, at most 1 MiB with its index entries */
+    BATCH_BYTES_MAX = 384 << 10, /* of more rows than one; a batch is one log record, at most 1 MiB */
     ATTEMPTS_MAX = 8,
     BACKOFF_MS = 100,
 };
@@ -42,6 +42,8 @@ struct batch {
 struct import {
     struct cli *cli;
     struct row_reader *reader;
+    struct import_row row;
+    bool row_is_held; /* `row` was too large for the last batch */
     struct progress progress;
     uint64_t producer_id;
     uint64_t sequence;
@@ -180,8 +182,14 @@ static int wait_for_free(struct import *import, struct batch **free_batch) {
 
 /* ---- rows ---- */
 
-/* Reads rows until the batch is full. Rows in front of a bad one are left out too: an import that fails tells how far
- * it came in whole batches. */
+static size_t row_bytes(const struct import_row *row) {
+    size_t bytes = row->key.size + row->value.size;
+    for (size_t i = 0; i < row->index_count; i++) bytes += row->indexes[i].name.size + row->indexes[i].value.size;
+    return bytes;
+}
+
+/* Reads rows until the batch is full; a large one waits for the next batch. Rows in front of a bad one are left out
+ * too: an import that fails tells how far it came in whole batches. */
 static enum plinth_status fill_batch(struct import *import, struct batch *batch, bool *end,
                                      struct plinth_error *error) {
     batch_builder_clear(&batch->builder);
@@ -189,12 +197,14 @@ static enum plinth_status fill_batch(struct import *import, struct batch *batch,
     batch->attempts = 0;
     *end = false;
     while (batch->rows < import->batch_rows_max && batch->builder.request.size < BATCH_BYTES_MAX) {
-        struct import_row row;
-        enum plinth_status st = row_reader_next(import->reader, &row, end, error);
+        struct import_row *row = &import->row;
+        enum plinth_status st = import->row_is_held ? PLINTH_OK : row_reader_next(import->reader, row, end, error);
         if (st) return st;
         if (*end) break;
-        if (!batch->rows) batch->first_line = row.line;
-        if (!batch_builder_set(&batch->builder, row.key, row.value, row.indexes, row.index_count)) cli_no_memory();
+        import->row_is_held = batch->rows && batch->builder.request.size + row_bytes(row) > BATCH_BYTES_MAX;
+        if (import->row_is_held) break;
+        if (!batch->rows) batch->first_line = row->line;
+        if (!batch_builder_set(&batch->builder, row->key, row->value, row->indexes, row->index_count)) cli_no_memory();
         batch->rows++;
     }
     Plinth__V1__Space space;

@@ -350,25 +350,29 @@ done:
 /* One line of the file into the batch. */
 static enum plinth_status add_operation(struct batch_builder *batch, const struct json_line *line,
                                         struct plinth_error *error) {
-    struct batch_index_value indexes[JSON_MEMBERS_MAX];
     size_t index_count = 0;
     const struct json_member *key = json_line_find(line, "key"), *value = json_line_find(line, "value");
     const struct json_member *op = json_line_find(line, "op");
-    bool delete = op && slice_equal(op->value, slice_of_string("delete"));
-    if (op && !delete &&!slice_equal(op->value, slice_of_string("set")))
+    bool is_delete = op && slice_equal(op->value, slice_of_string("delete"));
+    if (op && !is_delete && !slice_equal(op->value, slice_of_string("set")))
         return error_set(error, PLINTH_INVALID_ARGUMENT, "column %zu: op must be \"set\" or \"delete\"", op->column);
     if (!key || !key->value.size) return error_set(error, PLINTH_INVALID_ARGUMENT, "key is missing or empty");
-    if (!delete &&!value) return error_set(error, PLINTH_INVALID_ARGUMENT, "value is missing");
-    if (delete &&line->count > 2)
+    if (!is_delete && !value) return error_set(error, PLINTH_INVALID_ARGUMENT, "value is missing");
+    if (is_delete && (line->count > 2 || line->has_indexes))
         return error_set(error, PLINTH_INVALID_ARGUMENT, "a delete has nothing but op and key");
-    if (delete) return batch_builder_delete(batch, key->value) ? PLINTH_OK : error_no_memory(error, "batch");
+    if (is_delete) return batch_builder_delete(batch, key->value) ? PLINTH_OK : error_no_memory(error, "batch");
+    struct batch_index_value *indexes = malloc((line->count + line->index_count) * sizeof *indexes);
+    if (!indexes) return error_no_memory(error, "batch");
     for (size_t i = 0; i < line->count; i++) {
         const struct json_member *member = &line->members[i];
         if (member != key && member != value && member != op)
             indexes[index_count++] = (struct batch_index_value){member->name, member->value};
     }
-    return batch_builder_set(batch, key->value, value->value, indexes, index_count) ? PLINTH_OK
-                                                                                    : error_no_memory(error, "batch");
+    for (size_t i = 0; i < line->index_count; i++)
+        indexes[index_count++] = (struct batch_index_value){line->indexes[i].index, line->indexes[i].value};
+    bool ok = batch_builder_set(batch, key->value, value->value, indexes, index_count);
+    free(indexes);
+    return ok ? PLINTH_OK : error_no_memory(error, "batch");
 }
 
 static int read_batch(const char *path, struct batch_builder *batch) {

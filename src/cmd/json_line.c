@@ -9,6 +9,7 @@ struct json {
     size_t at;
     struct arena *arena;
     struct plinth_error *error;
+    bool inside; /* an element of "indexes" */
 };
 
 static enum plinth_status wrong(const struct json *json, size_t at, const char *what) {
@@ -149,6 +150,49 @@ static enum plinth_status parse_value(struct json *json, struct json_member *mem
     return st;
 }
 
+static enum plinth_status parse_object(struct json *json, struct json_line *line);
+
+static enum plinth_status parse_index(struct json *json, struct json_index *index) {
+    struct json_line element;
+    index->column = json->at + 1;
+    json->inside = true;
+    enum plinth_status st = parse_object(json, &element);
+    json->inside = false;
+    if (st) return st;
+    const struct json_member *name = json_line_find(&element, "index"), *value = json_line_find(&element, "value");
+    if (!name || !value || element.count != 2)
+        return wrong(json, index->column - 1, "an index value has \"index\" and \"value\", and nothing else");
+    index->index = name->value;
+    index->value = value->value;
+    return PLINTH_OK;
+}
+
+static enum plinth_status parse_indexes(struct json *json, struct json_line *line) {
+    size_t capacity = 0;
+    if (line->has_indexes) return wrong(json, json->at, "a second list of indexes");
+    line->has_indexes = true;
+    json->at++;
+    pass_over_spaces(json);
+    for (bool more = peek(json) != ']'; more;) {
+        if (line->index_count == capacity) {
+            capacity = capacity ? capacity * 2 : 8;
+            struct json_index *grown = arena_alloc(json->arena, capacity * sizeof *grown);
+            if (!grown) return error_no_memory(json->error, "index values");
+            if (line->index_count) memcpy(grown, line->indexes, line->index_count * sizeof *grown);
+            line->indexes = grown;
+        }
+        pass_over_spaces(json);
+        enum plinth_status st = parse_index(json, &line->indexes[line->index_count++]);
+        if (st) return st;
+        pass_over_spaces(json);
+        more = peek(json) == ',';
+        if (more) json->at++;
+    }
+    if (peek(json) != ']') return wrong(json, json->at, "',' or ']' is expected");
+    json->at++;
+    return PLINTH_OK;
+}
+
 static enum plinth_status parse_member(struct json *json, struct json_line *line) {
     struct json_member member;
     bool missing;
@@ -161,6 +205,8 @@ static enum plinth_status parse_member(struct json *json, struct json_line *line
     if (peek(json) != ':') return wrong(json, json->at, "':' is expected");
     json->at++;
     pass_over_spaces(json);
+    if (!json->inside && peek(json) == '[' && slice_equal(member.name, slice_of_string("indexes")))
+        return parse_indexes(json, line);
     st = parse_value(json, &member, &missing);
     if (st || missing) return st;
     for (size_t i = 0; i < line->count; i++) {
@@ -171,23 +217,31 @@ static enum plinth_status parse_member(struct json *json, struct json_line *line
     return PLINTH_OK;
 }
 
+static enum plinth_status parse_object(struct json *json, struct json_line *line) {
+    line->count = line->index_count = 0;
+    line->indexes = NULL;
+    line->has_indexes = false;
+    if (peek(json) != '{') return wrong(json, json->at, "'{' is expected");
+    json->at++;
+    pass_over_spaces(json);
+    for (bool more = peek(json) != '}'; more;) {
+        enum plinth_status st = parse_member(json, line);
+        if (st) return st;
+        pass_over_spaces(json);
+        more = peek(json) == ',';
+        if (more) json->at++;
+    }
+    if (peek(json) != '}') return wrong(json, json->at, "',' or '}' is expected");
+    json->at++;
+    return PLINTH_OK;
+}
+
 enum plinth_status json_line_parse(struct json_line *line, struct slice text, struct arena *arena,
                                    struct plinth_error *error) {
-    struct json json = {text, 0, arena, error};
-    line->count = 0;
+    struct json json = {text, 0, arena, error, false};
     pass_over_spaces(&json);
-    if (peek(&json) != '{') return wrong(&json, json.at, "'{' is expected");
-    json.at++;
-    pass_over_spaces(&json);
-    for (bool more = peek(&json) != '}'; more;) {
-        enum plinth_status st = parse_member(&json, line);
-        if (st) return st;
-        pass_over_spaces(&json);
-        more = peek(&json) == ',';
-        if (more) json.at++;
-    }
-    if (peek(&json) != '}') return wrong(&json, json.at, "',' or '}' is expected");
-    json.at++;
+    enum plinth_status st = parse_object(&json, line);
+    if (st) return st;
     pass_over_spaces(&json);
     return json.at < text.size ? wrong(&json, json.at, "text behind the object") : PLINTH_OK;
 }

@@ -1,7 +1,11 @@
 /* Reads one line of JSON Lines: an object of names and texts, as `plinth kv export --format jsonl` writes it.
  *
  * Values may be strings, numbers, true, false (kept as their text) and null (kept as missing); objects and arrays
- * inside are refused. A name that ends in "_base64" stands for the name without it, with bytes for a value. */
+ * inside are refused, but for the list of index values:
+ *
+ *     "indexes": [{"index": NAME, "value": VALUE}, ...]
+ *
+ * A name that ends in "_base64" stands for the name without it, with bytes for a value. */
 #ifndef PLINTH_CMD_JSON_LINE_H
 #define PLINTH_CMD_JSON_LINE_H
 
@@ -16,9 +20,19 @@ struct json_member {
     size_t column; /* where the value starts, from 1 */
 };
 
+/* An element of "indexes". */
+struct json_index {
+    struct slice index;
+    struct slice value;
+    size_t column; /* where the element starts, from 1 */
+};
+
 struct json_line {
     struct json_member members[JSON_MEMBERS_MAX];
     size_t count;
+    struct json_index *indexes;
+    size_t index_count;
+    bool has_indexes; /* a list that may be empty */
 };
 
 /* Slices point into `arena`. PLINTH_INVALID_ARGUMENT, "column N: ...", for what is not such an object. */

@@ -69,6 +69,7 @@ static const struct option_spec import_options[] = {
 };
 static const struct option_spec export_options[] = {
     {"format", 0, "FORMAT", NULL, NULL, "csv or jsonl; by the file's name when left out"},
+    {"no-indexes", 0, NULL, NULL, NULL, "keys and values only"},
     {0},
 };
 static const struct option_spec compare_options[] = {
@@ -112,15 +113,18 @@ const struct cli_command cli_commands[] = {
     {"kv import", "FILE|-", 1, 1, import_options, cli_kv_import, "set keys from a file",
      "Reads CSV or TSV with a header, or JSON Lines; plain, .gz or .zst (told by content). The columns key and value\n"
      "are the key and the value, every further column is a secondary index of its name; an empty field is no entry.\n"
-     "In JSON Lines a name that ends in _base64 holds bytes. Batches whose outcome is unknown are sent again and\n"
-     "applied once.\n\n"
+     "In JSON Lines a name that ends in _base64 holds bytes, and \"indexes\":[{\"index\":\"NAME\",\"value\":\"...\"}] "
+     "any\n"
+     "index values, as export writes them. Batches whose outcome is unknown are sent again and applied once.\n\n"
      "  plinth kv import examples/data/cmudict.csv.zst\n"
      "  plinth kv import users.csv --key-column id --value-column json --index email\n"
      "  zcat log.jsonl.gz | plinth kv import - --format jsonl --space log"},
-    {"kv export", "[FILE|-]", 0, 1, export_options, cli_kv_export, "write all keys and values to a file",
-     "From one state of the space. CSV holds the bytes as they are, quoted where needed; JSON Lines has bytes that "
-     "are\n"
-     "no UTF-8 as base64 in key_base64 or value_base64. Index entries are not exported. import reads both back.\n\n"
+    {"kv export", "[FILE|-]", 0, 1, export_options, cli_kv_export, "write all keys, values and index values to a file",
+     "From one state of the space. CSV holds the bytes as they are, quoted where needed, with a column for each "
+     "index;\n"
+     "it cannot hold several values of one index on a key, nor an empty one: then export fails, and JSON Lines is\n"
+     "the format to use. JSON Lines has index values in \"indexes\", and bytes that are no UTF-8 as base64 in\n"
+     "key_base64 or value_base64. import reads both back.\n\n"
      "  plinth kv export backup.csv\n"
      "  plinth kv export --format jsonl | zstd > backup.jsonl.zst"},
     {"kv compare-and-set", "KEY", 1, 1, compare_options, cli_kv_compare_and_set,
@@ -132,7 +136,7 @@ const struct cli_command cli_commands[] = {
      "  plinth kv compare-and-set lock --value \"$HOSTNAME\" --delete"},
     {"kv batch", "FILE|-", 1, 1, batch_options, cli_kv_batch, "apply many sets and deletes as one atomic write",
      "FILE has one JSON object a line: {\"op\":\"set\",\"key\":\"a\",\"value\":\"1\",\"INDEX\":\"its value\"} or\n"
-     "{\"op\":\"delete\",\"key\":\"b\"}. All together at most 1 MiB.\n\n"
+     "{\"op\":\"delete\",\"key\":\"b\"}; \"indexes\" as in import. All together at most 1 MiB.\n\n"
      "  plinth kv batch changes.jsonl\n"
      "  printf '{\"key\":\"a\",\"value\":\"1\"}\\n{\"op\":\"delete\",\"key\":\"b\"}\\n' | plinth kv batch -"},
     {"status", "", 0, 0, NULL, cli_status, "what the server is and how it does",

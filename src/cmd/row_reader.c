@@ -28,7 +28,8 @@ struct row_reader {
     size_t column_count;
     struct arena arena; /* of one row */
     struct json_line *json;
-    struct batch_index_value *indexes;
+    struct batch_index_value *indexes; /* of one row */
+    size_t index_capacity;
 };
 
 /* ---- columns ---- */
@@ -138,6 +139,20 @@ static enum plinth_status check_size(const char *what, struct slice bytes, size_
     return error_set(error, PLINTH_TOO_LARGE, "the %s has %zu bytes, at most %zu are allowed", what, bytes.size, most);
 }
 
+static enum plinth_status add_index(struct row_reader *reader, struct import_row *row, struct slice name,
+                                    struct slice value, struct plinth_error *error) {
+    if (row->index_count == reader->index_capacity) {
+        size_t capacity = reader->index_capacity ? reader->index_capacity * 2 : 16;
+        void *grown = realloc(reader->indexes, capacity * sizeof *reader->indexes);
+        if (!grown) return error_no_memory(error, "index values");
+        reader->indexes = grown;
+        reader->index_capacity = capacity;
+    }
+    reader->indexes[row->index_count++] = (struct batch_index_value){name, value};
+    row->indexes = reader->indexes;
+    return check_size("index value", value, 0, PLINTH_INDEX_VALUE_BYTES_MAX, error);
+}
+
 /* One field in its role. */
 static enum plinth_status place(struct row_reader *reader, struct import_row *row, enum column_role role,
                                 struct slice name, struct slice bytes, struct plinth_error *error) {
@@ -147,10 +162,25 @@ static enum plinth_status place(struct row_reader *reader, struct import_row *ro
     switch (role) {
     case COLUMN_KEY: row->key = bytes; return check_size("key", bytes, 1, PLINTH_KEY_BYTES_MAX, error);
     case COLUMN_VALUE: row->value = bytes; return check_size("value", bytes, 0, PLINTH_VALUE_BYTES_MAX, error);
-    default:
-        reader->indexes[row->index_count++] = (struct batch_index_value){name, bytes};
-        return check_size("index value", bytes, 0, PLINTH_INDEX_VALUE_BYTES_MAX, error);
+    default: return add_index(reader, row, name, bytes, error);
     }
+}
+
+/* The list "indexes": other than in fields, an empty value is an entry. */
+static enum plinth_status place_list(struct row_reader *reader, struct import_row *row, struct plinth_error *error) {
+    const struct json_line *json = reader->json;
+    for (size_t i = 0; i < json->index_count; i++) {
+        struct slice name = json->indexes[i].index, value = json->indexes[i].value;
+        if (!is_chosen_index(reader, name)) continue;
+        enum plinth_status st = check_index_name(name, error);
+        if (!st) st = decode(reader, &value, error);
+        if (!st) st = add_index(reader, row, name, value, error);
+        if (st) {
+            error_prefix(error, "column %zu", json->indexes[i].column);
+            return st;
+        }
+    }
+    return PLINTH_OK;
 }
 
 static enum plinth_status next_delimited(struct row_reader *reader, struct import_row *row,
@@ -186,6 +216,7 @@ static enum plinth_status next_json(struct row_reader *reader, struct import_row
         if (!st) st = place(reader, row, role, member->name, member->value, error);
         if (st) error_prefix(error, "column %zu", member->column);
     }
+    if (!st) st = place_list(reader, row, error);
     if (st) error_prefix(error, "line %llu", (unsigned long long)row->line);
     return st;
 }
@@ -193,7 +224,7 @@ static enum plinth_status next_json(struct row_reader *reader, struct import_row
 enum plinth_status row_reader_next(struct row_reader *reader, struct import_row *row, bool *end,
                                    struct plinth_error *error) {
     bool found;
-    *row = (struct import_row){.indexes = reader->indexes};
+    *row = (struct import_row){0};
     arena_reset(&reader->arena);
     enum plinth_status st = csv_next(&reader->csv, &found, error);
     *end = !st && !found;
@@ -241,9 +272,8 @@ enum plinth_status row_reader_open(const char *path, const struct options *optio
     arena_init(&made->names);
     arena_init(&made->arena);
     made->json = malloc(sizeof *made->json);
-    made->indexes = calloc(CSV_FIELDS_MAX, sizeof *made->indexes);
     enum plinth_status st = PLINTH_OK;
-    if (!made->json || !made->indexes) st = error_no_memory(error, "import");
+    if (!made->json) st = error_no_memory(error, "import");
     if (!st) st = read_settings(made, path, options, error);
     if (!st) st = file_source_open(path, &made->source, error);
     /* A line of JSON is a row of one field: no quoting, and a delimiter that JSON text cannot hold. */

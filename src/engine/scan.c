@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "engine/cursor.h"
 #include "engine/engine.h"
+#include "engine/row_indexes.h"
 
 struct plinth_scan {
     struct plinth *db;
@@ -16,6 +17,8 @@ struct plinth_scan {
     uint64_t left; /* rows of the limit; UINT64_MAX: no limit */
     bool by_index;
     bool with_values;
+    bool with_indexes;
+    struct row_indexes indexes; /* with_indexes: of the last row */
     struct buffer index_value, stored;
     struct segment_hit hit;
 };
@@ -70,12 +73,15 @@ enum plinth_status plinth_scan_open(struct plinth *db, struct plinth_space space
     struct cursor_options bounds = {.lower = slice_in(options->lower),
                                     .upper = slice_in(options->upper),
                                     .reverse = options->reverse,
-                                    .lsn_only = options->keys_only};
+                                    .lsn_only = options->keys_only && !options->with_indexes};
     enum plinth_status st = PLINTH_OK;
     if (!narrow(slice_in(options->prefix), &bounds.lower, &bounds.upper, &successor))
         st = error_no_memory(error, "scan");
     if (!st) st = start(db, space, table_in(space), &options->read, &bounds, options->limit, scan, error);
-    if (!st) (*scan)->with_values = !options->keys_only;
+    if (!st) {
+        (*scan)->with_values = !options->keys_only;
+        (*scan)->with_indexes = options->with_indexes;
+    }
     buffer_deinit(&successor);
     return st;
 }
@@ -201,6 +207,12 @@ enum plinth_status plinth_scan_next(struct plinth_scan *scan, struct plinth_row 
             const struct row *at = &scan->cursor.row;
             *row = (struct plinth_row){.key = slice_out(at->key), .version = engine_position(scan->db, at->lsn)};
             if (scan->with_values) row->value = slice_out(at->value);
+            if (scan->with_indexes && at->indexes.size) {
+                st = row_indexes_read(&scan->indexes, scan->db, scan->rows.table, at, error);
+                if (st) return st;
+                row->indexes = scan->indexes.values;
+                row->index_count = scan->indexes.count;
+            }
         }
         if (!valid) continue;
         scan->left--;
@@ -219,6 +231,7 @@ void plinth_scan_close(struct plinth_scan *scan) {
     if (!scan) return;
     segment_hit_release(&scan->hit);
     cursor_deinit(&scan->cursor);
+    row_indexes_deinit(&scan->indexes);
     buffer_deinit(&scan->index_value);
     buffer_deinit(&scan->stored);
     free(scan);

@@ -117,6 +117,21 @@ enum plinth_status plinth_space_list(struct plinth *db, plinth_space_visitor *vi
     return PLINTH_OK;
 }
 
+enum plinth_status plinth_index_list(struct plinth *db, struct plinth_space space, plinth_index_visitor *visit,
+                                     void *context, struct plinth_error *error) {
+    error_clear(error);
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    const struct catalog *catalog = &db->shard.catalog;
+    const struct catalog_table *of = catalog_table_by_id(catalog, space.table);
+    bool exists = of && of->kind == CATALOG_SPACE;
+    for (uint32_t i = 0; exists && i < catalog->table_count; i++) {
+        const struct catalog_table *table = &catalog->tables[i];
+        if (table->kind == CATALOG_INDEX && table->space == space.table) visit(context, table->name);
+    }
+    pthread_rwlock_unlock(&db->catalog_lock);
+    return exists ? PLINTH_OK : error_set(error, PLINTH_NOT_FOUND, "no key space with id %u", space.table);
+}
+
 enum plinth_status engine_ensure_index(struct plinth *db, struct table_id space, struct slice name,
                                        uint32_t *index_table, struct plinth_error *error) {
     for (;;) {

@@ -193,40 +193,90 @@ static void create_space_work(struct service_call *call) {
     service_answer(call, slice_of(answer, encode_position(answer, 1, stats.acknowledged)));
 }
 
-/* Spaces are appended to the answer as they are visited: field 1, a message of two strings. */
+/* The answer, made in an arena. No index is asked for while spaces are visited: that would take the catalog's lock
+ * twice. */
 struct space_list {
-    struct buffer answer;
+    struct arena arena;
+    struct listed_space *spaces; /* newest first */
+    size_t count;
+    struct listed_space *at; /* whose indexes are visited */
     bool failed;
 };
 
+struct listed_space {
+    struct listed_space *next;
+    struct plinth_space id;
+    Plinth__V1__Space space;
+    Plinth__V1__SpaceDescription description;
+    size_t index_capacity;
+};
+
+static char *copy_name(struct space_list *list, const char *name) {
+    return (char *)arena_copy(&list->arena, slice_of_string(name));
+}
+
 static void on_space(void *context, const char *database, const char *name, struct plinth_space space) {
-    (void)space;
     struct space_list *list = context;
-    struct slice parts[2] = {slice_of_string(database), slice_of_string(name)};
-    size_t size = encoded_bytes_size(parts[0].size) + encoded_bytes_size(parts[1].size);
-    if (list->failed || !buffer_reserve(&list->answer, 1 + VARINT_BYTES_MAX + size)) {
-        list->failed = true;
-        return;
+    struct listed_space *listed = arena_alloc(&list->arena, sizeof *listed);
+    char *database_copy = copy_name(list, database), *name_copy = copy_name(list, name);
+    list->failed = list->failed || !listed || !database_copy || !name_copy;
+    if (list->failed) return;
+    *listed = (struct listed_space){.next = list->spaces, .id = space};
+    plinth__v1__space__init(&listed->space);
+    plinth__v1__space_description__init(&listed->description);
+    listed->space.database = database_copy;
+    listed->space.name = name_copy;
+    listed->description.space = &listed->space;
+    listed->description.table = space.table;
+    list->spaces = listed;
+    list->count++;
+}
+
+static void on_index(void *context, const char *name) {
+    struct space_list *list = context;
+    struct listed_space *listed = list->at;
+    Plinth__V1__SpaceDescription *description = &listed->description;
+    char *copy = copy_name(list, name);
+    if (copy && description->n_indexes == listed->index_capacity) {
+        size_t capacity = listed->index_capacity ? listed->index_capacity * 2 : 8;
+        char **grown = arena_alloc(&list->arena, capacity * sizeof *grown);
+        if (grown && description->n_indexes)
+            memcpy(grown, description->indexes, description->n_indexes * sizeof *grown);
+        if (!grown) copy = NULL;
+        listed->index_capacity = capacity;
+        description->indexes = grown;
     }
-    uint8_t *at = list->answer.data + list->answer.size;
-    *at++ = 1 << 3 | 2;
-    at += varint_encode(at, size);
-    at += encode_bytes(at, 1, parts[0]);
-    at += encode_bytes(at, 2, parts[1]);
-    list->answer.size = (size_t)(at - list->answer.data);
+    list->failed = list->failed || !copy;
+    if (!list->failed) description->indexes[description->n_indexes++] = copy;
+}
+
+static enum plinth_status describe_spaces(struct plinth *db, struct space_list *list,
+                                          Plinth__V1__ListSpacesResponse *response, struct plinth_error *error) {
+    enum plinth_status st = plinth_space_list(db, on_space, list, error);
+    if (!st && !list->failed) response->spaces = arena_alloc(&list->arena, list->count * sizeof *response->spaces);
+    if (!st && !response->spaces) return error_no_memory(error, "list of spaces");
+    size_t place = list->count;
+    for (list->at = list->spaces; !st && list->at; list->at = list->at->next) {
+        response->spaces[--place] = &list->at->description;
+        st = plinth_index_list(db, list->at->id, on_index, list, error);
+        if (!st && list->failed) st = error_no_memory(error, "list of indexes");
+    }
+    response->n_spaces = list->count;
+    return st;
 }
 
 static void list_spaces_work(struct service_call *call) {
     struct space_list list = {0};
     struct plinth_error error;
+    Plinth__V1__ListSpacesResponse response = PLINTH__V1__LIST_SPACES_RESPONSE__INIT;
+    arena_init(&list.arena);
     enum plinth_status st = check_empty(call, &plinth__v1__list_spaces_request__descriptor, &error);
-    if (!st) st = plinth_space_list(call->service->db, on_space, &list, &error);
-    if (!st && list.failed) st = error_no_memory(&error, "list of spaces");
+    if (!st) st = describe_spaces(call->service->db, &list, &response, &error);
     if (st)
         service_finish(call, st, &error);
     else
-        service_answer(call, buffer_slice(&list.answer));
-    buffer_deinit(&list.answer);
+        service_answer_message(call, &response.base);
+    arena_deinit(&list.arena);
 }
 
 /* ---- the methods ---- */

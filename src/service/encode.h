@@ -18,10 +18,10 @@ static inline size_t encoded_bytes_size(size_t size) { return size ? 1 + varint_
 /* Writes it; returns the bytes written. */
 size_t encode_bytes(uint8_t *at, unsigned field, struct slice bytes);
 
-/* A row of a ScanResponse or an entry of a GetByIndexResponse, as field 1 of its message. The three slices and the
- * version take the field numbers given; 0 leaves a part out. False when memory is out. */
+/* A row of a ScanResponse or an entry of a GetByIndexResponse, as field 1 of its message. The three slices, the
+ * version and the index values take the field numbers given; 0 leaves a part out. False when memory is out. */
 struct encoded_row {
-    unsigned index_value_field, key_field, value_field, version_field;
+    unsigned index_value_field, key_field, value_field, version_field, indexes_field;
 };
 PLINTH_MUST_CHECK bool encode_row(struct buffer *into, const struct encoded_row *fields, const struct plinth_row *row);
 

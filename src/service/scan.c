@@ -23,7 +23,7 @@
 
 enum { CHUNK_ROWS_MAX = 1000, CHUNK_BYTES_MAX = 256 << 10, CHUNKS_A_TURN = 8, POSITION_FIELD = 2 };
 
-static const struct encoded_row row_fields = {.key_field = 1, .value_field = 2, .version_field = 3};
+static const struct encoded_row row_fields = {.key_field = 1, .value_field = 2, .version_field = 3, .indexes_field = 4};
 
 enum turn { TURN_RUNNING, TURN_SUSPENDED, TURN_WRITABLE, TURN_CANCELLED };
 
@@ -121,6 +121,7 @@ static enum plinth_status stream_open(struct service_call *call, struct scan_str
         .upper = request_slice(request->upper),
         .reverse = request->reverse,
         .keys_only = request->keys_only,
+        .with_indexes = request->with_indexes,
         .limit = request->limit,
         .read = stream->read.options,
     };

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 
+import grpc
 import pytest
 
 from conftest import BIN_DIR, ROOT, run_cli
@@ -305,6 +306,105 @@ def test_any_bytes_go_out_and_in_again(api, shared_server, space, tmp_path, form
     code, out, error = cli(shared_server, "-k", there, *flags, "kv", "import", file)
     assert code == 0, error
     assert {r.key: r.value for c in kv.Scan(api.ScanRequest(space=api.Space(name=there))) for r in c.rows} == wanted
+
+
+def entries_of(api, kv, space, index):
+    """All (index value, key) of an index; None when there is no such index."""
+    request = api.GetByIndexRequest(index=index, prefix=b"", page_size=10000, space=api.Space(name=space))
+    try:
+        return [(entry.index_value, entry.key) for entry in kv.GetByIndex(request).entries]
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.NOT_FOUND
+        return None
+
+
+# What CSV can hold: at most one value of each index on a key, and not the empty one.
+SINGLE = {
+    b"both": [("color", b"red"), ("size.1", b"9")],
+    b"none": [],
+    b"one": [("size.1", b"10")],
+    b"text": [("color", 'a,"b"\r\n\u2028 c'.encode())],
+    b"\xff\x00": [("color", b"\x00\xff\xfe"), ("other_base64", b"AAAA")],
+}
+MANY = {
+    **SINGLE,
+    b"empty": [("color", b"")],
+    b"several": [("color", b""), ("color", b"\xc3"), ("color", b"blue"), ("size.1", b"1"), ("size.1", b"2")],
+    b"names": [("key", b"k"), ("value", b"v"), ("indexes", b"i")],
+}
+
+
+@pytest.mark.parametrize("flags", [[], ["--hex"], ["--base64"]])
+@pytest.mark.parametrize("form, wanted", [("csv", SINGLE), ("jsonl", SINGLE), ("jsonl", MANY)])
+def test_index_values_go_out_and_in_again(api, shared_server, space, tmp_path, form, wanted, flags):
+    kv = shared_server.kv
+    copy = f"{space}.copy"
+    assert shared_server.cli("space", "create", copy).code == 0
+    for key, indexes in wanted.items():
+        values = [api.IndexValue(index=name, value=value) for name, value in indexes]
+        kv.Set(api.SetRequest(key=key, value=key[::-1], indexes=values, space=api.Space(name=space)))
+    kv.Set(api.SetRequest(key=b"none", value=b"enon", space=api.Space(name=space)))
+    files = [tmp_path / f"{name}.{form}" for name in ("first", "second")]
+    assert cli(shared_server, "-k", space, *flags, "kv", "export", files[0])[0] == 0
+    code, _, error = cli(shared_server, "-k", copy, *flags, "kv", "import", files[0])
+    assert code == 0, error
+    for where in (space, copy):
+        rows = [row for chunk in kv.Scan(api.ScanRequest(space=api.Space(name=where), with_indexes=True)) for row in chunk.rows]
+        assert {row.key: row.value for row in rows} == {key: key[::-1] for key in wanted}
+        assert {row.key: sorted((i.index, i.value) for i in row.indexes) for row in rows} == {k: sorted(v) for k, v in wanted.items()}
+        for index in {name for indexes in wanted.values() for name, _ in indexes}:
+            found = sorted((value, key) for key, indexes in wanted.items() for name, value in indexes if name == index)
+            assert entries_of(api, kv, where, index) == found, (where, index)
+    assert cli(shared_server, "-k", copy, *flags, "kv", "export", files[1])[0] == 0
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_export_says_what_csv_cannot_hold(api, shared_server, space, tmp_path):
+    def export(*args):
+        return shared_server.cli("-k", space, "kv", "export", tmp_path / "x.csv", *args)
+
+    def put(key, *indexes):
+        values = [api.IndexValue(index=name, value=value) for name, value in indexes]
+        shared_server.kv.Set(api.SetRequest(key=key, value=b"v", indexes=values, space=api.Space(name=space)))
+
+    put(b"cat", ("tag", b"a"), ("tag", b"b"))
+    done = export()
+    assert done.code == 1 and not list(tmp_path.iterdir())
+    assert "'cat'" in done.err and "'tag'" in done.err and "several values" in done.err and "--format jsonl" in done.err
+    put(b"cat", ("tag", b""))
+    done = export()
+    assert done.code == 1 and "'cat'" in done.err and "'tag'" in done.err and "empty" in done.err and "jsonl" in done.err
+    put(b"cat", ("tag", b"a"))
+    assert export().code == 0 and (tmp_path / "x.csv").read_text() == "key,value,tag\ncat,v,a\n"
+    put(b"dog", ("value", b"a"))
+    done = export()
+    assert done.code == 1 and "'value'" in done.err and "jsonl" in done.err
+    assert export("--no-indexes").code == 0 and (tmp_path / "x.csv").read_text() == "key,value\ncat,v\ndog,v\n"
+    assert export("--format", "jsonl", "--no-indexes").code == 0
+    assert (tmp_path / "x.csv").read_text() == '{"key":"cat","value":"v"}\n{"key":"dog","value":"v"}\n'
+
+
+def test_large_rows_with_many_index_values_are_imported_in_batches_of_their_own(api, shared_server, space, tmp_path):
+    copy = f"{space}.copy"
+    assert shared_server.cli("space", "create", copy).code == 0
+    for i in range(6):
+        values = [api.IndexValue(index="large", value=b"%04d" % k + b"x" * 4000) for k in range(90 if i % 2 else 0)]
+        request = api.SetRequest(key=b"%d" % i, value=b"v" * (500 << 10), indexes=values, space=api.Space(name=space))
+        shared_server.kv.Set(request)
+    file = tmp_path / "large.jsonl"
+    assert shared_server.cli("-k", space, "kv", "export", file).code == 0
+    done = shared_server.cli("-k", copy, "kv", "import", file)
+    assert done.code == 0, done.err
+    assert len(entries_of(api, shared_server.kv, copy, "large")) == 270
+
+
+def test_batch_files_may_list_index_values(api, shared_server, space):
+    line = '{"key":"a","value":"1","plain":"p","indexes":[{"index":"tag","value":"x"},{"index":"tag","value_base64":"/w=="}]}\n'
+    assert shared_server.cli("-k", space, "kv", "batch", "-", input=line).code == 0
+    assert entries_of(api, shared_server.kv, space, "tag") == [(b"x", b"a"), (b"\xff", b"a")]
+    assert entries_of(api, shared_server.kv, space, "plain") == [(b"p", b"a")]
+    done = shared_server.cli("-k", space, "kv", "batch", "-", input='{"op":"delete","key":"a","indexes":[]}\n')
+    assert done.code == 1 and "a delete has nothing" in done.err
 
 
 def test_import_from_a_pipe_and_from_gzip(shared_server, space, tmp_path):

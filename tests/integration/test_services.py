@@ -102,9 +102,14 @@ def test_spaces_are_made_once_and_listed(api, shared_server):
     with pytest.raises(grpc.RpcError) as raised:
         admin.CreateSpace(api.CreateSpaceRequest(space=space))
     assert raised.value.code() == grpc.StatusCode.ALREADY_EXISTS and "users" in raised.value.details()
-    spaces = [(s.database, s.name) for s in admin.ListSpaces(api.ListSpacesRequest()).spaces]
+    spaces = [(s.space.database, s.space.name) for s in admin.ListSpaces(api.ListSpacesRequest()).spaces]
     assert ("shop", "users") in spaces and ("default", "default") in spaces and spaces == sorted(spaces)
-    shared_server.kv.Set(api.SetRequest(key=b"k", value=b"shop", space=space))
+    indexes = [api.IndexValue(index="b", value=b"1"), api.IndexValue(index="a", value=b"2")]
+    shared_server.kv.Set(api.SetRequest(key=b"k", value=b"shop", indexes=indexes, space=space))
+    described = {(s.space.database, s.space.name): s for s in admin.ListSpaces(api.ListSpacesRequest()).spaces}
+    assert list(described["shop", "users"].indexes) == ["b", "a"]
+    assert "a" not in described["default", "default"].indexes
+    assert len({s.table for s in described.values()}) == len(described)
     with pytest.raises(grpc.RpcError):
         shared_server.kv.Get(api.GetRequest(key=b"k", space=api.Space(database="shop")))
 

@@ -64,6 +64,28 @@ static void base64_members_are_bytes(void **state) {
     check_value(fixture, "_base64", "plain", 5);
 }
 
+static void index_values_are_a_list(void **state) {
+    struct fixture *fixture = *state;
+    const struct json_line *line = &fixture->line;
+    struct plinth_error error;
+    const char *text = "{\"key\":\"k\", \"indexes\" : [ {\"index\":\"a\",\"value\":\"1\"} ,"
+                       "{\"value_base64\":\"/wA=\",\"index\":\"a\"},{\"index\":\"b\",\"value\":\"\"}],\"value\":\"v\"}";
+    assert_ok(json_line_parse(&fixture->line, slice_of_string(text), &fixture->arena, &error), &error);
+    assert_int_equal(line->count, 2);
+    assert_int_equal(line->index_count, 3);
+    assert_true(slice_equal(line->indexes[0].index, slice_of_string("a")));
+    assert_true(slice_equal(line->indexes[0].value, slice_of_string("1")));
+    assert_true(slice_equal(line->indexes[1].value, slice_of("\xff", 2)));
+    assert_true(slice_equal(line->indexes[2].index, slice_of_string("b")));
+    assert_int_equal(line->indexes[2].value.size, 0);
+    /* A list may be empty, and text under this name is a member like others. */
+    assert_ok(json_line_parse(&fixture->line, slice_of_string("{\"indexes\":[]}"), &fixture->arena, &error), &error);
+    assert_true(line->has_indexes && line->index_count == 0 && line->count == 0);
+    assert_ok(json_line_parse(&fixture->line, slice_of_string("{\"indexes\":\"x\"}"), &fixture->arena, &error), &error);
+    assert_false(line->has_indexes);
+    check_value(fixture, "indexes", "x", 1);
+}
+
 static void mistakes_name_the_column(void **state) {
     struct fixture *fixture = *state;
     static const char *const samples[][2] = {
@@ -87,6 +109,15 @@ static void mistakes_name_the_column(void **state) {
         {"{\"a\":maybe}", "column 6: not a string"},
         {"{\"a_base64\":\"?\"}", "column 13: not base64"},
         {"{\"a\":1,}", "column 8: a name in quotes"},
+        {"{\"indexes\":[1]}", "column 13: '{' is expected"},
+        {"{\"indexes\":[{}]}", "column 13: an index value has"},
+        {"{\"indexes\":[{\"index\":\"a\"}]}", "column 13: an index value has"},
+        {"{\"indexes\":[{\"index\":\"a\",\"value\":null}]}", "column 13: an index value has"},
+        {"{\"indexes\":[{\"index\":\"a\",\"value\":1,\"x\":2}]}", "column 13: an index value has"},
+        {"{\"indexes\":[{\"indexes\":[]}]}", "column 24: objects and arrays"},
+        {"{\"indexes\":[{\"index\":\"a\",\"value\":1},]}", "column 37: '{' is expected"},
+        {"{\"indexes\":[{\"index\":\"a\",\"value\":1}", "column 36: ',' or ']' is expected"},
+        {"{\"indexes\":[],\"indexes\":[]}", "column 25: a second list of indexes"},
     };
     for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
         struct plinth_error error;
@@ -101,6 +132,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(members_are_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(escapes_are_undone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(base64_members_are_bytes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(index_values_are_a_list, set_up, tear_down),
         cmocka_unit_test_setup_teardown(mistakes_name_the_column, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -135,6 +135,15 @@ static void json_lines_have_the_same_names(void **state) {
     check_rows(*state, write_file(*state, "a.jsonl", lines, sizeof lines - 1), "a=1[rhyme:x]\nb=2\n");
 }
 
+static void a_list_of_index_values_keeps_several_and_empty_ones(void **state) {
+    const char *text = "{\"key\":\"a\",\"value\":\"1\",\"i\":\"0\",\"indexes\":[{\"index\":\"i\",\"value\":\"1\"},"
+                       "{\"index\":\"i\",\"value\":\"\"},{\"index\":\"key\",\"value\":\"2\"}]}\n"
+                       "{\"key\":\"b\",\"value\":\"2\",\"i\":\"\",\"indexes\":[]}\n";
+    check_rows(*state, write_file(*state, "a.jsonl", text, strlen(text)), "a=1[i:0][i:1][i:][key:2]\nb=2\n");
+    give(*state, "index", "key");
+    check_rows(*state, write_file(*state, "a.jsonl", text, strlen(text)), "a=1[key:2]\nb=2\n");
+}
+
 static void tab_separated_text_knows_no_quotes(void **state) {
     static const char lines[] = "key\tvalue\n\"a\"\tsay \"hi\", all\n";
     check_rows(*state, write_file(*state, "a.tsv", lines, sizeof lines - 1), "\"a\"=say \"hi\", all\n");
@@ -179,6 +188,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(compressed_files_are_read_by_their_content, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_cut_compressed_file_is_an_error, set_up, tear_down),
         cmocka_unit_test_setup_teardown(json_lines_have_the_same_names, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_list_of_index_values_keeps_several_and_empty_ones, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tab_separated_text_knows_no_quotes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(mistakes_name_line_and_column, set_up, tear_down),
     };

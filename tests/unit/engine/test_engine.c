@@ -208,6 +208,80 @@ static void bad_input_is_refused_by_name(void **state) {
     plinth_buffer_deinit(&value);
 }
 
+/* All rows of a scan as "key=value(name:value)..." lines. */
+static void check_scan_of_indexes(struct fixture *f, struct plinth_scan_options options, const char *wanted) {
+    char text[512] = "";
+    size_t used = 0;
+    struct plinth_scan *scan;
+    struct plinth_row row;
+    bool found;
+    options.with_indexes = true;
+    assert_ok(plinth_scan_open(f->db, f->space, &options, &scan, &f->error), &f->error);
+    for (;;) {
+        assert_ok(plinth_scan_next(scan, &row, &found, &f->error), &f->error);
+        if (!found) break;
+        used += (size_t)snprintf(text + used, sizeof text - used, "%.*s=%.*s", (int)row.key.size,
+                                 (const char *)row.key.data, (int)row.value.size,
+                                 row.value.size ? (const char *)row.value.data : "");
+        for (size_t i = 0; i < row.index_count; i++)
+            used += (size_t)snprintf(text + used, sizeof text - used, "(%.*s:%.*s)", (int)row.indexes[i].name.size,
+                                     (const char *)row.indexes[i].name.data, (int)row.indexes[i].value.size,
+                                     row.indexes[i].value.size ? (const char *)row.indexes[i].value.data : "");
+        used += (size_t)snprintf(text + used, sizeof text - used, "\n");
+    }
+    plinth_scan_close(scan);
+    assert_string_equal(text, wanted);
+}
+
+static void set_indexed(struct fixture *f, const char *key, const struct plinth_index_value *indexes, size_t count) {
+    struct plinth_operation operation = {.kind = PLINTH_SET,
+                                         .space = f->space,
+                                         .key = plinth_text(key),
+                                         .value = plinth_text("v"),
+                                         .indexes = indexes,
+                                         .index_count = count};
+    assert_ok(plinth_write(f->db, &operation, 1, NULL, NULL, &f->error), &f->error);
+}
+
+static void append_name(void *context, const char *name) {
+    strcat(context, name);
+    strcat(context, " ");
+}
+
+static void a_scan_gives_the_index_values_that_were_set(void **state) {
+    struct fixture *f = *state;
+    const struct plinth_index_value red = {plinth_text("color"), plinth_text("red")},
+                                    blue = {plinth_text("color"), plinth_text("blue")},
+                                    size = {plinth_text("size"), plinth_text("9")},
+                                    empty = {plinth_text("size"), plinth_text("")};
+    const struct plinth_index_value many[] = {red, size, blue, red}, two[] = {empty, red};
+    struct plinth_scan_options forwards = {0}, backwards = {.reverse = true}, keys = {.keys_only = true};
+    set_indexed(f, "a", &size, 1);
+    set_indexed(f, "a", many, 4); /* replaces, orders, and drops the pair that is there twice */
+    set_indexed(f, "b", NULL, 0);
+    set_indexed(f, "c", two, 2);
+    for (int step = 0; step < 4; step++) {
+        check_scan_of_indexes(f, forwards, "a=v(size:9)(color:blue)(color:red)\nb=v\nc=v(size:)(color:red)\n");
+        check_scan_of_indexes(f, backwards, "c=v(size:)(color:red)\nb=v\na=v(size:9)(color:blue)(color:red)\n");
+        check_scan_of_indexes(f, keys, "a=(size:9)(color:blue)(color:red)\nb=\nc=(size:)(color:red)\n");
+        if (step == 0) assert_ok(plinth_flush(f->db, &f->error), &f->error);
+        if (step == 1) assert_ok(plinth_compact(f->db, &f->error), &f->error);
+        if (step == 2) reopen(f);
+    }
+    char names[64] = "";
+    assert_ok(plinth_index_list(f->db, f->space, append_name, names, &f->error), &f->error);
+    assert_string_equal(names, "size color ");
+    struct plinth_space missing = {f->space.tenant, f->space.database, 4000};
+    assert_status(plinth_index_list(f->db, missing, append_name, names, &f->error), PLINTH_NOT_FOUND, &f->error);
+    struct plinth_scan *scan;
+    struct plinth_row row;
+    bool found;
+    assert_ok(plinth_scan_open(f->db, f->space, NULL, &scan, &f->error), &f->error);
+    assert_ok(plinth_scan_next(scan, &row, &found, &f->error), &f->error);
+    assert_true(found && row.index_count == 0); /* not asked for */
+    plinth_scan_close(scan);
+}
+
 static void compare_and_set_applies_only_when_the_condition_holds(void **state) {
     struct fixture *f = *state;
     struct plinth_operation operation = {
@@ -505,6 +579,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(compaction_gives_space_back_and_drops_dead_index_entries, setup, teardown),
         cmocka_unit_test_setup_teardown(a_batch_is_one_write_and_the_last_operation_on_a_key_wins, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_input_is_refused_by_name, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_scan_gives_the_index_values_that_were_set, setup, teardown),
         cmocka_unit_test_setup_teardown(compare_and_set_applies_only_when_the_condition_holds, setup, teardown),
         cmocka_unit_test_setup_teardown(a_retried_write_is_applied_once_also_across_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(a_scan_sees_one_state_while_writers_and_merges_go_on, setup, teardown),

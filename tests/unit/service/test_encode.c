@@ -70,6 +70,35 @@ static void rows_are_encoded_as_protobuf(void **state) {
     }
 }
 
+static void index_values_of_a_row_are_encoded_as_protobuf(void **state) {
+    (void)state;
+    static uint8_t large[300];
+    const struct plinth_index_value indexes[] = {{plinth_text("a"), plinth_text("")},
+                                                 {plinth_text("a"), plinth_bytes(large, sizeof large)},
+                                                 {plinth_text("b"), plinth_text("x")}};
+    const struct encoded_row fields = {.key_field = 1, .value_field = 2, .version_field = 3, .indexes_field = 4};
+    struct plinth_row row = {.key = plinth_text("key"), .version = {1, 300}, .indexes = indexes, .index_count = 3};
+    struct buffer bytes = BUFFER_INIT;
+    assert_true(encode_row(&bytes, &fields, &row));
+    Plinth__V1__ScanResponse *chunk = plinth__v1__scan_response__unpack(NULL, bytes.size, bytes.data);
+    assert_non_null(chunk);
+    assert_int_equal(chunk->n_rows, 1);
+    assert_int_equal(chunk->rows[0]->n_indexes, 3);
+    for (size_t i = 0; i < 3; i++) {
+        const Plinth__V1__IndexValue *value = chunk->rows[0]->indexes[i];
+        assert_int_equal(strlen(value->index), 1);
+        assert_memory_equal(value->index, indexes[i].name.data, 1);
+        assert_int_equal(value->value.len, indexes[i].value.size);
+        if (value->value.len) assert_memory_equal(value->value.data, indexes[i].value.data, value->value.len);
+    }
+    uint8_t packed[1024];
+    assert_int_equal(protobuf_c_message_get_packed_size(&chunk->base), bytes.size);
+    assert_int_equal(protobuf_c_message_pack(&chunk->base, packed), bytes.size);
+    assert_memory_equal(packed, bytes.data, bytes.size);
+    plinth__v1__scan_response__free_unpacked(chunk, NULL);
+    buffer_deinit(&bytes);
+}
+
 static void parked_writes_keep_their_order_while_the_ring_grows(void **state) {
     (void)state;
     struct parked_queue queue = {0};
@@ -93,6 +122,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_position_is_encoded_as_protobuf),
         cmocka_unit_test(rows_are_encoded_as_protobuf),
+        cmocka_unit_test(index_values_of_a_row_are_encoded_as_protobuf),
         cmocka_unit_test(parked_writes_keep_their_order_while_the_ring_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
