@@ -108,6 +108,12 @@ uint64_t reader_varint(struct reader *reader) {
     return 0;
 }
 
+uint32_t reader_varint32(struct reader *reader) {
+    uint64_t value = reader_varint(reader);
+    if (value > UINT32_MAX) reader->failed = true;
+    return reader->failed ? 0 : (uint32_t)value;
+}
+
 struct slice reader_bytes(struct reader *reader, uint64_t size) {
     if (!reader_has(reader, size)) return slice_of(NULL, 0);
     struct slice bytes = slice_of(reader->at, (size_t)size);

@@ -104,6 +104,8 @@ uint8_t reader_u8(struct reader *reader);
 uint32_t reader_u32(struct reader *reader);
 uint64_t reader_u64(struct reader *reader);
 uint64_t reader_varint(struct reader *reader);
+/* A varint of at most 32 bits; a larger one fails. */
+uint32_t reader_varint32(struct reader *reader);
 /* `size` bytes, borrowed from what is read. */
 struct slice reader_bytes(struct reader *reader, uint64_t size);
 /* varint length, then that many bytes, borrowed. */

@@ -193,18 +193,12 @@ bool catalog_change_encode(struct buffer *into, const struct catalog_change *cha
            buffer_append_varint(into, change->space) && buffer_append_string(into, change->name);
 }
 
-static uint32_t read_id(struct reader *from) {
-    uint64_t id = reader_varint(from);
-    if (id > UINT32_MAX) from->failed = true;
-    return (uint32_t)id;
-}
-
 bool catalog_change_decode(struct reader *from, struct catalog_change *change) {
     change->version = reader_varint(from);
     change->kind = (enum catalog_change_kind)reader_u8(from);
-    change->tenant = read_id(from);
-    change->database = read_id(from);
-    change->space = read_id(from);
+    change->tenant = reader_varint32(from);
+    change->database = reader_varint32(from);
+    change->space = reader_varint32(from);
     change->name = reader_string(from);
     return !from->failed;
 }
@@ -230,11 +224,11 @@ bool catalog_encode(struct buffer *into, const struct catalog *catalog) {
 
 static bool decode_table(struct reader *from, struct catalog *catalog, uint32_t *last_id) {
     struct catalog_table table = {0};
-    table.id.tenant = read_id(from);
-    table.id.database = read_id(from);
-    table.id.table = read_id(from);
+    table.id.tenant = reader_varint32(from);
+    table.id.database = reader_varint32(from);
+    table.id.table = reader_varint32(from);
     table.kind = (enum catalog_table_kind)reader_u8(from);
-    table.space = read_id(from);
+    table.space = reader_varint32(from);
     table.version = reader_varint(from);
     struct slice name = reader_string(from);
     const struct catalog_table *space = table.kind == CATALOG_INDEX ? table_by_id(catalog, table.space) : NULL;
@@ -247,11 +241,11 @@ static bool decode_table(struct reader *from, struct catalog *catalog, uint32_t 
 enum plinth_status catalog_decode(struct reader *from, struct catalog *catalog, struct plinth_error *error) {
     *catalog = (struct catalog){0};
     catalog->version = reader_varint(from);
-    catalog->next_id = read_id(from);
+    catalog->next_id = reader_varint32(from);
     bool ok = !from->failed;
     uint64_t databases = ok ? reader_varint(from) : 0;
     for (uint64_t i = 0; ok && i < databases; i++) {
-        uint32_t tenant = read_id(from), id = read_id(from);
+        uint32_t tenant = reader_varint32(from), id = reader_varint32(from);
         struct slice name = reader_string(from);
         ok = !from->failed && add_database(catalog, tenant, id, name);
     }

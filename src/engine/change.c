@@ -13,12 +13,6 @@ const char *change_kind_name(enum change_kind kind) {
     return (size_t)kind < sizeof kind_names / sizeof *kind_names ? kind_names[kind] : "?";
 }
 
-static uint32_t read_id(struct reader *from) {
-    uint64_t id = reader_varint(from);
-    if (id > UINT32_MAX) from->failed = true;
-    return (uint32_t)id;
-}
-
 static bool table_append(struct buffer *into, struct table_id table) {
     return buffer_append_varint(into, table.tenant) && buffer_append_varint(into, table.database) &&
            buffer_append_varint(into, table.table);
@@ -26,9 +20,9 @@ static bool table_append(struct buffer *into, struct table_id table) {
 
 static struct table_id table_read(struct reader *from) {
     struct table_id table = {0};
-    table.tenant = read_id(from);
-    table.database = read_id(from);
-    table.table = read_id(from);
+    table.tenant = reader_varint32(from);
+    table.database = reader_varint32(from);
+    table.table = reader_varint32(from);
     return table;
 }
 

@@ -86,12 +86,6 @@ bool shard_encode(struct buffer *into, struct shard *shard) {
     return true;
 }
 
-static uint32_t read_id(struct reader *from) {
-    uint64_t id = reader_varint(from);
-    if (id > UINT32_MAX) from->failed = true;
-    return (uint32_t)id;
-}
-
 static bool decode_run(struct reader *from, struct shard_run *run) {
     run->id = reader_varint(from);
     run->level = reader_varint(from);
@@ -111,9 +105,9 @@ static bool decode_tables(struct reader *from, struct shard *shard) {
     uint64_t tables = reader_varint(from);
     for (uint64_t t = 0; t < tables && !from->failed; t++) {
         struct table_id id = {0};
-        id.tenant = read_id(from);
-        id.database = read_id(from);
-        id.table = read_id(from);
+        id.tenant = reader_varint32(from);
+        id.database = reader_varint32(from);
+        id.table = reader_varint32(from);
         if (shard->table_count && table_id_compare(shard->tables[shard->table_count - 1].id, id) >= 0) return false;
         if (!ARRAY_PUSH(shard->tables, shard->table_count, ((struct shard_table){.id = id}))) return false;
         struct shard_table *table = &shard->tables[shard->table_count - 1];
@@ -159,7 +153,7 @@ static bool decode_lists(struct reader *from, struct shard *shard) {
 }
 
 static enum plinth_status decode_state(struct reader *from, struct shard *shard, struct plinth_error *error) {
-    shard->feature_level = read_id(from);
+    shard->feature_level = reader_varint32(from);
     shard->time_us = reader_varint(from);
     if (shard->feature_level > FEATURE_LEVEL)
         return error_set(error, PLINTH_UNSUPPORTED, "feature level %u is above this version's %d", shard->feature_level,

@@ -57,12 +57,6 @@ size_t record_encode(struct record_context *context, const struct record_header 
     return (size_t)(at - into);
 }
 
-static uint32_t reader_varint32(struct reader *reader) {
-    uint64_t value = reader_varint(reader);
-    if (value > UINT32_MAX) reader->failed = true;
-    return (uint32_t)value;
-}
-
 static void fields_decode(const struct record_context *context, uint8_t flags, struct reader *body,
                           struct record_header *header) {
     header->durability = (enum record_durability)(flags & FLAG_DURABILITY);

@@ -47,18 +47,12 @@ static void decode_name(struct reader *from, struct segment_info *info) {
     memcpy(info->name, name.data, name.size);
 }
 
-static uint32_t decode_id(struct reader *from) {
-    uint64_t id = reader_varint(from);
-    if (id > UINT32_MAX) from->failed = true;
-    return (uint32_t)id;
-}
-
 bool segment_info_decode(struct reader *from, struct segment_info *info) {
     *info = (struct segment_info){0};
     decode_name(from, info);
-    info->table.tenant = decode_id(from);
-    info->table.database = decode_id(from);
-    info->table.table = decode_id(from);
+    info->table.tenant = reader_varint32(from);
+    info->table.database = reader_varint32(from);
+    info->table.table = reader_varint32(from);
     info->job = reader_varint(from);
     info->lsn_min = reader_varint(from);
     info->lsn_max = reader_varint(from);
@@ -66,7 +60,7 @@ bool segment_info_decode(struct reader *from, struct segment_info *info) {
     info->deletes = reader_varint(from);
     info->superseded = reader_varint(from);
     info->bytes = reader_varint(from);
-    info->index_crc = decode_id(from);
+    info->index_crc = reader_varint32(from);
     struct slice key_min = reader_string(from), key_max = reader_string(from);
     bool ok = !from->failed && info->rows > 0 && info->lsn_min <= info->lsn_max && info->deletes <= info->rows &&
               info->superseded < info->rows && slice_compare(key_min, key_max) <= 0 &&
