@@ -217,7 +217,7 @@ def test_writes_in_flight_at_sigterm_are_answered_and_kept(api, make_server):
 def test_the_drain_is_bounded(api, make_server):
     server = make_server(args=["--drain-timeout", "1s"])
     for i in range(200):
-        wrote = server.kv.Set(api.SetRequest(key=b"%04d" % i, value=b"x" * 100_000, write=api.WriteOptions(durability=1)))
+        wrote = server.kv.Set(api.SetRequest(key=b"%04d" % i, value=b"x" * 500_000, write=api.WriteOptions(durability=1)))
     scan = server.kv.Scan(api.ScanRequest(read=api.ReadOptions(position_min=wrote.position)))
     next(scan)  # and never reads on
     process, server.process = server.process, None
@@ -233,7 +233,7 @@ def test_the_drain_is_bounded(api, make_server):
 def test_a_second_signal_ends_at_once(api, make_server):
     server = make_server()
     for i in range(200):
-        wrote = server.kv.Set(api.SetRequest(key=b"%04d" % i, value=b"x" * 100_000, write=api.WriteOptions(durability=1)))
+        wrote = server.kv.Set(api.SetRequest(key=b"%04d" % i, value=b"x" * 500_000, write=api.WriteOptions(durability=1)))
     scan = server.kv.Scan(api.ScanRequest(read=api.ReadOptions(position_min=wrote.position)))
     next(scan)
     process, server.process = server.process, None
