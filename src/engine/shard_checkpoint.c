@@ -1,10 +1,11 @@
 /* The bytes of a checkpoint:
  *
- *   magic "PLINCKPT" | u32 format | u32 CRC32C of everything behind it | u64 LSN | feature level | shard time |
- *   catalog | producers | window: keys, bytes, floor LSN | last cut | flushed LSN | cuts | tables: runs: segments |
- *   jobs | hosts | garbage | voids | pins (named snapshots, backups, feed cursors: none at feature level 1) |
- *   time alarms, alarms
+ *   magic "PLINCKPT" | u32 format | u32 CRC-32C of the format and everything behind | u64 LSN | feature level | shard
+ * time | catalog | producers | window: keys, bytes, floor LSN | last cut | flushed LSN | cuts | tables: runs: segments
+ * | jobs | hosts | garbage | voids | pins (named snapshots, backups, feed cursors: none at feature level 1) | time
+ * alarms, alarms
  *
+ * Magic, format and checksum stand like this in every format, so that damage is told from a newer version.
  * Counts and numbers are varints where no width is said. */
 #include "base/crc32c.h"
 #include "base/hash.h"
@@ -74,6 +75,12 @@ static void trim_voids(struct shard *shard) {
     memmove(shard->voids, shard->voids + dropped, shard->void_count * sizeof *shard->voids);
 }
 
+/* `bytes` is a whole checkpoint. */
+static uint32_t checksum_of(struct slice bytes) {
+    uint32_t crc = crc32c(0, bytes.data + sizeof magic, 4);
+    return crc32c(crc, bytes.data + CHECKPOINT_HEAD_BYTES, bytes.size - CHECKPOINT_HEAD_BYTES);
+}
+
 bool shard_encode(struct buffer *into, struct shard *shard) {
     trim_voids(shard);
     size_t start = into->size;
@@ -81,8 +88,7 @@ bool shard_encode(struct buffer *into, struct shard *shard) {
               buffer_append_u32(into, 0) && buffer_append_u64(into, shard->lsn) && encode_state(into, shard);
     if (!ok) return false;
     uint8_t *head = into->data + start;
-    size_t covered = into->size - start - CHECKPOINT_HEAD_BYTES;
-    store_u32(head + 12, crc32c(0, head + CHECKPOINT_HEAD_BYTES, covered));
+    store_u32(head + 12, checksum_of(slice_of(head, into->size - start)));
     return true;
 }
 
@@ -180,13 +186,13 @@ enum plinth_status shard_decode(struct slice bytes, struct shard *shard, struct 
     *shard = (struct shard){0};
     if (bytes.size < CHECKPOINT_HEAD_BYTES + 8 || memcmp(bytes.data, magic, sizeof magic) != 0)
         return error_set(error, PLINTH_CORRUPT, "not a checkpoint");
+    if (checksum_of(bytes) != load_u32(bytes.data + 12))
+        return error_set(error, PLINTH_CORRUPT, "checksum of checkpoint does not match");
     uint32_t format = load_u32(bytes.data + 8);
     if (format != CHECKPOINT_FORMAT)
         return error_set(error, PLINTH_UNSUPPORTED, "checkpoint format %u; this version reads %d", format,
                          CHECKPOINT_FORMAT);
     struct reader from = reader_of(slice_of(bytes.data + CHECKPOINT_HEAD_BYTES, bytes.size - CHECKPOINT_HEAD_BYTES));
-    if (crc32c(0, from.at, reader_left(&from)) != load_u32(bytes.data + 12))
-        return error_set(error, PLINTH_CORRUPT, "checksum of checkpoint does not match");
     shard->lsn = reader_u64(&from);
     enum plinth_status st = decode_state(&from, shard, error);
     if (st) shard_deinit(shard);
