@@ -91,9 +91,8 @@ struct plinth_options {
     enum plinth_durability read_durability; /* reads show writes that got this far; default SYNCED */
     uint64_t memtable_bytes;                /* a memtable is cut at this size; default 64 MiB */
     uint64_t cache_bytes;                   /* decoded pages kept for point reads; default 256 MiB */
-    uint64_t log_segment_bytes;             /* default 64 MiB */
+    uint64_t log_segment_bytes;             /* default 64 MiB; below 1 MiB a hint */
     uint32_t log_sync_interval_ms;          /* writes below SYNCED are synced after this anyway; default 10 */
-    uint32_t background_threads;            /* flush and compaction; default 2 */
 };
 
 /* Opens or makes the engine in directory `path`, replaying the log. Failures among others:
