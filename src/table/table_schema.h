@@ -1,0 +1,86 @@
+/* The schema of a table: what its rows, keys and indexes are. Immutable and reference-counted, so that a write, scan or
+ * merge keeps the one it began with; the catalog makes a new one with every change (catalog/catalog.h).
+ *
+ * Columns have ids that are never reused within their table: what is stored refers to columns by id, so adding and
+ * renaming columns is metadata only. A key space has the fixed schema (key BYTES primary key, value BYTES). */
+#ifndef PLINTH_TABLE_TABLE_SCHEMA_H
+#define PLINTH_TABLE_TABLE_SCHEMA_H
+
+#include <stdatomic.h>
+
+#include "column/key_encoding.h"
+#include "column/row_key.h"
+#include "column/type.h"
+
+enum { TABLE_COLUMNS_MAX = 1600, TABLE_INDEXES_MAX = 64, TABLE_NAME_BYTES_MAX = 128 };
+
+enum table_kind {
+    TABLE_SPACE = 1, /* keys and values; rows come from sets (row.h) */
+    TABLE_ROWS = 2,  /* typed columns; rows come as batches (row_block.h) */
+};
+
+enum table_codec { TABLE_CODEC_DEFAULT = 0, TABLE_CODEC_LZ4 = 1, TABLE_CODEC_ZSTD = 2, TABLE_CODEC_NONE = 3 };
+
+struct table_column {
+    uint32_t id; /* from 1 */
+    struct column_type type;
+    bool nullable;
+    const char *name;
+};
+
+enum index_kind {
+    INDEX_SPACE = 1,  /* of a key space: values come with each set */
+    INDEX_SORTED = 2, /* entries (values…, primary key) in a table of their own: equality, ranges, order */
+    INDEX_BLOOM = 3,  /* a bloom filter of the column in every segment: equality prunes segments and row groups */
+    INDEX_BITMAP = 4, /* value -> rows, a compressed bitmap in every segment: equality on few distinct values */
+    INDEX_TOKEN = 5,  /* word -> rows, likewise: PREDICATE_WORDS */
+};
+enum index_state { INDEX_BUILDING = 1, INDEX_READY = 2, INDEX_DROPPING = 3 };
+
+struct table_index {
+    struct table_id id; /* of its own table (where INDEX_SORTED keeps its entries), and its identity for all kinds */
+    enum index_kind kind;
+    enum index_state state;
+    uint32_t columns[ROW_KEY_PARTS_MAX]; /* ids; one for all kinds but INDEX_SORTED */
+    uint32_t column_count;
+    const char *name;
+};
+
+struct table_schema {
+    atomic_uint references;
+    struct table_id id;
+    enum table_kind kind;
+    uint64_t version; /* the catalog version of its last change */
+    const char *name;
+    struct table_column *columns; /* in the order of their definition */
+    uint32_t column_count;
+    uint32_t next_column_id;
+    uint32_t key[ROW_KEY_PARTS_MAX]; /* ids of the primary key's columns; */
+    uint32_t key_count;              /* 0: no key, every row is kept in arrival order */
+    uint32_t partition_column;       /* id of a DATE or TIMESTAMP column that is part of the key (or any NOT NULL one
+                                        when there is no key); 0: not partitioned */
+    uint64_t partition_us;           /* length of a partition; partition i is [i, i + 1) * partition_us since 1970 */
+    uint64_t retention_us;           /* partitions whose end is older than shard time - this are dropped; 0: never */
+    enum table_codec codec;
+    uint32_t page_rows;              /* rows a stripe; 0: the default, 1,024 */
+    bool adds_columns;               /* writes may bring new columns */
+    struct table_index *indexes;
+    uint32_t index_count;
+    void *memory; /* what the pointers point into */
+};
+
+struct table_schema *table_schema_ref(const struct table_schema *schema);
+/* Null is allowed. */
+void table_schema_unref(const struct table_schema *schema);
+/* A deep copy with one reference, as a start for a changed one; null when memory is out. `extra_columns` and
+ * `extra_indexes` leave room behind the arrays, `extra_bytes` in what `memory` has for names (schema->memory is one
+ * struct arena). */
+struct table_schema *table_schema_copy(const struct table_schema *from, uint32_t extra_columns, uint32_t extra_indexes);
+
+/* Index in schema->columns, or -1. */
+int32_t table_schema_find(const struct table_schema *schema, struct slice name);
+int32_t table_schema_find_id(const struct table_schema *schema, uint32_t column_id);
+const struct table_index *table_schema_find_index(const struct table_schema *schema, struct slice name);
+bool table_schema_is_key(const struct table_schema *schema, uint32_t column_id);
+
+#endif
