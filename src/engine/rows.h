@@ -1,0 +1,113 @@
+/* Rows into typed tables: check, reject, sort, encode, sequence, insert. A batch stays columnar the whole way.
+ *
+ *   batch (columns by name) ─ match to the schema (cast; new columns by DDL where the table allows) ─ rejects row by row
+ *   ─ encode keys, sort, collapse equal keys to the last ─ split into chunks of at most one log record ─ each chunk: log
+ *   record CHANGE_ROWS, LSN, row block into the memtable.
+ *
+ * Each chunk is acknowledged alone and may be all that survives a crash, unless `atomic`: then the chunks are one
+ * multi-record unit (records with one unit id; the last one decides, all rows take its LSN and ordinals run on; readers
+ * see nothing before), at most ROWS_UNIT_BYTES_MAX. Exactly-once: all chunks carry the producer's id and sequence and
+ * their chunk number; a batch that is sent again is not applied again, chunk by chunk, and answers the first position. */
+#ifndef PLINTH_ENGINE_ROWS_H
+#define PLINTH_ENGINE_ROWS_H
+
+#include "column/arrow_ipc.h"
+#include "engine/engine.h"
+#include "table/table_schema.h"
+
+enum {
+    ROWS_BATCH_BYTES_MAX = 64 << 20, /* of one write, in Arrow's layout */
+    ROWS_UNIT_BYTES_MAX = 64 << 20,
+    ROWS_REJECTS_MAX = 1000, /* whose reasons are told; all are counted */
+};
+
+enum rows_operation { ROWS_UPSERT = 1, ROWS_DELETE = 2 /* the batch has the key's columns only */ };
+
+struct rows_write {
+    enum rows_operation operation;
+    const struct arrow_schema *schema; /* names and types of the batch's columns */
+    const struct batch *batch;         /* borrowed for the call */
+    bool atomic;                       /* all rows or none: one reject fails the write; visible at once */
+    bool no_reject;                    /* one reject fails the write before anything is logged (but not `atomic`) */
+};
+
+struct rows_reject {
+    uint32_t row; /* in the batch */
+    enum plinth_status status;
+    char reason[200]; /* names the column */
+};
+
+struct rows_result {
+    struct plinth_position position; /* of the last chunk; all are visible when it is */
+    uint64_t last_lsn;
+    uint64_t rows_written;  /* accepted; rows that a later one of the same batch replaced count, too */
+    uint64_t rows_rejected;
+    struct rows_reject *rejects; /* the first ROWS_REJECTS_MAX */
+    uint32_t reject_count;
+    bool duplicate; /* seen before: nothing was applied now */
+};
+void rows_result_deinit(struct rows_result *result);
+
+/* Writes and returns without waiting for durability (plinth_acknowledged tells; wait with rows_wait). Errors fail the
+ * whole write with nothing done: PLINTH_NOT_FOUND no such table (dropped), PLINTH_INVALID_ARGUMENT unknown or missing
+ * columns, types that never go together, a table without key for ROWS_DELETE; PLINTH_TOO_LARGE; PLINTH_WOULD_BLOCK with
+ * options->no_wait; PLINTH_CONFLICT is never given: a schema that changed meanwhile is read again. */
+PLINTH_MUST_CHECK enum plinth_status rows_submit(struct plinth *db, struct table_id table,
+                                                 const struct rows_write *write,
+                                                 const struct plinth_write_options *options, struct rows_result *result,
+                                                 struct plinth_error *error);
+/* Waits until the result's rows are durable as asked and visible. */
+PLINTH_MUST_CHECK enum plinth_status rows_wait(struct plinth *db, const struct plinth_write_options *options,
+                                               const struct rows_result *result, struct plinth_error *error);
+
+/* ---- the schema of a table, for everybody above ---- */
+
+/* By name in a database, or by id; referenced. PLINTH_NOT_FOUND names it. Key spaces have one, too. */
+PLINTH_MUST_CHECK enum plinth_status engine_find_schema(struct plinth *db, const char *database, const char *name,
+                                                        const struct table_schema **schema,
+                                                        struct plinth_error *error);
+PLINTH_MUST_CHECK enum plinth_status engine_schema_by_id(struct plinth *db, uint32_t table,
+                                                         const struct table_schema **schema,
+                                                         struct plinth_error *error);
+
+/* ---- reading rows at a view (rows_read.c) ---- */
+
+/* Where the visible version of a row lies. */
+struct row_place {
+    struct row_block *block; /* in memory (referenced); or */
+    struct segment *segment; /* (referenced) */
+    uint32_t stripe;
+    uint32_t row;            /* in the block or stripe */
+    uint64_t lsn;
+    enum row_operation operation;
+};
+void row_place_release(struct row_place *place);
+
+/* The newest version not above `lsn` of each of `count` encoded keys, in ascending order of keys; found[i].lsn is 0
+ * where there is none. Deletes are found as such. */
+PLINTH_MUST_CHECK enum plinth_status view_find_rows(struct view *view, const struct table_schema *schema,
+                                                    const struct slice *keys, uint32_t count, uint64_t lsn,
+                                                    struct row_place *found, struct plinth_error *error);
+/* Columns of rows found, as a batch in the order of `places`. */
+PLINTH_MUST_CHECK enum plinth_status row_places_read(const struct row_place *places, uint32_t count,
+                                                     const struct table_schema *schema, const uint32_t *column_ids,
+                                                     uint32_t column_count, struct batch **batch,
+                                                     struct plinth_error *error);
+/* Entries of an INDEX_SORTED index in order: memtables and segments merged, not validated (an entry counts when
+ * view_find_rows of its primary key gives its LSN). */
+PLINTH_MUST_CHECK enum plinth_status view_index_iterator(struct view *view, const struct table_schema *schema,
+                                                         const struct table_index *index, struct iterator **it,
+                                                         struct plinth_error *error);
+/* All sources of a table in a view, newest first: blocks of memtables, then runs. The arrays are the caller's to free;
+ * blocks are referenced, runs borrowed from the view. */
+struct row_sources {
+    struct row_block **blocks;
+    size_t block_count;
+    const struct view_run *runs;
+    size_t run_count;
+};
+PLINTH_MUST_CHECK enum plinth_status view_row_sources(struct view *view, struct table_id table,
+                                                      struct row_sources *sources, struct plinth_error *error);
+void row_sources_deinit(struct row_sources *sources);
+
+#endif
