@@ -1,13 +1,19 @@
-/* Memtable: the newest writes of all tables, in a concurrent skip list over an arena.
+/* Memtable: the newest writes of all tables. Sets are in a concurrent skip list over an arena, the rows of typed tables
+ * beside it as row blocks.
  *
- * Keys carry their table prefix, so one skip list serves every table. Inserts run in parallel (each a compare-and-swap
- * a level, as LevelDB's and RocksDB's inline skip lists); reads take no lock; nothing is ever removed: the whole
- * memtable goes at once when its last reference does. */
+ * Keys in the skip list carry their table prefix, so one serves every table. Inserts run in parallel (each a
+ * compare-and-swap a level, as LevelDB's and RocksDB's inline skip lists); reads take no lock; nothing is ever removed:
+ * the whole memtable goes at once when its last reference does.
+ *
+ * Blocks of a table are a list that readers take as it stands. Small ones do not pile up: whoever adds one that makes
+ * 16 of similar size merges these into one block of all their versions, outside any lock. So blocks of a table overlap
+ * in keys and in LSNs: a reader looks into all of them, and bounds what it sees by LSN. */
 #ifndef PLINTH_TABLE_MEMTABLE_H
 #define PLINTH_TABLE_MEMTABLE_H
 
 #include "column/key_encoding.h"
 #include "table/iterator.h"
+#include "table/row_block.h"
 
 struct memtable;
 
@@ -19,17 +25,31 @@ void memtable_unref(struct memtable *memtable);
  * (key, LSN) must be new. Only PLINTH_OUT_OF_MEMORY can fail, and then nothing has changed. */
 PLINTH_MUST_CHECK enum plinth_status memtable_insert(struct memtable *memtable, const struct row *row,
                                                      struct plinth_error *error);
+/* Adds the rows of a typed table; the block's LSN is set, and a reference is taken. Visible to others on return.
+ * Thread-safe. May merge blocks added earlier, which leaves what they hold as it is. (key, LSN) must be new. Only
+ * PLINTH_OUT_OF_MEMORY can fail, and then nothing has changed. */
+PLINTH_MUST_CHECK enum plinth_status memtable_add_block(struct memtable *memtable, struct table_id table,
+                                                        struct row_block *block, struct plinth_error *error);
+/* The blocks of a table as they stand, in no order; held until they are released, also when the memtable goes. */
+struct memtable_blocks {
+    struct row_block *const *blocks;
+    size_t count;
+    struct block_list *list;
+};
+void memtable_blocks(struct memtable *memtable, struct table_id table, struct memtable_blocks *blocks);
+void memtable_blocks_release(struct memtable_blocks *blocks);
 /* The newest version of the stored key not above `lsn_max`. Its slices live as long as the memtable. */
 bool memtable_get(struct memtable *memtable, struct slice stored_key, uint64_t lsn_max, struct row *row);
-/* Memory of all rows (what is held is up to one arena chunk, 4 MiB, more), and rows inserted. */
+/* Memory of all rows (what is held is up to one arena chunk, 4 MiB, more, and what merges of blocks are at), and rows
+ * inserted, those in blocks included. */
 uint64_t memtable_bytes(const struct memtable *memtable);
 uint64_t memtable_rows(const struct memtable *memtable);
 
-/* Over the rows of one table, keys without prefix. Holds a reference. Rows inserted while it is open may or may not
- * be seen: readers bound what they see by LSN. */
+/* Over the rows of one table in the skip list, keys without prefix. Holds a reference. Rows inserted while it is open
+ * may or may not be seen: readers bound what they see by LSN. */
 PLINTH_MUST_CHECK enum plinth_status memtable_iterator_open(struct memtable *memtable, struct table_id table,
                                                             struct iterator **it, struct plinth_error *error);
-/* The first table at or after `from` that has rows; false when there is none. For flushing table by table. */
+/* The first table at or after `from` that has rows or blocks; false when there is none. For flushing table by table. */
 bool memtable_next_table(struct memtable *memtable, struct table_id from, struct table_id *found);
 
 #endif
