@@ -31,6 +31,9 @@ struct segment_info {
     uint64_t superseded; /* rows whose key has a newer row in the same segment */
     uint64_t bytes;
     uint32_t index_crc; /* CRC-32C of footer, page indexes and bloom filters; 0 until the segment was opened once */
+    bool is_rows;       /* of a typed table (row_segment.h); else of a key space or an index */
+    bool has_partition; /* all rows lie in partition `partition` of the table (table_schema.h) */
+    int64_t partition;
     struct buffer key_min, key_max; /* without table prefix */
 };
 

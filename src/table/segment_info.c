@@ -22,16 +22,30 @@ bool segment_info_copy(struct segment_info *to, const struct segment_info *from)
  * empty, which no bound is, and read from the segment when it is opened. */
 enum { BOUNDS_BYTES_MAX = 128 };
 
-/* Name, table id, then the numbers as varints in the struct's order, then the bounds. */
+/* What stands above the 32 bits of index_crc; 0 in what was written before there were such things. */
+enum { INFO_IS_ROWS = 1, INFO_HAS_PARTITION = 2, INFO_FLAGS = 3, INFO_FLAGS_SHIFT = 32 };
+
+/* Name, table id, then the numbers as varints in the struct's order (the flags in the same one as index_crc), the
+ * partition (zigzag) if there is one, then the bounds. */
 bool segment_info_encode(struct buffer *into, const struct segment_info *info) {
-    const uint64_t numbers[] = {info->table.tenant, info->table.database, info->table.table, info->job,
-                                info->lsn_min,      info->lsn_max,        info->rows,        info->deletes,
-                                info->superseded,   info->bytes,          info->index_crc};
+    uint64_t flags = (info->is_rows ? INFO_IS_ROWS : 0) | (info->has_partition ? INFO_HAS_PARTITION : 0);
+    const uint64_t numbers[] = {info->table.tenant,
+                                info->table.database,
+                                info->table.table,
+                                info->job,
+                                info->lsn_min,
+                                info->lsn_max,
+                                info->rows,
+                                info->deletes,
+                                info->superseded,
+                                info->bytes,
+                                info->index_crc | flags << INFO_FLAGS_SHIFT};
     bool short_bounds = info->key_min.size + info->key_max.size <= BOUNDS_BYTES_MAX;
     struct slice none = {0};
     size_t before = into->size;
     bool ok = buffer_append_string(into, slice_of_string(info->name));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) ok = ok && buffer_append_varint(into, numbers[i]);
+    if (info->has_partition) ok = ok && buffer_append_varint(into, zigzag_encode(info->partition));
     ok = ok && buffer_append_string(into, short_bounds ? buffer_slice(&info->key_min) : none) &&
          buffer_append_string(into, short_bounds ? buffer_slice(&info->key_max) : none);
     if (!ok) into->size = before;
@@ -60,10 +74,14 @@ bool segment_info_decode(struct reader *from, struct segment_info *info) {
     info->deletes = reader_varint(from);
     info->superseded = reader_varint(from);
     info->bytes = reader_varint(from);
-    info->index_crc = reader_varint32(from);
+    uint64_t crc_and_flags = reader_varint(from), flags = crc_and_flags >> INFO_FLAGS_SHIFT;
+    info->index_crc = (uint32_t)crc_and_flags;
+    info->is_rows = flags & INFO_IS_ROWS;
+    info->has_partition = flags & INFO_HAS_PARTITION;
+    if (info->has_partition) info->partition = zigzag_decode(reader_varint(from));
     struct slice key_min = reader_string(from), key_max = reader_string(from);
-    bool ok = !from->failed && info->rows > 0 && info->lsn_min <= info->lsn_max && info->deletes <= info->rows &&
-              info->superseded < info->rows && slice_compare(key_min, key_max) <= 0 &&
+    bool ok = !from->failed && !(flags & ~(uint64_t)INFO_FLAGS) && info->rows > 0 && info->lsn_min <= info->lsn_max &&
+              info->deletes <= info->rows && info->superseded < info->rows && slice_compare(key_min, key_max) <= 0 &&
               buffer_append(&info->key_min, key_min.data, key_min.size) &&
               buffer_append(&info->key_max, key_max.data, key_max.size);
     if (ok) return true;

@@ -366,6 +366,46 @@ static void info_encodes_and_decodes_and_refuses_cut_bytes(void **state) {
     segment_info_deinit(&info);
 }
 
+/* The bytes of an entry as they were before entries told kinds and partitions. */
+static void info_of_an_older_version_decodes(void **state) {
+    (void)state;
+    static const uint8_t old[] = {1,    'x',  1,    2,    3,    4, /* name, table, job */
+                                  5,    6,    7,    0,    1,    8, /* LSNs, rows, deletes, superseded, bytes */
+                                  0xff, 0xff, 0xff, 0xff, 0x0f, 1, 'a', 1, 'b'};
+    struct segment_info info;
+    struct reader reader = reader_of(slice_of(old, sizeof old));
+    assert_true(segment_info_decode(&reader, &info));
+    assert_int_equal(reader_left(&reader), 0);
+    assert_int_equal(info.index_crc, UINT32_MAX);
+    assert_false(info.is_rows);
+    assert_false(info.has_partition);
+    struct buffer bytes = BUFFER_INIT;
+    assert_true(segment_info_encode(&bytes, &info));
+    assert_true(slice_equal(buffer_slice(&bytes), slice_of(old, sizeof old)));
+    buffer_deinit(&bytes);
+    segment_info_deinit(&info);
+}
+
+static void info_keeps_kind_and_partition(void **state) {
+    (void)state;
+    const int64_t partitions[] = {0, -1, INT64_MIN, INT64_MAX, 20500};
+    for (size_t i = 0; i < sizeof partitions / sizeof *partitions; i++) {
+        struct segment_info info = {.name = "x", .rows = 1, .index_crc = 7, .has_partition = true}, decoded;
+        info.is_rows = i % 2;
+        info.partition = partitions[i];
+        struct buffer bytes = BUFFER_INIT;
+        assert_true(segment_info_encode(&bytes, &info));
+        struct reader reader = reader_of(buffer_slice(&bytes));
+        assert_true(segment_info_decode(&reader, &decoded));
+        assert_int_equal(reader_left(&reader), 0);
+        assert_int_equal(decoded.index_crc, 7);
+        assert_int_equal(decoded.is_rows, info.is_rows);
+        assert_true(decoded.has_partition && decoded.partition == partitions[i]);
+        segment_info_deinit(&decoded);
+        buffer_deinit(&bytes);
+    }
+}
+
 static void open_refuses_a_segment_that_is_not_the_manifests(void **state) {
     (void)state;
     struct fixture f;
@@ -694,6 +734,8 @@ int main(void) {
         cmocka_unit_test(bloom_filters_spare_most_reads_of_missing_keys),
         cmocka_unit_test(a_writer_refuses_rows_out_of_order_and_empty_segments),
         cmocka_unit_test(info_encodes_and_decodes_and_refuses_cut_bytes),
+        cmocka_unit_test(info_of_an_older_version_decodes),
+        cmocka_unit_test(info_keeps_kind_and_partition),
         cmocka_unit_test(open_refuses_a_segment_that_is_not_the_manifests),
         cmocka_unit_test(flipped_bits_are_found_and_never_crash),
         cmocka_unit_test(cut_objects_are_corrupt),
