@@ -13,7 +13,7 @@ build_packages=(
     protobuf-compiler protobuf-c-compiler libprotobuf-c-dev libprotobuf-dev
     libnghttp2-dev libssl-dev libmicrohttpd-dev
     libzstd-dev liblz4-dev libsnappy-dev zlib1g-dev libbrotli-dev libxxhash-dev
-    libjemalloc-dev libcmocka-dev
+    libjemalloc-dev libcmocka-dev libpg-query-dev libroaring-dev
 )
 test_packages=(python3-venv clang clang-format llvm)
 bench_packages=(util-linux procps)

@@ -40,7 +40,8 @@ enum literal_kind {
     LITERAL_UINT = 4,  /* unsigned_integer, above INT64_MAX */
     LITERAL_FLOAT = 5, /* real */
     LITERAL_TEXT = 6,  /* bytes: text, cast to the column's type by its text form; decimals come so, too */
-    LITERAL_BYTES = 7  /* bytes: raw */
+    LITERAL_BYTES = 7, /* bytes: raw */
+    LITERAL_NUMBER = 8 /* bytes: the text of a number, exact ("-12.50", "1e6"); no value for a STRING column */
 };
 
 struct literal {
