@@ -16,6 +16,7 @@ struct encode_scratch {
     struct buffer dense;    /* values without their nulls */
     struct buffer offsets;  /* theirs */
     struct buffer integers; /* uint32: lengths, dictionary indices */
+    struct buffer validity; /* bitmap, of columns with levels */
     struct buffer levels;   /* encoded */
     struct buffer values;   /* encoded */
     struct buffer body;     /* of the page, as it goes out */
@@ -32,24 +33,34 @@ struct page_record {
     bool has_bounds;
 };
 
+/* Some rows of a batch, and the slots that they take in one column. */
+struct slot_range {
+    uint64_t begin; /* the first slot */
+    uint32_t rows;
+    uint32_t slots;
+};
+
 struct column_writer {
     const struct parquet_column *column;
     struct parquet_column_options options;
     enum parquet_order order;
     uint8_t data_page_version;
     bool has_checksums;
+    uint64_t batch_slot; /* the first slot of the batch that has not been taken yet */
 
     /* The rows of the open stripe. */
     uint32_t stripe_rows;
-    uint64_t stripe_nulls;
+    uint32_t stripe_slots;
+    uint64_t stripe_nulls;       /* of columns without levels */
     struct buffer stripe_values; /* or bytes */
     struct buffer stripe_offsets;
     struct buffer stripe_validity;
+    struct buffer stripe_definition, stripe_repetition; /* of columns with levels */
 
     /* The open column chunk. */
     struct buffer pages;
     struct buffer records; /* struct page_record */
-    uint64_t rows, null_count, uncompressed_bytes, unencoded_bytes;
+    uint64_t rows, slots, null_count, uncompressed_bytes, unencoded_bytes;
     uint32_t encodings;
     uint32_t dictionary_pages, plain_pages; /* data pages encoded by the dictionary, and otherwise */
     bool uses_dictionary;                   /* for the next page */
@@ -68,19 +79,24 @@ PLINTH_MUST_CHECK enum plinth_status column_writer_init(struct column_writer *wr
                                                         uint8_t data_page_version, bool has_checksums,
                                                         struct plinth_error *error);
 void column_writer_deinit(struct column_writer *writer);
-/* Copies rows begin .. begin + rows - 1 of `data` to the open stripe. */
+/* Begins a batch of `rows` rows. PLINTH_INVALID_ARGUMENT when the column's levels are missing, do not go together or
+ * are of another number of rows. */
+PLINTH_MUST_CHECK enum plinth_status column_writer_begin_batch(struct column_writer *writer,
+                                                               const struct parquet_column_data *data, uint64_t rows,
+                                                               struct plinth_error *error);
+/* Copies the batch's next `rows` rows to the open stripe. */
 PLINTH_MUST_CHECK enum plinth_status column_writer_append(struct column_writer *writer,
-                                                          const struct parquet_column_data *data, uint64_t begin,
-                                                          uint32_t rows, struct plinth_error *error);
+                                                          const struct parquet_column_data *data, uint32_t rows,
+                                                          struct plinth_error *error);
 /* Encodes the open stripe as a page, when it has rows. Min and max for the page index go to `index_arena`. */
 PLINTH_MUST_CHECK enum plinth_status column_writer_end_stripe(struct column_writer *writer,
                                                               struct encode_scratch *scratch, struct arena *index_arena,
                                                               struct plinth_error *error);
-/* Encodes rows as a page right from `data`; the open stripe must be empty. */
+/* Encodes the batch's next `rows` rows as a page right from `data`; the open stripe must be empty. */
 PLINTH_MUST_CHECK enum plinth_status column_writer_write_page(struct column_writer *writer,
-                                                              const struct parquet_column_data *data, uint64_t begin,
-                                                              uint32_t rows, struct encode_scratch *scratch,
-                                                              struct arena *index_arena, struct plinth_error *error);
+                                                              const struct parquet_column_data *data, uint32_t rows,
+                                                              struct encode_scratch *scratch, struct arena *index_arena,
+                                                              struct plinth_error *error);
 /* Makes the dictionary page and the bloom filter; nothing may be written to the chunk any more. */
 PLINTH_MUST_CHECK enum plinth_status
 column_writer_end_chunk(struct column_writer *writer, struct encode_scratch *scratch, struct plinth_error *error);

@@ -176,6 +176,55 @@ bool rle_encode_u32(const uint32_t *values, uint32_t count, unsigned width, stru
     return put_packed(values + packed_begin, count - packed_begin, width, out);
 }
 
+/* Eight levels at a time, each group of them in `width` bytes. */
+static void pack_levels(const uint8_t *levels, uint32_t count, unsigned width, uint8_t *out) {
+    for (uint32_t i = 0; i < count; i += 8, out += width) {
+        uint64_t group = 0;
+        uint32_t many = count - i < 8 ? count - i : 8;
+        for (uint32_t k = 0; k < many; k++) group |= (uint64_t)levels[i + k] << (k * width);
+        memcpy(out, &group, width);
+    }
+}
+
+static bool put_packed_levels(const uint8_t *levels, uint32_t count, unsigned width, struct buffer *out) {
+    uint32_t groups = (count + 7) / 8;
+    if (count == 0) return true;
+    if (!buffer_append_varint(out, (uint64_t)groups << 1 | 1) || !buffer_reserve(out, (size_t)groups * width))
+        return false;
+    pack_levels(levels, count, width, out->data + out->size);
+    out->size += (size_t)groups * width;
+    return true;
+}
+
+/* How many levels equal the first one, compared in words. */
+static uint32_t level_run(const uint8_t *levels, uint32_t most) {
+    const uint64_t all = levels[0] * UINT64_C(0x0101010101010101);
+    uint32_t run = 1;
+    while (most - run >= 8) {
+        uint64_t differs = load_u64(levels + run) ^ all;
+        if (differs) return run + (uint32_t)__builtin_ctzll(differs) / 8;
+        run += 8;
+    }
+    while (run < most && levels[run] == levels[0]) run++;
+    return run;
+}
+
+bool rle_encode_levels(const uint8_t *levels, uint32_t count, uint8_t level_max, struct buffer *out) {
+    unsigned width = bits_width_u64(level_max);
+    uint32_t packed_begin = 0, i = 0;
+    while (i < count) {
+        uint32_t run = level_run(levels + i, count - i), fill = fill_of(i - packed_begin);
+        if (run >= fill + 32 / width) { /* short repetitions are not worth a break */
+            if (!put_packed_levels(levels + packed_begin, i + fill - packed_begin, width, out) ||
+                !put_repeated(levels[i], run - fill, width, out))
+                return false;
+            packed_begin = i + run;
+        }
+        i += run;
+    }
+    return put_packed_levels(levels + packed_begin, count - packed_begin, width, out);
+}
+
 /* How many bits from `i` on equal bit `i`, at most `most`. */
 static uint32_t bit_run(const uint8_t *bitmap, uint64_t i, uint32_t most) {
     bool value = bitmap_get(bitmap, i);

@@ -23,6 +23,8 @@ PLINTH_MUST_CHECK enum plinth_status bit_packed_decode_levels(struct slice in, u
 
 /* The encoders append to `out`; false when memory is out. */
 PLINTH_MUST_CHECK bool rle_encode_u32(const uint32_t *values, uint32_t count, unsigned width, struct buffer *out);
+/* Levels of at most `level_max`, one byte each. */
+PLINTH_MUST_CHECK bool rle_encode_levels(const uint8_t *levels, uint32_t count, uint8_t level_max, struct buffer *out);
 /* Width 1, `count` bits of `bitmap` from bit `begin` on; a null bitmap stands for all ones. */
 PLINTH_MUST_CHECK bool rle_encode_bitmap(const uint8_t *bitmap, uint64_t begin, uint32_t count, struct buffer *out);
 

@@ -6,6 +6,7 @@
 #include "parquet/crc32.h"
 #include "parquet/encoding_bytes.h"
 #include "parquet/encoding_rle.h"
+#include "parquet/levels.h"
 #include "parquet/values_read.h"
 
 /* The parts of a page once it is decompressed. */
@@ -19,6 +20,7 @@ struct page_parts {
 static enum plinth_status check_size(const struct page_context *context, const struct parquet_page_header *header,
                                      struct plinth_error *error) {
     uint64_t slot = context->column->width ? context->column->width : sizeof(uint32_t);
+    if (parquet_column_has_levels(context->column)) slot += 2;
     uint64_t rows_bytes = ((uint64_t)header->value_count + 1) * slot;
     if (rows_bytes > context->memory_bytes_max || header->uncompressed_bytes > context->memory_bytes_max)
         return error_set(error, PLINTH_OUT_OF_MEMORY,
@@ -118,10 +120,10 @@ static enum plinth_status decode_levels(enum parquet_encoding encoding, struct s
     return rle_decode_levels(in, level_max, count, out, error);
 }
 
-/* Levels of a nested column, and from them the validity of its slots. */
-static enum plinth_status decode_nested_levels(const struct page_context *context,
-                                               const struct parquet_page_header *header, const struct page_parts *parts,
-                                               struct parquet_column_buffer *into, struct plinth_error *error) {
+/* Both kinds of levels, and from them the validity of the slots and the number of rows that begin in the page. */
+static enum plinth_status decode_both_levels(const struct page_context *context,
+                                             const struct parquet_page_header *header, const struct page_parts *parts,
+                                             struct parquet_column_buffer *into, struct plinth_error *error) {
     uint32_t count = header->value_count;
     uint8_t definition_max = context->column->definition_level_max;
     buffer_clear(&into->levels);
@@ -136,8 +138,8 @@ static enum plinth_status decode_nested_levels(const struct page_context *contex
     into->levels.size = 2 * (size_t)count;
     into->data.definition_levels = definition;
     into->data.repetition_levels = repetition;
-    for (uint32_t i = 0; i < count; i++)
-        if (definition[i] == definition_max) bitmap_set(into->validity.data, i);
+    into->data.rows = levels_count_zeros(repetition, count);
+    levels_equal(definition, count, definition_max, into->validity.data);
     return PLINTH_OK;
 }
 
@@ -146,14 +148,13 @@ static enum plinth_status decode_validity(const struct page_context *context, co
                                           struct plinth_error *error) {
     const struct parquet_column *column = context->column;
     uint32_t count = header->value_count;
-    bool is_nested = column->repetition_level_max > 0 || column->definition_level_max > 1;
     enum plinth_status st = PLINTH_OK;
-    if (column->definition_level_max == 0 && !is_nested) return PLINTH_OK;
+    if (column->definition_level_max == 0) return PLINTH_OK;
     buffer_clear(&into->validity);
     if (!buffer_append_zeros(&into->validity, (size_t)bits_bytes(count, 1) + 1))
         return error_no_memory(error, "Parquet validity");
-    if (is_nested) {
-        st = decode_nested_levels(context, header, parts, into, error);
+    if (parquet_column_has_levels(column)) {
+        st = decode_both_levels(context, header, parts, into, error);
     } else if (header->definition_encoding == PARQUET_ENCODING_BIT_PACKED) {
         if (bits_bytes(count, 1) > parts->definition.size)
             return error_set(error, PLINTH_CORRUPT, "the definition levels end too early");
@@ -172,7 +173,7 @@ enum plinth_status page_decode(const struct page_context *context, const struct 
                                struct slice body, struct parquet_column_buffer *into, struct plinth_error *error) {
     struct page_parts parts = {0};
     struct parquet_page_header v2;
-    into->data = (struct parquet_column_data){.rows = header->value_count};
+    into->data = (struct parquet_column_data){.rows = header->value_count, .slots = header->value_count};
     enum plinth_status st = check_size(context, header, error);
     if (!st) st = check_crc(context, header, body, error);
     if (st) return st;
@@ -195,7 +196,7 @@ enum plinth_status page_decode_dictionary(const struct page_context *context, co
                                           struct plinth_error *error) {
     struct slice values;
     bool can_borrow;
-    into->data = (struct parquet_column_data){.rows = header->value_count};
+    into->data = (struct parquet_column_data){.rows = header->value_count, .slots = header->value_count};
     if (context->column->type == PARQUET_TYPE_BOOLEAN ||
         (header->encoding != PARQUET_ENCODING_PLAIN && header->encoding != PARQUET_ENCODING_PLAIN_DICTIONARY))
         return error_set(error, PLINTH_CORRUPT, "a dictionary of %s in encoding %s is not possible",

@@ -7,69 +7,102 @@
 #include "parquet/encoding_delta.h"
 #include "parquet/encoding_rle.h"
 #include "parquet/encoding_split.h"
+#include "parquet/levels.h"
 
-/* A dictionary is judged by the values of this many rows; it must then have less than half as many entries. */
-enum { DICTIONARY_TRIAL_ROWS = 8192 };
+/* A dictionary is judged by the first values of this many slots; it must then have less than half as many entries. */
+enum { DICTIONARY_TRIAL_SLOTS = 8192 };
+
+/* The slots of a page, and which of them have values. */
+struct page_slots {
+    const struct parquet_column_data *data;
+    uint64_t begin;
+    uint32_t count;
+    uint32_t nulls;
+    const uint8_t *validity; /* null: there are no nulls */
+    uint64_t validity_begin; /* the bit of the first slot */
+};
+
+static inline bool has_value(const struct page_slots *slots, uint32_t i) {
+    return bitmap_get(slots->validity, slots->validity_begin + i);
+}
+
+static bool find_nulls(const struct parquet_column *column, struct encode_scratch *scratch, struct page_slots *slots) {
+    slots->validity = NULL;
+    if (parquet_column_has_levels(column)) {
+        buffer_clear(&scratch->validity);
+        if (!buffer_reserve(&scratch->validity, (size_t)bits_bytes(slots->count, 1))) return false;
+        levels_equal(slots->data->definition_levels + slots->begin, slots->count, column->definition_level_max,
+                     scratch->validity.data);
+        slots->validity = scratch->validity.data;
+        slots->validity_begin = 0;
+    } else if (column->definition_level_max > 0) {
+        slots->validity = slots->data->validity;
+        slots->validity_begin = slots->begin;
+    }
+    slots->nulls = 0;
+    if (slots->validity)
+        slots->nulls = slots->count - (uint32_t)bitmap_count(slots->validity, slots->validity_begin, slots->count);
+    if (slots->nulls == 0) slots->validity = NULL;
+    return true;
+}
 
 /* ---- Values without their nulls ---- */
 
-static bool dense_fixed(const uint8_t *values, const uint8_t *validity, uint64_t begin, uint32_t rows, uint32_t width,
-                        struct buffer *dense) {
+static bool dense_fixed(const struct page_slots *slots, uint32_t width, struct buffer *dense) {
+    const uint8_t *from = (const uint8_t *)slots->data->values + slots->begin * width;
     buffer_clear(dense);
-    if (!buffer_reserve(dense, (size_t)rows * width)) return false;
+    if (!buffer_reserve(dense, (size_t)slots->count * width)) return false;
     uint8_t *to = dense->data;
-    for (uint32_t i = 0; i < rows; i++) {
-        if (!bitmap_get(validity, begin + i)) continue;
-        memcpy(to, values + (begin + i) * width, width);
+    for (uint32_t i = 0; i < slots->count; i++) {
+        if (!has_value(slots, i)) continue;
+        memcpy(to, from + (size_t)i * width, width);
         to += width;
     }
     dense->size = (size_t)(to - dense->data);
     return true;
 }
 
-static bool dense_bits(const uint8_t *values, const uint8_t *validity, uint64_t begin, uint32_t rows,
-                       struct buffer *dense) {
+static bool dense_bits(const struct page_slots *slots, struct buffer *dense) {
+    const uint8_t *values = slots->data->values;
     buffer_clear(dense);
-    if (!buffer_append_zeros(dense, (size_t)bits_bytes(rows, 1))) return false;
-    if (!validity) {
-        bitmap_copy(dense->data, 0, values, begin, rows);
+    if (!buffer_append_zeros(dense, (size_t)bits_bytes(slots->count, 1))) return false;
+    if (!slots->validity) {
+        bitmap_copy(dense->data, 0, values, slots->begin, slots->count);
         return true;
     }
     uint64_t to = 0;
-    for (uint32_t i = 0; i < rows; i++) {
-        if (!bitmap_get(validity, begin + i)) continue;
-        if (bitmap_get(values, begin + i)) bitmap_set(dense->data, to);
+    for (uint32_t i = 0; i < slots->count; i++) {
+        if (!has_value(slots, i)) continue;
+        if (bitmap_get(values, slots->begin + i)) bitmap_set(dense->data, to);
         to++;
     }
     return true;
 }
 
 /* The bytes themselves are copied only when a null has bytes, which must not be written. */
-static bool dense_bytes(const struct parquet_column_data *data, uint64_t begin, uint32_t rows,
-                        struct encode_scratch *scratch, struct bytes_view *view) {
-    const uint32_t *offsets = data->offsets + begin;
+static bool dense_bytes(const struct page_slots *slots, struct encode_scratch *scratch, struct bytes_view *view) {
+    const uint32_t *offsets = slots->data->offsets + slots->begin;
     bool nulls_have_bytes = false;
     buffer_clear(&scratch->offsets);
     buffer_clear(&scratch->dense);
-    if (!buffer_reserve(&scratch->offsets, ((size_t)rows + 1) * sizeof(uint32_t))) return false;
+    if (!buffer_reserve(&scratch->offsets, ((size_t)slots->count + 1) * sizeof(uint32_t))) return false;
     uint32_t *to = (uint32_t *)(void *)scratch->offsets.data;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < rows; i++) {
+    for (uint32_t i = 0; i < slots->count; i++) {
         to[count] = offsets[i];
-        if (bitmap_get(data->validity, begin + i))
+        if (has_value(slots, i))
             count++;
         else
             nulls_have_bytes |= offsets[i + 1] != offsets[i];
     }
-    to[count] = offsets[rows];
+    to[count] = offsets[slots->count];
     view->offsets = to;
-    view->bytes = data->bytes;
     if (!nulls_have_bytes) return true;
     count = 0;
-    for (uint32_t i = 0; i < rows; i++) {
-        if (!bitmap_get(data->validity, begin + i)) continue;
+    for (uint32_t i = 0; i < slots->count; i++) {
+        if (!has_value(slots, i)) continue;
         to[count++] = (uint32_t)scratch->dense.size;
-        if (!buffer_append(&scratch->dense, data->bytes + offsets[i], offsets[i + 1] - offsets[i])) return false;
+        if (!buffer_append(&scratch->dense, view->bytes + offsets[i], offsets[i + 1] - offsets[i])) return false;
     }
     to[count] = (uint32_t)scratch->dense.size;
     view->bytes = scratch->dense.data;
@@ -77,27 +110,27 @@ static bool dense_bytes(const struct parquet_column_data *data, uint64_t begin, 
 }
 
 /* The values that are not null: in the caller's memory where possible. BOOLEAN becomes a bitmap. */
-static bool make_dense(const struct parquet_column *column, const struct parquet_column_data *data, uint64_t begin,
-                       uint32_t rows, uint32_t nulls, struct encode_scratch *scratch, struct bytes_view *view) {
-    const uint8_t *validity = nulls ? data->validity : NULL;
-    *view = (struct bytes_view){.width = column->width, .count = rows - nulls};
+static bool make_dense(const struct parquet_column *column, const struct page_slots *slots,
+                       struct encode_scratch *scratch, struct bytes_view *view) {
+    const struct parquet_column_data *data = slots->data;
+    *view = (struct bytes_view){.width = column->width, .count = slots->count - slots->nulls};
     if (column->type == PARQUET_TYPE_BYTE_ARRAY) {
-        view->offsets = data->offsets + begin;
+        view->offsets = data->offsets + slots->begin;
         view->bytes = data->bytes;
-        bool ok = !validity || dense_bytes(data, begin, rows, scratch, view);
+        bool ok = !slots->validity || dense_bytes(slots, scratch, view);
         if (!view->bytes) view->bytes = (const uint8_t *)""; /* no bytes at all */
         return ok;
     }
     if (column->type == PARQUET_TYPE_BOOLEAN) {
         view->bytes = data->values;
-        if (!validity && begin == 0) return true;
-        if (!dense_bits(data->values, validity, begin, rows, &scratch->dense)) return false;
+        if (!slots->validity && slots->begin == 0) return true;
+        if (!dense_bits(slots, &scratch->dense)) return false;
         view->bytes = scratch->dense.data;
         return true;
     }
-    view->bytes = (const uint8_t *)data->values + begin * column->width;
-    if (!validity) return true;
-    if (!dense_fixed(data->values, validity, begin, rows, column->width, &scratch->dense)) return false;
+    view->bytes = (const uint8_t *)data->values + slots->begin * column->width;
+    if (!slots->validity) return true;
+    if (!dense_fixed(slots, column->width, &scratch->dense)) return false;
     view->bytes = scratch->dense.data;
     return true;
 }
@@ -179,9 +212,9 @@ static bool encode_by_dictionary(struct column_writer *writer, const struct byte
     if (!buffer_reserve(&scratch->integers, values->count * sizeof(uint32_t) + 1)) return false;
     uint32_t *indices = (uint32_t *)(void *)scratch->integers.data;
     if (!dictionary_add(&writer->dictionary, values, indices)) return false;
-    uint64_t values_seen = writer->rows - writer->null_count + values->count;
+    uint64_t values_seen = writer->slots - writer->null_count + values->count;
     if (dictionary_bytes(&writer->dictionary) > writer->options.dictionary_bytes_max ||
-        (values_seen >= DICTIONARY_TRIAL_ROWS && writer->dictionary.count > values_seen / 2)) {
+        (values_seen >= DICTIONARY_TRIAL_SLOTS && writer->dictionary.count > values_seen / 2)) {
         dictionary_cut(&writer->dictionary, before);
         writer->uses_dictionary = false;
         return true;
@@ -231,29 +264,45 @@ static enum plinth_status append_page(const struct column_writer *writer, struct
     return PLINTH_OK;
 }
 
-/* Definition levels of an OPTIONAL column; in v1 with their length before them. */
-static bool encode_levels(const struct column_writer *writer, const uint8_t *validity, uint64_t begin, uint32_t rows,
-                          struct buffer *levels) {
-    bool has_length = writer->data_page_version == 1;
-    buffer_clear(levels);
-    if (writer->column->definition_level_max == 0) return true;
+/* Appends one kind of levels to `levels`; in v1 with their length before them. */
+static bool put_levels(const struct column_writer *writer, const struct page_slots *slots, const uint8_t *of_slots,
+                       uint8_t level_max, struct buffer *levels) {
+    bool has_length = writer->data_page_version == 1, is_ok;
+    size_t begin = levels->size;
+    if (level_max == 0) return true;
     if (has_length && !buffer_append_u32(levels, 0)) return false;
-    if (!rle_encode_bitmap(validity, begin, rows, levels)) return false;
-    if (has_length) store_u32(levels->data, (uint32_t)(levels->size - 4));
-    return true;
+    if (of_slots)
+        is_ok = rle_encode_levels(of_slots + slots->begin, slots->count, level_max, levels);
+    else
+        is_ok = rle_encode_bitmap(slots->validity, slots->validity_begin, slots->count, levels);
+    if (is_ok && has_length) store_u32(levels->data + begin, (uint32_t)(levels->size - begin - 4));
+    return is_ok;
+}
+
+/* Repetition, then definition levels; the latter are the validity where no column above can be missing. */
+static bool encode_levels(const struct column_writer *writer, const struct page_slots *slots, struct buffer *levels,
+                          size_t *repetition_bytes) {
+    const struct parquet_column *column = writer->column;
+    const uint8_t *definition = parquet_column_has_levels(column) ? slots->data->definition_levels : NULL;
+    buffer_clear(levels);
+    if (!put_levels(writer, slots, slots->data->repetition_levels, column->repetition_level_max, levels)) return false;
+    *repetition_bytes = levels->size;
+    return put_levels(writer, slots, definition, column->definition_level_max, levels);
 }
 
 static enum plinth_status append_data_page(struct column_writer *writer, enum parquet_encoding encoding, uint32_t rows,
-                                           uint32_t nulls, struct encode_scratch *scratch, struct plinth_error *error) {
+                                           const struct page_slots *slots, size_t repetition_bytes,
+                                           struct encode_scratch *scratch, struct plinth_error *error) {
     bool is_v2 = writer->data_page_version == 2;
     struct parquet_page_header header = {.type = is_v2 ? PARQUET_PAGE_DATA_V2 : PARQUET_PAGE_DATA,
-                                         .value_count = rows,
+                                         .value_count = slots->count,
                                          .encoding = encoding,
                                          .definition_encoding = PARQUET_ENCODING_RLE,
                                          .repetition_encoding = PARQUET_ENCODING_RLE,
-                                         .null_count = nulls,
+                                         .null_count = slots->nulls,
                                          .row_count = rows,
-                                         .definition_bytes = (uint32_t)scratch->levels.size};
+                                         .definition_bytes = (uint32_t)(scratch->levels.size - repetition_bytes),
+                                         .repetition_bytes = (uint32_t)repetition_bytes};
     struct slice levels = buffer_slice(&scratch->levels), values = buffer_slice(&scratch->values);
     size_t before = writer->pages.size;
     enum plinth_status st;
@@ -316,38 +365,45 @@ static bool collect_statistics(struct column_writer *writer, const struct bytes_
     return !writer->options.page_index || page_record_bounds(writer, &bounds, arena, record);
 }
 
-enum plinth_status page_write(struct column_writer *writer, const struct parquet_column_data *data, uint64_t begin,
-                              uint32_t rows, struct encode_scratch *scratch, struct arena *index_arena,
-                              struct plinth_error *error) {
-    const struct parquet_column *column = writer->column;
-    const uint8_t *validity = column->definition_level_max > 0 ? data->validity : NULL;
-    uint32_t nulls = validity ? rows - (uint32_t)bitmap_count(validity, begin, rows) : 0;
-    struct page_record record = {.location = {.offset = writer->pages.size, .first_row = writer->rows},
-                                 .bounds = {.is_null_page = nulls == rows, .null_count = nulls}};
-    struct bytes_view values;
-    enum parquet_encoding encoding;
-    if (!make_dense(column, data, begin, rows, nulls, scratch, &values)) return error_no_memory(error, "Parquet page");
-    uint64_t raw = values.offsets ? values.offsets[values.count] - values.offsets[0] : 0;
-    if (raw + (uint64_t)rows * (column->width + 4) > PARQUET_PAGE_BYTES_MAX)
-        return error_set(error, PLINTH_TOO_LARGE, "more than %d bytes in a stripe", PARQUET_PAGE_BYTES_MAX);
-    record.unencoded_bytes = raw;
-    if (!collect_statistics(writer, &values, index_arena, &record) || !add_to_bloom(writer, &values) ||
-        !encode(writer, &values, scratch, &encoding) ||
-        !encode_levels(writer, nulls ? validity : NULL, begin, rows, &scratch->levels))
-        return error_no_memory(error, "Parquet page");
-    enum plinth_status st = append_data_page(writer, encoding, rows, nulls, scratch, error);
-    if (st) return st;
-    record.location.bytes = (uint32_t)(writer->pages.size - record.location.offset);
-    if (!buffer_append(&writer->records, &record, sizeof record)) return error_no_memory(error, "Parquet page");
-    writer->rows += rows;
+static void count_page(struct column_writer *writer, const struct slot_range *range, uint32_t nulls,
+                       uint64_t unencoded_bytes, enum parquet_encoding encoding) {
+    writer->rows += range->rows;
+    writer->slots += range->slots;
     writer->null_count += nulls;
-    writer->unencoded_bytes += raw;
+    writer->unencoded_bytes += unencoded_bytes;
     writer->encodings |= 1u << encoding;
     if (encoding == PARQUET_ENCODING_RLE_DICTIONARY)
         writer->dictionary_pages++;
     else
         writer->plain_pages++;
-    if (column->definition_level_max > 0) writer->encodings |= 1u << PARQUET_ENCODING_RLE;
+    if (writer->column->definition_level_max > 0) writer->encodings |= 1u << PARQUET_ENCODING_RLE;
+}
+
+enum plinth_status page_write(struct column_writer *writer, const struct parquet_column_data *data,
+                              const struct slot_range *range, struct encode_scratch *scratch, struct arena *index_arena,
+                              struct plinth_error *error) {
+    const struct parquet_column *column = writer->column;
+    struct page_slots slots = {.data = data, .begin = range->begin, .count = range->slots};
+    struct bytes_view values;
+    enum parquet_encoding encoding;
+    size_t repetition_bytes = 0;
+    if (!find_nulls(column, scratch, &slots) || !make_dense(column, &slots, scratch, &values))
+        return error_no_memory(error, "Parquet page");
+    struct page_record record = {.location = {.offset = writer->pages.size, .first_row = writer->rows},
+                                 .bounds = {.is_null_page = values.count == 0, .null_count = slots.nulls}};
+    uint64_t raw = values.offsets ? values.offsets[values.count] - values.offsets[0] : 0;
+    if (raw + (uint64_t)slots.count * (column->width + 4) > PARQUET_PAGE_BYTES_MAX)
+        return error_set(error, PLINTH_TOO_LARGE, "more than %d bytes in a stripe", PARQUET_PAGE_BYTES_MAX);
+    record.unencoded_bytes = raw;
+    if (!collect_statistics(writer, &values, index_arena, &record) || !add_to_bloom(writer, &values) ||
+        !encode(writer, &values, scratch, &encoding) ||
+        !encode_levels(writer, &slots, &scratch->levels, &repetition_bytes))
+        return error_no_memory(error, "Parquet page");
+    enum plinth_status st = append_data_page(writer, encoding, range->rows, &slots, repetition_bytes, scratch, error);
+    if (st) return st;
+    record.location.bytes = (uint32_t)(writer->pages.size - record.location.offset);
+    if (!buffer_append(&writer->records, &record, sizeof record)) return error_no_memory(error, "Parquet page");
+    count_page(writer, range, slots.nulls, raw, encoding);
     return PLINTH_OK;
 }
 

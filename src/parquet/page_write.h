@@ -10,7 +10,7 @@ enum { PARQUET_PAGE_BYTES_MAX = 1 << 30 };
 
 /* Appends a data page to writer->pages and its record to writer->records. */
 PLINTH_MUST_CHECK enum plinth_status page_write(struct column_writer *writer, const struct parquet_column_data *data,
-                                                uint64_t begin, uint32_t rows, struct encode_scratch *scratch,
+                                                const struct slot_range *range, struct encode_scratch *scratch,
                                                 struct arena *index_arena, struct plinth_error *error);
 /* Makes writer->dictionary_page of the dictionary. */
 PLINTH_MUST_CHECK enum plinth_status page_write_dictionary(struct column_writer *writer, struct encode_scratch *scratch,

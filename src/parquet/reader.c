@@ -233,6 +233,19 @@ enum plinth_status parquet_reader_dictionary(const struct parquet_reader *reader
 
 /* ---- Stripe reads ---- */
 
+/* The page must hold the rows that the offset index says, and whole ones. */
+static enum plinth_status check_rows(const struct parquet_page_location *location, struct parquet_column_buffer *into,
+                                     struct plinth_error *error) {
+    const struct parquet_column_data *data = &into->data;
+    uint64_t rows = data->rows;
+    bool begins_row = !data->repetition_levels || data->slots == 0 || data->repetition_levels[0] == 0;
+    if (rows == location->row_count && begins_row) return PLINTH_OK;
+    into->data = (struct parquet_column_data){0};
+    if (!begins_row) return error_set(error, PLINTH_CORRUPT, "the page begins inside a row");
+    return error_set(error, PLINTH_CORRUPT, "the page has %llu rows, but the offset index says %llu",
+                     (unsigned long long)rows, (unsigned long long)location->row_count);
+}
+
 static enum plinth_status decode_stripe(const struct parquet_reader *reader, uint32_t row_group, uint32_t column,
                                         const struct parquet_page_location *location, enum parquet_codec codec,
                                         const struct parquet_column_buffer *dictionary, struct parquet_scratch *scratch,
@@ -245,9 +258,6 @@ static enum plinth_status decode_stripe(const struct parquet_reader *reader, uin
     if (st) return st;
     if (header.type != PARQUET_PAGE_DATA && header.type != PARQUET_PAGE_DATA_V2)
         return error_set(error, PLINTH_CORRUPT, "the offset index points to something that is no data page");
-    if (parquet_column_is_flat(context.column) && header.value_count != location->row_count)
-        return error_set(error, PLINTH_CORRUPT, "the page has %u rows, but the offset index says %llu",
-                         header.value_count, (unsigned long long)location->row_count);
     context.dictionary = dictionary;
     if (page_needs_dictionary(&header) && !dictionary) {
         struct buffer fetched = scratch->fetched; /* holds the page while the dictionary is read */
@@ -258,7 +268,8 @@ static enum plinth_status decode_stripe(const struct parquet_reader *reader, uin
         if (st) return st == PLINTH_NOT_FOUND ? error_set(error, PLINTH_CORRUPT, "the dictionary page is missing") : st;
         context.dictionary = &scratch->dictionary;
     }
-    return page_decode(&context, &header, body, into, error);
+    st = page_decode(&context, &header, body, into, error);
+    return st ? st : check_rows(location, into, error);
 }
 
 enum plinth_status parquet_reader_read_page(const struct parquet_reader *reader, uint32_t row_group, uint32_t column,

@@ -67,9 +67,10 @@ PLINTH_MUST_CHECK enum plinth_status parquet_reader_dictionary(const struct parq
 /* Whether the chunk has a dictionary page (some of its pages may still be encoded otherwise). */
 bool parquet_reader_has_dictionary(const struct parquet_reader *reader, uint32_t row_group, uint32_t column);
 
-/* A stripe read: decodes exactly page `page` of `index` into `*into`, which keeps its memory from call to call.
- * `dictionary` is what parquet_reader_dictionary gave; with null, it is read and decoded when the page needs it.
- * `into->data` is valid until `into` is used again or, for a mapped source, unmapped. */
+/* A stripe read: decodes exactly page `page` of `index`, and checks that it holds the rows that the index says, into
+ * `*into`, which keeps its memory from call to call. `dictionary` is what parquet_reader_dictionary gave; with null, it
+ * is read and decoded when the page needs it. `into->data` is valid until `into` is used again or, for a mapped source,
+ * unmapped. */
 PLINTH_MUST_CHECK enum plinth_status
 parquet_reader_read_page(const struct parquet_reader *reader, uint32_t row_group, uint32_t column,
                          const struct parquet_page_index *index, uint32_t page,
@@ -89,9 +90,9 @@ PLINTH_MUST_CHECK enum plinth_status parquet_reader_bloom(const struct parquet_r
                                                           struct plinth_error *error);
 
 /* A scan gives the rows of one row group in batches that end where a column's page ends (in Plinth's own files:
- * with each stripe), at most `rows_max` rows each. */
+ * with each stripe), at most `rows_max` rows each. Lists are whole, also where a file divides one between pages. */
 struct parquet_scan;
-/* `columns` are leaf numbers, at least one. Flat columns only (PLINTH_UNSUPPORTED for repeated ones). */
+/* `columns` are leaf numbers, at least one. */
 PLINTH_MUST_CHECK enum plinth_status parquet_scan_create(const struct parquet_reader *reader, uint32_t row_group,
                                                          const uint32_t *columns, uint32_t column_count,
                                                          struct parquet_scan **scan, struct plinth_error *error);

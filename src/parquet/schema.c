@@ -81,7 +81,9 @@ static bool column_init(struct parquet_column *column, const struct parquet_sche
         parts[i] = part->name;
         path_bytes += strlen(part->name) + 1;
         if (part->repetition != PARQUET_REQUIRED) column->definition_level_max++;
-        if (part->repetition == PARQUET_REPEATED) column->repetition_level_max++;
+        if (part->repetition != PARQUET_REPEATED) continue;
+        column->repetition_level_max++;
+        column->element_level = column->definition_level_max;
     }
     if (part_count == 1) return true;
     char *path = bounded_arena_alloc(memory, path_bytes, 1);

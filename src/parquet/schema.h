@@ -2,7 +2,11 @@
  * leaves are the columns, numbered in the same order. A flat table is a list of nodes without children.
  *
  * Levels: a column's `definition_level_max` counts the OPTIONAL and REPEATED nodes from the root to the leaf,
- * `repetition_level_max` the REPEATED ones. */
+ * `repetition_level_max` the REPEATED ones.
+ *
+ * A list is three nodes: an OPTIONAL or REQUIRED group with the logical type LIST, in it one REPEATED group "list", in
+ * that the OPTIONAL or REQUIRED "element". From the top definition level of such a column down: there is a value; a
+ * null element (when OPTIONAL); an empty list; no list (when OPTIONAL). */
 #ifndef PLINTH_PARQUET_SCHEMA_H
 #define PLINTH_PARQUET_SCHEMA_H
 
@@ -39,6 +43,7 @@ struct parquet_column {
     struct parquet_logical_type logical;
     uint8_t definition_level_max;
     uint8_t repetition_level_max;
+    uint8_t element_level;  /* the least definition level at which the innermost list has an element; 0: no list */
     bool has_unknown_order; /* the file sorts it by a rule that this version does not know */
 };
 
@@ -53,6 +58,10 @@ struct parquet_schema {
 /* Flat columns (and columns of optional groups) have one slot a row: no repetition. */
 static inline bool parquet_column_is_flat(const struct parquet_column *column) {
     return column->repetition_level_max == 0;
+}
+/* Whether rows of the column have levels beside their slots; else validity says all. */
+static inline bool parquet_column_has_levels(const struct parquet_column *column) {
+    return column->repetition_level_max > 0 || column->definition_level_max > 1;
 }
 
 /* Copies and checks `nodes` (without the root) and derives the columns; all memory comes from `arena`.

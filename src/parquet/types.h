@@ -8,7 +8,10 @@
  *   BYTE_ARRAY    offsets: rows + 1 non-decreasing uint32; row i is bytes[offsets[i] .. offsets[i + 1]);
  *                 offsets[0] need not be 0; a null's range is empty
  *   validity      a bitmap, 1 = there is a value; the null pointer means that there are no nulls
- * Columns inside repeated or optional groups also have levels: see parquet_column_data. */
+ *
+ * Columns with levels (inside a repeated or a second optional node: lists) have one slot for every value and for every
+ * null of any depth; a row may then take several slots, and an empty or null list takes one. Everything above goes by
+ * slot, not by row. list_levels.h goes from there to Arrow's lists and back. */
 #ifndef PLINTH_PARQUET_TYPES_H
 #define PLINTH_PARQUET_TYPES_H
 
@@ -102,21 +105,22 @@ struct parquet_logical_type {
 };
 
 /* A borrowed view of some rows of one column, in the layout above: what the writer takes and the reader
- * gives. For REQUIRED columns and for OPTIONAL columns at the root the level fields are empty. */
+ * gives. For REQUIRED columns and for OPTIONAL columns at the root the level fields are null. */
 struct parquet_column_data {
-    uint64_t rows;           /* slots */
+    uint64_t rows;
+    uint64_t slots;          /* equal to `rows` when no level repeats */
     uint64_t null_count;     /* bits that are 0 in `validity`; 0 when it is null (the writer counts itself) */
     const uint8_t *validity; /* bitmap or null */
     const void *values;      /* all but BYTE_ARRAY */
     const uint32_t *offsets; /* BYTE_ARRAY */
     const uint8_t *bytes;    /* BYTE_ARRAY */
-    /* Nested columns: one level a slot. `rows` then counts slots (values and nulls of any level), and
-     * repetition level 0 begins a new row. */
+    /* Columns with levels (parquet_column_has_levels): one of each a slot. A slot has a value when its definition
+     * level is the column's highest; repetition level 0 begins a new row. */
     const uint8_t *definition_levels;
     const uint8_t *repetition_levels;
 };
 
-/* Row i of a BYTE_ARRAY column, borrowed. */
+/* Slot i of a BYTE_ARRAY column, borrowed. */
 static inline struct slice parquet_column_data_bytes(const struct parquet_column_data *data, uint64_t row) {
     return slice_of(data->bytes + data->offsets[row], data->offsets[row + 1] - data->offsets[row]);
 }
@@ -132,7 +136,7 @@ struct parquet_column_buffer {
     struct buffer values;   /* values, or the bytes of BYTE_ARRAY */
     struct buffer offsets;  /* uint32 */
     struct buffer validity; /* bitmap */
-    struct buffer levels;   /* definition, then repetition levels, of nested columns */
+    struct buffer levels;   /* definition, then repetition levels, of columns that have them */
 };
 
 void parquet_column_buffer_deinit(struct parquet_column_buffer *buffer);

@@ -36,41 +36,41 @@ static enum plinth_status resize(struct buffer *buffer, uint64_t size, struct pl
 /* ---- Putting nulls back in ---- */
 
 /* Moves `count` dense values of `width` bytes to their slots, from the last one on, in place; nulls get zeros. */
-static inline __attribute__((always_inline)) void spread_width(uint8_t *values, uint64_t rows, uint64_t count,
+static inline __attribute__((always_inline)) void spread_width(uint8_t *values, uint64_t slots, uint64_t count,
                                                                size_t width, const uint8_t *validity) {
     uint64_t from = count;
-    for (uint64_t row = rows; row-- > 0 && from <= row;) {
-        if (bitmap_get(validity, row)) {
+    for (uint64_t slot = slots; slot-- > 0 && from <= slot;) {
+        if (bitmap_get(validity, slot)) {
             from--;
-            memmove(values + row * width, values + from * width, width);
+            memmove(values + slot * width, values + from * width, width);
         } else {
-            memset(values + row * width, 0, width);
+            memset(values + slot * width, 0, width);
         }
     }
 }
 
-static void spread(uint8_t *values, uint64_t rows, uint64_t count, size_t width, const uint8_t *validity) {
+static void spread(uint8_t *values, uint64_t slots, uint64_t count, size_t width, const uint8_t *validity) {
     if (width == 4)
-        spread_width(values, rows, count, 4, validity);
+        spread_width(values, slots, count, 4, validity);
     else if (width == 8)
-        spread_width(values, rows, count, 8, validity);
+        spread_width(values, slots, count, 8, validity);
     else
-        spread_width(values, rows, count, width, validity);
+        spread_width(values, slots, count, width, validity);
 }
 
-static void spread_offsets(uint32_t *offsets, uint64_t rows, uint64_t count, const uint8_t *validity) {
+static void spread_offsets(uint32_t *offsets, uint64_t slots, uint64_t count, const uint8_t *validity) {
     uint64_t from = count;
-    for (uint64_t row = rows; row > 0; row--) {
-        offsets[row] = offsets[from];
-        if (bitmap_get(validity, row - 1)) from--;
+    for (uint64_t slot = slots; slot > 0; slot--) {
+        offsets[slot] = offsets[from];
+        if (bitmap_get(validity, slot - 1)) from--;
     }
 }
 
-static void spread_bits(const uint8_t *dense, uint8_t *values, uint64_t rows, const uint8_t *validity) {
+static void spread_bits(const uint8_t *dense, uint8_t *values, uint64_t slots, const uint8_t *validity) {
     uint64_t from = 0;
-    memset(values, 0, (size_t)bits_bytes(rows, 1));
-    for (uint64_t row = 0; row < rows; row++)
-        if (bitmap_get(validity, row) && bitmap_get(dense, from++)) bitmap_set(values, row);
+    memset(values, 0, (size_t)bits_bytes(slots, 1));
+    for (uint64_t slot = 0; slot < slots; slot++)
+        if (bitmap_get(validity, slot) && bitmap_get(dense, from++)) bitmap_set(values, slot);
 }
 
 /* ---- BOOLEAN ---- */
@@ -79,7 +79,7 @@ static enum plinth_status decode_boolean(const struct page_context *context, enu
                                          struct slice in, bool can_borrow, struct parquet_column_buffer *into,
                                          struct plinth_error *error) {
     struct parquet_column_data *data = &into->data;
-    uint32_t count = (uint32_t)(data->rows - data->null_count);
+    uint32_t count = (uint32_t)(data->slots - data->null_count);
     uint64_t bytes = bits_bytes(count, 1);
     struct buffer *dense = data->validity ? &context->scratch->bits : &into->values;
     const uint8_t *bits = in.data;
@@ -101,8 +101,8 @@ static enum plinth_status decode_boolean(const struct page_context *context, enu
         return mismatch(context, encoding, error);
     }
     if (data->validity) {
-        if ((st = resize(&into->values, bits_bytes(data->rows, 1), error))) return st;
-        spread_bits(bits, into->values.data, data->rows, data->validity);
+        if ((st = resize(&into->values, bits_bytes(data->slots, 1), error))) return st;
+        spread_bits(bits, into->values.data, data->slots, data->validity);
         bits = into->values.data;
     }
     data->values = bits;
@@ -128,9 +128,9 @@ static enum plinth_status decode_indices(const struct page_context *context, str
     if (st) return st;
     uint32_t highest = 0;
     for (uint32_t i = 0; i < count; i++) highest = out[i] > highest ? out[i] : highest;
-    if (count > 0 && highest >= context->dictionary->data.rows)
+    if (count > 0 && highest >= context->dictionary->data.slots)
         return error_set(error, PLINTH_CORRUPT, "dictionary index %u, but the dictionary has %llu entries", highest,
-                         (unsigned long long)context->dictionary->data.rows);
+                         (unsigned long long)context->dictionary->data.slots);
     *indices = out;
     return PLINTH_OK;
 }
@@ -172,10 +172,10 @@ static enum plinth_status decode_bytes(const struct page_context *context, enum 
                                        struct slice in, bool can_borrow, struct parquet_column_buffer *into,
                                        struct plinth_error *error) {
     struct parquet_column_data *data = &into->data;
-    uint32_t count = (uint32_t)(data->rows - data->null_count);
+    uint32_t count = (uint32_t)(data->slots - data->null_count);
     struct slice view = {0};
     const uint32_t *indices = NULL;
-    enum plinth_status st = resize(&into->offsets, (data->rows + 1) * sizeof(uint32_t), error);
+    enum plinth_status st = resize(&into->offsets, (data->slots + 1) * sizeof(uint32_t), error);
     if (st) return st;
     uint32_t *offsets = (uint32_t *)(void *)into->offsets.data;
     offsets[0] = 0;
@@ -204,7 +204,7 @@ static enum plinth_status decode_bytes(const struct page_context *context, enum 
         memcpy(into->values.data, view.data, view.size);
         view.size = 0;
     }
-    if (data->validity) spread_offsets(offsets, data->rows, count, data->validity);
+    if (data->validity) spread_offsets(offsets, data->slots, count, data->validity);
     data->offsets = offsets;
     data->bytes = view.size > 0 ? view.data : into->values.data;
     if (!data->bytes) data->bytes = (const uint8_t *)offsets; /* no bytes at all: anything but null */
@@ -242,7 +242,7 @@ static enum plinth_status decode_fixed(const struct page_context *context, enum 
                                        struct slice in, bool can_borrow, struct parquet_column_buffer *into,
                                        struct plinth_error *error) {
     struct parquet_column_data *data = &into->data;
-    uint32_t count = (uint32_t)(data->rows - data->null_count), width = context->column->width;
+    uint32_t count = (uint32_t)(data->slots - data->null_count), width = context->column->width;
     uint64_t bytes = (uint64_t)count * width;
     const uint32_t *indices = NULL;
     if (encoding == PARQUET_ENCODING_PLAIN) {
@@ -252,7 +252,7 @@ static enum plinth_status decode_fixed(const struct page_context *context, enum 
             return PLINTH_OK;
         }
     }
-    enum plinth_status st = resize(&into->values, data->rows * width, error);
+    enum plinth_status st = resize(&into->values, data->slots * width, error);
     if (st) return st;
     uint8_t *values = into->values.data;
     if (count > 0) {
@@ -276,7 +276,7 @@ static enum plinth_status decode_fixed(const struct page_context *context, enum 
         }
         if (st) return st;
     }
-    if (data->validity) spread(values, data->rows, count, width, data->validity);
+    if (data->validity) spread(values, data->slots, count, width, data->validity);
     data->values = values;
     return PLINTH_OK;
 }

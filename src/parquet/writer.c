@@ -216,7 +216,7 @@ static enum plinth_status put_chunk(struct parquet_writer *writer, struct column
     if (!st) st = chunk_statistics(writer, column, &chunk->statistics, error);
     chunk->codec = column->options.codec;
     chunk->encodings = column->encodings;
-    chunk->value_count = column->rows;
+    chunk->value_count = column->slots;
     chunk->uncompressed_bytes = column->uncompressed_bytes;
     chunk->compressed_bytes = writer->position - begin;
     chunk->has_unencoded_bytes = column->column->type == PARQUET_TYPE_BYTE_ARRAY;
@@ -274,10 +274,10 @@ static enum plinth_status end_row_group(struct parquet_writer *writer, struct pl
 
 /* A full stripe, encoded right from the caller's memory. */
 static enum plinth_status write_whole_stripe(struct parquet_writer *writer, const struct parquet_column_data *columns,
-                                             uint64_t begin, uint32_t rows, struct plinth_error *error) {
+                                             uint32_t rows, struct plinth_error *error) {
     for (uint32_t i = 0; i < writer->schema.column_count; i++) {
-        enum plinth_status st = column_writer_write_page(&writer->columns[i], &columns[i], begin, rows,
-                                                         &writer->scratch, &writer->arena, error);
+        enum plinth_status st =
+            column_writer_write_page(&writer->columns[i], &columns[i], rows, &writer->scratch, &writer->arena, error);
         if (st) return st;
     }
     writer->row_group_rows += rows;
@@ -285,9 +285,9 @@ static enum plinth_status write_whole_stripe(struct parquet_writer *writer, cons
 }
 
 static enum plinth_status append_to_stripe(struct parquet_writer *writer, const struct parquet_column_data *columns,
-                                           uint64_t begin, uint32_t rows, struct plinth_error *error) {
+                                           uint32_t rows, struct plinth_error *error) {
     for (uint32_t i = 0; i < writer->schema.column_count; i++) {
-        enum plinth_status st = column_writer_append(&writer->columns[i], &columns[i], begin, rows, error);
+        enum plinth_status st = column_writer_append(&writer->columns[i], &columns[i], rows, error);
         if (st) return st;
     }
     writer->stripe_rows += rows;
@@ -298,15 +298,17 @@ static enum plinth_status append_to_stripe(struct parquet_writer *writer, const 
 enum plinth_status parquet_writer_write(struct parquet_writer *writer, const struct parquet_column_data *columns,
                                         uint64_t rows, struct plinth_error *error) {
     enum plinth_status st = check_usable(writer, error);
+    for (uint32_t i = 0; !st && i < writer->schema.column_count; i++)
+        st = column_writer_begin_batch(&writer->columns[i], &columns[i], rows, error);
     for (uint64_t begin = 0; !st && begin < rows;) {
         uint64_t take = writer->options.stripe_rows - writer->stripe_rows;
         uint64_t room = writer->options.row_group_rows - writer->row_group_rows;
         if (room < take) take = room;
         if (rows - begin < take) take = rows - begin;
         if (writer->stripe_rows == 0 && take == writer->options.stripe_rows)
-            st = write_whole_stripe(writer, columns, begin, (uint32_t)take, error);
+            st = write_whole_stripe(writer, columns, (uint32_t)take, error);
         else
-            st = append_to_stripe(writer, columns, begin, (uint32_t)take, error);
+            st = append_to_stripe(writer, columns, (uint32_t)take, error);
         begin += take;
         if (!st && writer->row_group_rows == writer->options.row_group_rows) st = end_row_group(writer, error);
     }

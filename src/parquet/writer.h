@@ -10,7 +10,8 @@
  *     parquet_writer_destroy
  *
  * Stripes: all columns break their pages at the same rows, after `stripe_rows` rows or where the caller ends
- * a stripe, so that stripe i of a row group is page i of every column.
+ * a stripe, so that stripe i of a row group is page i of every column. A list is never divided between pages, however
+ * many elements it has.
  *
  * Memory: the encoded pages of the open row group are held until it ends (a column chunk is contiguous in the
  * file). What is written depends only on the calls and options: the same input gives the same bytes.
@@ -76,8 +77,8 @@ struct parquet_writer;
 
 /* `nodes` as in schema.h; `columns` has one entry for each leaf (null: defaults for all). All options are copied.
  * `sink` is borrowed until destroy. Nothing is written before the first row group or raw block.
- * PLINTH_INVALID_ARGUMENT names the column whose options do not fit its type; PLINTH_UNSUPPORTED for columns
- * with more than one optional or any repeated level. */
+ * PLINTH_INVALID_ARGUMENT names the column whose options do not fit its type; PLINTH_UNSUPPORTED for lists
+ * of lists. */
 PLINTH_MUST_CHECK enum plinth_status parquet_writer_create(struct parquet_sink *sink, const struct parquet_node *nodes,
                                                            uint32_t node_count,
                                                            const struct parquet_column_options *columns,
@@ -86,9 +87,13 @@ PLINTH_MUST_CHECK enum plinth_status parquet_writer_create(struct parquet_sink *
 /* Frees; a file that was not finished is not a Parquet file. Null is allowed. */
 void parquet_writer_destroy(struct parquet_writer *writer);
 
-/* Appends `rows` rows: columns[i] is leaf i, with at least `rows` slots (its `rows` field is not read). A
- * REQUIRED column's validity is not read. The data is not referred to after the call. Full stripes inside a
- * large batch are encoded from the caller's memory without a copy. */
+/* Appends `rows` rows: columns[i] is leaf i, with at least `rows` slots. A REQUIRED column's validity is not read.
+ * A column with levels (a list) needs its levels, and its `slots` must be exactly the slots of these rows: as many rows
+ * as the batch has, whatever the number of slots. Its validity is not read, nor are the values of slots without one.
+ * (`rows` and, without repetition, `slots` of columns are not read.) PLINTH_INVALID_ARGUMENT names the column whose
+ * levels do not fit.
+ * The data is not referred to after the call. Full stripes inside a large batch are encoded from the caller's memory
+ * without a copy. */
 PLINTH_MUST_CHECK enum plinth_status parquet_writer_write(struct parquet_writer *writer,
                                                           const struct parquet_column_data *columns, uint64_t rows,
                                                           struct plinth_error *error);

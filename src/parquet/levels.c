@@ -1,0 +1,69 @@
+/* Arrays of levels. See levels.h. */
+#include "parquet/levels.h"
+
+#include "base/bytes.h"
+
+enum { STEP = 128 };
+
+uint64_t levels_count_zeros(const uint8_t *levels, uint64_t count) {
+    uint64_t zeros = 0, i = 0;
+    for (; count - i >= STEP; i += STEP) { /* sums in bytes, which the compiler vectorises */
+        uint8_t sum = 0;
+        for (int k = 0; k < STEP; k++) sum = (uint8_t)(sum + (levels[i + (uint64_t)k] == 0));
+        zeros += sum;
+    }
+    for (; i < count; i++) zeros += levels[i] == 0;
+    return zeros;
+}
+
+uint64_t levels_find_row(const uint8_t *repetition, uint64_t count, uint64_t rows) {
+    uint64_t at = 0, begun = 0;
+    while (count - at >= STEP) {
+        uint64_t more = levels_count_zeros(repetition + at, STEP);
+        if (begun + more > rows) break;
+        begun += more;
+        at += STEP;
+    }
+    for (; at < count; at++)
+        if (repetition[at] == 0 && begun++ == rows) break;
+    return at;
+}
+
+uint64_t levels_count_continued(const uint8_t *repetition, uint64_t count) {
+    const uint8_t *first = count ? memchr(repetition, 0, (size_t)count) : NULL;
+    return first ? (uint64_t)(first - repetition) : count;
+}
+
+/* Eight levels at a time: the bytes that differ from `level` by nothing, gathered into one byte. */
+static uint8_t equal_in_word(uint64_t levels, uint64_t level_in_all) {
+    const uint64_t low = UINT64_C(0x7f7f7f7f7f7f7f7f);
+    uint64_t differs = levels ^ level_in_all;
+    uint64_t equals = ~(((differs & low) + low) | differs | low) >> 7;
+    return (uint8_t)(equals * UINT64_C(0x0102040810204080) >> 56);
+}
+
+void levels_equal(const uint8_t *levels, uint64_t count, uint8_t level, uint8_t *bitmap) {
+    uint64_t all = level * UINT64_C(0x0101010101010101), i = 0;
+    for (; count - i >= 8; i += 8) bitmap[i >> 3] = equal_in_word(load_u64(levels + i), all);
+    if (i == count) return;
+    uint8_t last = 0;
+    for (uint64_t k = i; k < count; k++) last |= (uint8_t)((levels[k] == level) << (k - i));
+    bitmap[i >> 3] = last;
+}
+
+bool levels_are_consistent(const struct parquet_column *column, const uint8_t *definition, const uint8_t *repetition,
+                           uint64_t count) {
+    uint8_t highest = column->definition_level_max, deepest = column->repetition_level_max;
+    uint8_t element = column->element_level, bad = 0;
+    if (count == 0) return true;
+    bad |= definition[0] > highest;
+    for (uint64_t i = 1; i < count; i++) bad |= definition[i] > highest;
+    if (!repetition) return !bad;
+    bad |= repetition[0] != 0;
+    for (uint64_t i = 1; i < count; i++) {
+        uint8_t goes_on = repetition[i] > 0;
+        uint8_t is_loose = (uint8_t)((definition[i] < element) | (definition[i - 1] < element));
+        bad |= (uint8_t)((repetition[i] > deepest) | (goes_on & is_loose));
+    }
+    return !bad;
+}
