@@ -275,6 +275,134 @@ def test_the_dump_tool_reads_back_what_was_written(generated):
                 assert column["values"] == expected[column["path"]], f"{path.name}: {column['path']} {options}"
 
 
+# ---- Lists written by Plinth
+
+LIST_STRIPE_ROWS, LIST_ROW_GROUP_ROWS = 100, 450
+
+
+@pytest.fixture(scope="module")
+def generated_lists(tmp_path_factory):
+    """(path, expected lists by column) of every file that parquet_generate --lists writes."""
+    directory = tmp_path_factory.mktemp("lists")
+    subprocess.run([BIN_DIR / "parquet_generate", "--lists", directory], check=True)
+    entries = [json.loads(line) for line in (directory / "files.jsonl").read_text().splitlines()]
+    tables = {entry["table"]: json.loads((directory / entry["table"]).read_text()) for entry in entries}
+    assert len(entries) == 42
+    return [(directory / entry["file"], tables[entry["table"]]) for entry in entries]
+
+
+def plain_lists(name, lists):
+    return [None if values is None else [plain(name, value) for value in values] for values in lists]
+
+
+def test_pyarrow_reads_every_list_and_agrees_with_every_checksum(generated_lists):
+    integers = {"date": pa.int32(), "timestamp": pa.int64(), "int96": pa.int64()}
+    for path, expected in generated_lists:
+        table = pq.read_table(path, page_checksum_verification=True)
+        assert table.column_names == ["row", *COLUMNS]
+        assert table.column("row").to_pylist() == list(range(len(expected["key"])))
+        for name in COLUMNS:
+            column = table.column(name)
+            if name in integers:
+                column = column.cast(pa.list_(integers[name]))
+            assert plain_lists(name, column.to_pylist()) == expected[name], f"{path.name}: {name}"
+
+
+def test_pyarrow_reads_row_groups_and_columns_of_lists_by_themselves(generated_lists):
+    for path, expected in generated_lists[::4]:
+        file = pq.ParquetFile(path)
+        for g in range(file.num_row_groups):
+            found = file.read_row_group(g, columns=["int64"]).column("int64").to_pylist()
+            rows = slice(g * LIST_ROW_GROUP_ROWS, (g + 1) * LIST_ROW_GROUP_ROWS)
+            assert plain_lists("int64", found) == expected["int64"][rows]
+
+
+def test_duckdb_reads_every_list(generated_lists):
+    connection = duckdb.connect()
+    connection.execute("SET threads = 1; SET TimeZone = 'UTC'")
+    elements = {"timestamp": "epoch_us(v)", "int96": "epoch_ns(v)", "date": "v - DATE '1970-01-01'", "decimal": "v::VARCHAR"}
+    for path, expected in generated_lists:
+        for name in COLUMNS:
+            if "BYTE_STREAM_SPLIT" in path.name and name in ("fixed", "uuid", "decimal"):
+                continue  # DuckDB 1.2 has it only for numbers
+            rows = connection.execute(
+                f'SELECT list_transform("{name}", lambda v: {elements.get(name, "v")}) FROM read_parquet(?)'
+                if duckdb.__version__ >= "1.3" else
+                f'SELECT list_transform("{name}", v -> {elements.get(name, "v")}) FROM read_parquet(?)', [str(path)]
+            ).fetchall()
+            lists = [values for (values,) in rows]
+            if name == "decimal":
+                lists = [l and [None if v is None else decimal.Decimal(v) for v in l] for l in lists]
+            found, wanted = plain_lists(name, lists), expected[name]
+            if name == "int96":  # DuckDB reads it as a time stamp in microseconds
+                found, wanted = ([l and [v and microseconds(v) for v in l] for l in s] for s in (found, wanted))
+            assert found == wanted, f"{path.name}: {name}"
+
+
+def test_duckdb_finds_rows_of_lists_by_the_flat_column_beside_them(generated_lists):
+    """The pages of all columns break at the same rows, so that pruning by one column keeps the others in step."""
+    connection = duckdb.connect()
+    for path, expected in generated_lists[::3]:
+        for row in range(0, len(expected["key"]), 77):
+            found = connection.execute(
+                'SELECT "key", len("string") FROM read_parquet(?) WHERE "row" = ?', [str(path), row]).fetchall()
+            assert plain_lists("key", [found[0][0]]) == [expected["key"][row]]
+            strings = expected["string"][row]
+            assert found[0][1] == (None if strings is None else len(strings))
+
+
+def slots_of(lists):
+    """What Dremel levels make of lists: one slot for each value or null, also for an empty and for a null list."""
+    return [value for values in lists for value in (values or [None])]
+
+
+def test_pages_and_statistics_of_lists_are_as_the_specification_says(generated_lists):
+    for path, expected in generated_lists:
+        data = path.read_bytes()
+        footer = parquet_thrift.footer(data)
+        metadata = pq.read_metadata(path)
+        for g, row_group in enumerate(footer.get(4, [])):
+            first = g * LIST_ROW_GROUP_ROWS
+            for c, name in enumerate(COLUMNS):
+                chunk = row_group[1][1 + c]
+                lists = expected[name][first : first + LIST_ROW_GROUP_ROWS]
+                slots = slots_of(lists)
+                pages = math.ceil(len(lists) / LIST_STRIPE_ROWS)
+                assert chunk[3][5] == len(slots)
+                statistics = metadata.row_group(g).column(1 + c).statistics
+                assert statistics.null_count == slots.count(None)
+                assert statistics.has_min_max == (any(slots) and name != "int96")
+                locations = parquet_thrift.Reader(data, chunk[4]).struct()[1]
+                assert [page[3] for page in locations] == [i * LIST_STRIPE_ROWS for i in range(pages)]
+                index = parquet_thrift.Reader(data, chunk[6]).struct() if 6 in chunk else None
+                assert (index is None) == (name == "int96")
+                for p, page in enumerate(locations):
+                    rows = lists[p * LIST_STRIPE_ROWS : (p + 1) * LIST_STRIPE_ROWS]
+                    slots = slots_of(rows)
+                    reader = parquet_thrift.Reader(data, page[1])
+                    header = reader.struct()
+                    assert reader.at + header[3] == page[1] + page[2]
+                    if header[1] == 3:
+                        assert (header[8][1], header[8][2], header[8][3]) == (len(slots), slots.count(None), len(rows))
+                        assert header[8][6] > 0 or not slots
+                    else:
+                        assert header[5][1] == len(slots)
+                    if index:
+                        low, high = exact_bounds(name, slots)
+                        assert index[5][p] == slots.count(None)
+                        assert index[1][p] == (low is None)
+                        if low is not None and name not in ("float", "double"):
+                            assert (index[2][p].hex(), index[3][p].hex()) == (low, high), f"{path.name}: {name} page {p}"
+
+
+def test_the_dump_tool_reads_lists_back(generated_lists):
+    for path, expected in generated_lists[::3]:
+        for options in ([], ["--stripes"], ["--mapped"], ["--mapped", "--stripes"]):
+            columns = {column["path"]: column for column in dump(path, *options)["columns"]}
+            for name in COLUMNS:
+                assert columns[f"{name}.list.element"]["values"] == expected[name], f"{path.name}: {name} {options}"
+
+
 # ---- Written by others
 
 
@@ -319,7 +447,7 @@ def make_arrow_table(rows, null_share, seed):
 def check_dump(path, expected, context):
     for options in ([], ["--mapped", "--stripes"]):
         found = dump(path, *options)
-        by_name = {column["path"]: column for column in found["columns"]}
+        by_name = {column["path"].split(".")[0]: column for column in found["columns"]}
         assert set(by_name) == set(expected)
         for name, values in expected.items():
             assert by_name[name]["values"] == values, f"{context}: {name} {options}"
@@ -354,6 +482,82 @@ def test_reads_what_pyarrow_writes(tmp_path, codec):
                 assert chunk["nulls"] == values.count(None)
                 if checksums:
                     assert sum(page["rows"] for page in chunk["pages"]) == len(values)
+
+
+def make_arrow_lists(rows, null_share, seed):
+    """The columns of make_arrow_table as lists, some of them null, empty or long."""
+    rng = random.Random(seed)
+    offsets, nulls = [0], []
+    for row in range(rows):
+        is_null = rng.random() < null_share / 2
+        length = 0 if is_null or rng.random() < 0.2 else 300 if row == rows // 2 else rng.randrange(1, 7)
+        offsets.append(offsets[-1] + length)
+        nulls.append(is_null)
+    flat, values = make_arrow_table(offsets[-1], null_share, seed)
+
+    def to_lists(of_elements):
+        return [None if nulls[row] else of_elements[offsets[row] : offsets[row + 1]] for row in range(rows)]
+
+    mask = pa.array(nulls)
+    lists = {name: pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat.column(name).combine_chunks(), mask=mask)
+             for name in flat.column_names}
+    return pa.table(lists), {name: to_lists(values[name]) for name in flat.column_names}
+
+
+@pytest.mark.parametrize("codec", ["NONE", "SNAPPY", "ZSTD", "LZ4"])
+def test_reads_lists_that_pyarrow_writes(tmp_path, codec):
+    """Also those of version 1 without a page index, where a list may be divided between pages."""
+    divided = 0
+    for page_version, null_share, dictionary, index in itertools.product(["1.0", "2.0"], [0, 0.3, 1], [True, False], [True, False]):
+        table, expected = make_arrow_lists(500, null_share, hashlib.sha256(f"{codec}{page_version}".encode()).digest())
+        path = tmp_path / "lists.parquet"
+        pq.write_table(table, path, compression=codec, data_page_version=page_version, write_page_index=index,
+                       row_group_size=300, data_page_size=500, write_batch_size=33, use_dictionary=dictionary)
+        found = check_dump(path, expected, f"{codec} {page_version} {null_share} {dictionary} {index}")
+        for group in found["row_groups"]:
+            for chunk in group["columns"]:
+                assert ("pages" in chunk) == index
+                if index:
+                    assert sum(page["rows"] for page in chunk["pages"]) == group["rows"]
+        if page_version == "1.0" and not index:
+            divided += 1
+    assert divided == 6
+
+
+def test_reads_lists_in_groups_and_bare_repeated_columns(tmp_path):
+    """A list inside a struct, and elements that are structs: nulls of every level count as null lists or elements."""
+    rows = [{"a": [1, None]}, None, {"a": None}, {"a": []}, {"a": [3]}]
+    structs = [[{"n": 5}, None, {"n": None}], [], None, [{"n": 7}]] + [None]
+    table = pa.table({"s": pa.array(rows, pa.struct([("a", pa.list_(pa.int32()))])),
+                      "l": pa.array(structs, pa.list_(pa.struct([("n", pa.int32())])))})
+    path = tmp_path / "nested.parquet"
+    pq.write_table(table, path)
+    columns = {column["path"]: column["values"] for column in dump(path)["columns"]}
+    number = lambda v: None if v is None else struct.pack("<i", v).hex()
+    assert columns["s.a.list.element"] == [[number(1), None], None, None, [], [number(3)]]
+    assert columns["l.list.element.n"] == [[number(5), None, None], [], None, [number(7)], None]
+
+
+@pytest.mark.parametrize("codec", ["uncompressed", "snappy", "zstd", "lz4_raw"])
+def test_reads_lists_that_duckdb_writes(tmp_path, codec):
+    connection = duckdb.connect()
+    path = tmp_path / "duck.parquet"
+    for version in ("v1", "v2"):
+        connection.execute(
+            f"""COPY (SELECT CASE WHEN i % 7 = 0 THEN NULL WHEN i % 5 = 0 THEN [] ELSE
+                             [CASE WHEN (i + k) % 4 = 0 THEN NULL ELSE i * 10 + k END FOR k IN range(i % 9 + 1)] END::BIGINT[] AS a,
+                             [('text ' || (k % 13)) FOR k IN range(i % 6)]::VARCHAR[] AS b,
+                             CASE WHEN i % 1000 = 3 THEN [x / 3 FOR x IN range(3000)] ELSE [i / 7] END::DOUBLE[] AS c,
+                             [k % 3 = 0 FOR k IN range(i % 4)]::BOOLEAN[] AS d
+                      FROM range(5000) t(i) ORDER BY i)
+                TO '{path}' (FORMAT parquet, COMPRESSION {codec}, ROW_GROUP_SIZE 2048, PARQUET_VERSION {version})"""
+        )
+        rows = connection.execute(f"SELECT * FROM read_parquet('{path}')").fetchall()
+        encoders = [lambda v: struct.pack("<q", v), str.encode, lambda v: struct.pack("<d", v),
+                    lambda v: b"\1" if v else b"\0"]
+        expected = {name: [row[i] and [None if v is None else encoders[i](v).hex() for v in row[i]] for row in rows]
+                    for i, name in enumerate("abcd")}
+        check_dump(path, expected, f"{codec} {version}")
 
 
 def test_reads_int96_and_old_format_versions_of_pyarrow(tmp_path):

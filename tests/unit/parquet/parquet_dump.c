@@ -1,9 +1,10 @@
 /* Prints a Parquet file as JSON, for the comparison with other readers:
  *
- *     parquet_dump [--stripes] [--mapped] FILE       metadata, page index and all values of the flat columns
+ *     parquet_dump [--stripes] [--mapped] FILE       metadata, page index, all values of flat columns and of lists
  *     parquet_dump --bloom COLUMN HEX FILE           whether each row group may hold the value
  *
- * Values are the hexadecimal form of their PLAIN encoding (BYTE_ARRAY without its length), nulls are null.
+ * Values are the hexadecimal form of their PLAIN encoding (BYTE_ARRAY without its length), nulls are null,
+ * lists are arrays of them.
  * --stripes reads the values page by page by the page index instead of scanning. Exit code 1 and a line on standard
  * error when the file cannot be read. */
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #include "memory_file.h"
+#include "parquet/list_levels.h"
 
 static void print_hex(struct slice bytes) {
     putchar('"');
@@ -43,12 +45,34 @@ static void print_value(const struct parquet_column *column, const struct parque
         print_hex(slice_of(values + row * column->width, column->width));
 }
 
-static void print_values(const struct parquet_column *column, const struct parquet_column_data *data, bool *is_first) {
-    for (uint64_t i = 0; i < data->rows; i++) {
+static void print_list(const struct parquet_column *column, const struct parquet_list_data *list, uint64_t row) {
+    if (list->validity && !((list->validity[row >> 3] >> (row & 7)) & 1)) {
+        printf("null");
+        return;
+    }
+    putchar('[');
+    for (uint32_t i = list->offsets[row]; i < list->offsets[row + 1]; i++) {
+        if (i > list->offsets[row]) putchar(',');
+        print_value(column, &list->elements, i);
+    }
+    putchar(']');
+}
+
+static enum plinth_status print_values(const struct parquet_column *column, const struct parquet_column_data *data,
+                                       bool *is_first, struct plinth_error *error) {
+    struct parquet_list_buffer lists = {0};
+    bool is_list = !parquet_column_is_flat(column);
+    enum plinth_status st = is_list ? parquet_list_from_levels(column, data, &lists, error) : PLINTH_OK;
+    for (uint64_t i = 0; !st && i < data->rows; i++) {
         if (!*is_first) putchar(',');
         *is_first = false;
-        print_value(column, data, i);
+        if (is_list)
+            print_list(column, &lists.data, i);
+        else
+            print_value(column, data, i);
     }
+    parquet_list_buffer_deinit(&lists);
+    return st;
 }
 
 static enum plinth_status scan_values(const struct parquet_reader *reader, uint32_t group, uint32_t column,
@@ -59,7 +83,8 @@ static enum plinth_status scan_values(const struct parquet_reader *reader, uint3
     enum plinth_status st = parquet_scan_create(reader, group, &column, 1, &scan, error);
     while (!st && rows > 0) {
         st = parquet_scan_next(scan, 0, &data, &rows, error);
-        if (!st && rows > 0) print_values(&parquet_reader_metadata(reader)->schema.columns[column], &data, is_first);
+        if (!st && rows > 0)
+            st = print_values(&parquet_reader_metadata(reader)->schema.columns[column], &data, is_first, error);
     }
     parquet_scan_destroy(scan);
     return st;
@@ -75,7 +100,8 @@ static enum plinth_status stripe_values(const struct parquet_reader *reader, uin
     if (!st) st = parquet_scratch_create(&scratch, error);
     for (uint32_t i = 0; !st && i < index.page_count; i++) {
         st = parquet_reader_read_page(reader, group, column, &index, i, NULL, scratch, &page, error);
-        if (!st) print_values(&parquet_reader_metadata(reader)->schema.columns[column], &page.data, is_first);
+        if (!st)
+            st = print_values(&parquet_reader_metadata(reader)->schema.columns[column], &page.data, is_first, error);
     }
     parquet_scratch_destroy(scratch);
     parquet_column_buffer_deinit(&page);
@@ -93,7 +119,7 @@ static enum plinth_status print_column(const struct parquet_reader *reader, uint
     print_text(column->path);
     printf(",\"type\":\"%s\",\"logical\":%d,\"definition\":%u,\"repetition\":%u", parquet_type_name(column->type),
            (int)column->logical.kind, column->definition_level_max, column->repetition_level_max);
-    if (parquet_column_is_flat(column)) {
+    if (column->repetition_level_max <= 1) {
         printf(",\"values\":[");
         for (uint32_t g = 0; !st && g < metadata->row_group_count; g++)
             st = by_stripes ? stripe_values(reader, g, c, &is_first, error)

@@ -4,6 +4,7 @@
 
 #include "memory_file.h"
 #include "parquet/bloom.h"
+#include "parquet/list_levels.h"
 #include "sample_table.h"
 #include "support/test_support.h"
 
@@ -144,10 +145,83 @@ static void every_failed_allocation_of_the_reader_is_a_status(void **state) {
     sample_table_deinit(&table);
 }
 
+/* Lists of strings to levels, written, read and back to lists; with an empty list, so that values move. */
+static enum plinth_status write_and_read_lists(struct memory_file *file, struct plinth_error *error) {
+    static const struct parquet_node nodes[] = {
+        {.name = "l",
+         .is_group = true,
+         .child_count = 1,
+         .repetition = PARQUET_OPTIONAL,
+         .logical = {.kind = PARQUET_LOGICAL_LIST}},
+        {.name = "list", .is_group = true, .child_count = 1, .repetition = PARQUET_REPEATED},
+        {.name = "element", .type = PARQUET_TYPE_BYTE_ARRAY, .repetition = PARQUET_OPTIONAL}};
+    static const uint32_t offsets[] = {0, 2, 2, 2, 4}, string_offsets[] = {0, 1, 3, 3, 6};
+    static const uint8_t validity[] = {0x0b}, element_validity[] = {0x0b};
+    const struct parquet_list_data list = {.rows = 4,
+                                           .validity = validity,
+                                           .offsets = offsets,
+                                           .elements = {.rows = 4,
+                                                        .slots = 4,
+                                                        .validity = element_validity,
+                                                        .offsets = string_offsets,
+                                                        .bytes = (const uint8_t *)"abbccc"}};
+    struct parquet_writer_options options = {.stripe_rows = 3};
+    struct parquet_column_buffer levels = {0};
+    struct parquet_list_buffer back = {0};
+    struct parquet_column_data data;
+    struct parquet_writer *writer = NULL;
+    struct parquet_reader *reader = NULL;
+    struct parquet_scan *scan = NULL;
+    struct arena arena;
+    struct parquet_schema schema;
+    uint32_t column = 0;
+    uint64_t rows = 1, elements = 0;
+    arena_init(&arena);
+    enum plinth_status st = parquet_schema_init(&schema, &arena, "schema", nodes, 3, error);
+    if (!st) st = parquet_writer_create(&file->sink, nodes, 3, NULL, &options, &writer, error);
+    if (!st) st = parquet_list_to_levels(&schema.columns[0], &list, &levels, error);
+    if (!st) st = parquet_writer_write(writer, &levels.data, 4, error);
+    if (!st) st = parquet_writer_finish(writer, NULL, error);
+    if (!st) st = parquet_reader_open(memory_file_source(file, false), NULL, &reader, error);
+    if (!st) st = parquet_scan_create(reader, 0, &column, 1, &scan, error);
+    while (!st && rows > 0) {
+        st = parquet_scan_next(scan, 0, &data, &rows, error);
+        if (!st && rows > 0) st = parquet_list_from_levels(&schema.columns[0], &data, &back, error);
+        if (!st && rows > 0) elements += back.data.elements.rows;
+    }
+    if (!st) assert_int_equal(elements, 4);
+    parquet_scan_destroy(scan);
+    parquet_reader_close(reader);
+    parquet_writer_destroy(writer);
+    parquet_list_buffer_deinit(&back);
+    parquet_column_buffer_deinit(&levels);
+    arena_deinit(&arena);
+    return st;
+}
+
+static void every_failed_allocation_with_lists_is_a_status(void **state) {
+    struct plinth_error error = {0};
+    enum plinth_status st = PLINTH_OUT_OF_MEMORY;
+    int64_t n = 0;
+    (void)state;
+    for (; st; n++) {
+        struct memory_file file;
+        memory_file_init(&file);
+        assert_true(buffer_reserve(&file.bytes, 1 << 16));
+        allocations_left = n;
+        st = write_and_read_lists(&file, &error);
+        allocations_left = -1;
+        if (st) assert_status(st, PLINTH_OUT_OF_MEMORY, &error);
+        memory_file_deinit(&file);
+    }
+    assert_true(n > 20);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failed_allocation_of_the_writer_is_a_status),
         cmocka_unit_test(every_failed_allocation_of_the_reader_is_a_status),
+        cmocka_unit_test(every_failed_allocation_with_lists_is_a_status),
     };
     return cmocka_run_group_tests_name("parquet_out_of_memory", tests, NULL, NULL);
 }
