@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "parquet/bloom.h"
+#include "parquet/list_levels.h"
 #include "parquet/reader.h"
 #include "parquet/statistics.h"
 
@@ -20,10 +21,9 @@ static enum plinth_status read_source(struct parquet_source *source, uint64_t of
     return PLINTH_OK;
 }
 
-/* Reads every byte that the rows are said to have. */
-static uint64_t touch(const struct parquet_column *column, const struct parquet_column_data *data) {
+static uint64_t touch_slots(const struct parquet_column *column, const struct parquet_column_data *data) {
     uint64_t sum = 0;
-    for (uint64_t i = 0; i < data->rows; i++) {
+    for (uint64_t i = 0; i < data->slots; i++) {
         struct slice value;
         sum += parquet_column_data_is_null(data, i);
         if (column->type == PARQUET_TYPE_BYTE_ARRAY)
@@ -36,6 +36,41 @@ static uint64_t touch(const struct parquet_column *column, const struct parquet_
         if (data->definition_levels) sum += (uint64_t)data->definition_levels[i] + data->repetition_levels[i];
     }
     return sum;
+}
+
+/* Levels that make lists come back from them, but that a missing group becomes a null list or element. */
+static void touch_lists(const struct parquet_column *column, const struct parquet_column_data *data) {
+    struct parquet_list_buffer lists = {0};
+    struct parquet_column_buffer back = {0};
+    struct plinth_error error = {0};
+    if (!parquet_list_from_levels(column, data, &lists, &error)) {
+        if (lists.data.rows != data->rows) abort();
+        touch_slots(column, &lists.data.elements);
+        if (parquet_list_to_levels(column, &lists.data, &back, &error) == PLINTH_OK) {
+            const struct parquet_column_data *again = &back.data;
+            if (again->rows != data->rows || again->slots != data->slots) abort();
+            if (data->slots && memcmp(again->repetition_levels, data->repetition_levels, data->slots)) abort();
+            if (column->element_level <= 2 && column->definition_level_max <= column->element_level + 1 &&
+                data->slots && memcmp(again->definition_levels, data->definition_levels, data->slots))
+                abort();
+            touch_slots(column, again);
+        }
+    }
+    parquet_list_buffer_deinit(&lists);
+    parquet_column_buffer_deinit(&back);
+}
+
+/* Reads every byte that the rows are said to have. */
+static void touch(const struct parquet_column *column, const struct parquet_column_data *data) {
+    uint64_t rows = data->slots;
+    touch_slots(column, data);
+    if (!parquet_column_is_flat(column)) {
+        rows = 0;
+        for (uint64_t i = 0; i < data->slots; i++) rows += data->repetition_levels[i] == 0;
+        if (data->slots && data->repetition_levels[0]) abort(); /* rows are given whole */
+        touch_lists(column, data);
+    }
+    if (rows != data->rows) abort();
 }
 
 static void read_pages(const struct parquet_reader *reader, uint32_t group, uint32_t column,
@@ -62,13 +97,24 @@ static void read_pages(const struct parquet_reader *reader, uint32_t group, uint
     parquet_bloom_deinit(&bloom);
 }
 
-static void scan(const struct parquet_reader *reader, uint32_t group, uint32_t column, struct plinth_error *error) {
-    const struct parquet_column *about = &parquet_reader_metadata(reader)->schema.columns[column];
+/* Columns `first` to `first + count - 1` together. */
+static void scan(const struct parquet_reader *reader, uint32_t group, uint32_t first, uint32_t count,
+                 struct plinth_error *error) {
+    enum { COLUMNS_MAX = 8 };
+    const struct parquet_schema *schema = &parquet_reader_metadata(reader)->schema;
     struct parquet_scan *scan;
-    struct parquet_column_data data;
+    struct parquet_column_data data[COLUMNS_MAX];
+    uint32_t columns[COLUMNS_MAX];
     uint64_t rows = 1;
-    if (parquet_scan_create(reader, group, &column, 1, &scan, error)) return;
-    while (!parquet_scan_next(scan, 7 + column * 1000, &data, &rows, error) && rows > 0) touch(about, &data);
+    if (count > COLUMNS_MAX) count = COLUMNS_MAX;
+    for (uint32_t i = 0; i < count; i++) columns[i] = first + i;
+    if (parquet_scan_create(reader, group, columns, count, &scan, error)) return;
+    while (!parquet_scan_next(scan, 7 + first * 1000, data, &rows, error) && rows > 0) {
+        for (uint32_t i = 0; i < count; i++) {
+            if (data[i].rows != rows) abort();
+            touch(&schema->columns[columns[i]], &data[i]);
+        }
+    }
     parquet_scan_destroy(scan);
 }
 
@@ -86,9 +132,10 @@ static void read_all(struct parquet_source *source) {
             struct slice min, max;
             parquet_statistics_bounds(&metadata->schema.columns[c], &metadata->row_groups[g].columns[c].statistics,
                                       &min, &max);
-            scan(reader, g, c, &error);
+            scan(reader, g, c, 1, &error);
             read_pages(reader, g, c, scratch, &error);
         }
+        if (chunks < CHUNKS_MAX) scan(reader, g, 0, metadata->schema.column_count, &error);
     }
     parquet_scratch_destroy(scratch);
     parquet_reader_close(reader);

@@ -5,6 +5,7 @@
 #include "memory_file.h"
 #include "parquet/metadata_private.h"
 #include "parquet/thrift.h"
+#include "sample_lists.h"
 #include "sample_table.h"
 #include "support/test_support.h"
 
@@ -110,6 +111,67 @@ static void a_file_with_any_byte_changed_gives_rows_or_a_status(void **state) {
     }
     assert_true(refused > rounds / 4);
     memory_file_deinit(&file);
+}
+
+/* Levels, too: what is read makes lists or is refused. */
+static void a_file_of_lists_with_any_byte_changed_gives_lists_or_a_status(void **state) {
+    static const struct sample_lists_plan plan = {.rows = 24,
+                                                  .null_list_one_in = 5,
+                                                  .null_element_one_in = 4,
+                                                  .empty_one_in = 4,
+                                                  .length_max = 4,
+                                                  .long_row = UINT64_MAX,
+                                                  .seed = 9};
+    struct sample_lists table;
+    struct parquet_column_buffer levels[SAMPLE_LISTS_COLUMNS] = {0};
+    struct parquet_column_data batch[SAMPLE_LISTS_COLUMNS], data;
+    struct parquet_list_buffer lists = {0};
+    struct test_random random = test_random_of(12);
+    struct memory_file file;
+    struct parquet_writer *writer;
+    struct plinth_error error = {0};
+    uint32_t refused = 0;
+    (void)state;
+    for (uint8_t version = 1; version <= 2; version++) {
+        struct parquet_writer_options options = {.stripe_rows = 9, .no_checksums = true, .data_page_version = version};
+        sample_lists_init(&table, &plan);
+        memory_file_init(&file);
+        sample_lists_batch(&table, 0, plan.rows, levels, batch);
+        assert_ok(parquet_writer_create(&file.sink, table.nodes, 1 + 3 * 8, NULL, &options, &writer, &error), &error);
+        assert_ok(parquet_writer_write(writer, batch, plan.rows, &error), &error);
+        assert_ok(parquet_writer_finish(writer, NULL, &error), &error);
+        parquet_writer_destroy(writer);
+        for (size_t i = 4; i < file.bytes.size; i++) {
+            struct parquet_reader *reader;
+            struct parquet_scan *scan;
+            uint8_t before = file.bytes.data[i];
+            file.bytes.data[i] ^= (uint8_t)(1 + test_random_below(&random, 255));
+            enum plinth_status st = parquet_reader_open(memory_file_source(&file, i & 1), NULL, &reader, &error);
+            for (uint32_t c = 0; !st && c < parquet_reader_metadata(reader)->schema.column_count; c++) {
+                const struct parquet_column *column = &parquet_reader_metadata(reader)->schema.columns[c];
+                uint64_t rows = 1;
+                if (parquet_reader_metadata(reader)->row_group_count == 0) break;
+                st = parquet_scan_create(reader, 0, &c, 1, &scan, &error);
+                while (!st && rows > 0) {
+                    st = parquet_scan_next(scan, 0, &data, &rows, &error);
+                    if (st || rows == 0 || parquet_column_is_flat(column)) continue;
+                    st = parquet_list_from_levels(column, &data, &lists, &error);
+                    if (!st) assert_int_equal(lists.data.rows, rows);
+                }
+                parquet_scan_destroy(scan);
+            }
+            assert_true(st == PLINTH_OK || st == PLINTH_CORRUPT || st == PLINTH_UNSUPPORTED ||
+                        st == PLINTH_OUT_OF_MEMORY);
+            refused += st != PLINTH_OK;
+            parquet_reader_close(reader);
+            file.bytes.data[i] = before;
+        }
+        memory_file_deinit(&file);
+        sample_lists_deinit(&table);
+    }
+    assert_true(refused > 300);
+    for (int c = 0; c < SAMPLE_LISTS_COLUMNS; c++) parquet_column_buffer_deinit(&levels[c]);
+    parquet_list_buffer_deinit(&lists);
 }
 
 static void a_changed_page_is_found_by_its_checksum_and_named(void **state) {
@@ -306,6 +368,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_cut_anywhere_is_refused),
         cmocka_unit_test(a_file_with_any_byte_changed_gives_rows_or_a_status),
+        cmocka_unit_test(a_file_of_lists_with_any_byte_changed_gives_lists_or_a_status),
         cmocka_unit_test(a_changed_page_is_found_by_its_checksum_and_named),
         cmocka_unit_test(a_small_page_of_many_rows_meets_the_memory_limit),
         cmocka_unit_test(a_footer_that_claims_much_meets_the_memory_limit),
