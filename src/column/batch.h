@@ -2,11 +2,11 @@
  *
  * Layout of a column of `rows` rows (bit and row 0 always at the start of the arrays: no Arrow offset):
  *   validity  bitmap, 1 = there is a value; null: no nulls. Bits behind the last row are undefined.
- *   values    fixed width: rows * width bytes, naturally aligned; BOOL: a bitmap. The slot of a null is undefined but
- *             readable.
+ *   values    fixed width: rows * width bytes, naturally aligned (the 16-byte ones to 8: read them with memcpy); BOOL: a
+ *             bitmap. The slot of a null is undefined but readable.
  *   offsets   STRING, BYTES, LIST: rows + 1 non-decreasing uint32, at most INT32_MAX; offsets[0] need not be 0. A
  *             null's range is undefined but in bounds (readers look at validity first).
- *   bytes     STRING, BYTES: what the offsets point into
+ *   bytes     STRING, BYTES: what the offsets point into; not null when there are rows (column_check sees to it)
  *   child     LIST: the elements' column, of at least offsets[rows] rows
  *
  * A struct batch is reference-counted and immutable once shared. Its memory is its arena, and whatever `release` frees
@@ -55,6 +55,10 @@ static inline void bitmap_set(uint8_t *bits, uint64_t i) { bits[i >> 3] |= (uint
 static inline void bitmap_clear(uint8_t *bits, uint64_t i) { bits[i >> 3] &= (uint8_t) ~(1u << (i & 7)); }
 /* 1-bits among the first `count`. */
 uint64_t bitmap_count(const uint8_t *bits, uint64_t count);
+/* 1-bits among bits [first, first + count). */
+uint64_t bitmap_count_range(const uint8_t *bits, uint64_t first, uint64_t count);
+/* The numbers of the 1-bits among the first `rows`, in order. */
+void bitmap_rows(const uint8_t *selection, uint32_t rows, uint32_t *into);
 /* Copies `count` bits from bit `from_bit` of `from` to bit `to_bit` of `to`; bits around the target stay. */
 void bitmap_copy(uint8_t *to, uint64_t to_bit, const uint8_t *from, uint64_t from_bit, uint64_t count);
 

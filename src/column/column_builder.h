@@ -12,6 +12,7 @@ struct column_builder {
     struct buffer values;   /* values, bitmap, or bytes */
     struct buffer offsets;
     struct column_builder *child; /* LIST */
+    struct column *child_view;    /* LIST: where column_builder_view puts the child's */
 };
 
 /* False when memory is out (LIST only). */
@@ -21,6 +22,8 @@ void column_builder_deinit(struct column_builder *builder);
 void column_builder_clear(struct column_builder *builder);
 /* Takes the last row back. */
 void column_builder_pop(struct column_builder *builder);
+/* Takes back all rows from `rows` on. */
+void column_builder_truncate(struct column_builder *builder, uint32_t rows);
 uint64_t column_builder_bytes(const struct column_builder *builder);
 
 /* False when memory is out (or a column's bytes exceed INT32_MAX). The appended form must fit the type. */
