@@ -29,7 +29,14 @@ enum predicate_kind {
 };
 /* BETWEEN is AND of two comparisons; IS NOT NULL, <>, NOT IN, NOT LIKE are NOT of the others (<> also a comparison). */
 
-enum predicate_comparison { COMPARE_EQ = 1, COMPARE_NE = 2, COMPARE_LT = 3, COMPARE_LE = 4, COMPARE_GT = 5, COMPARE_GE = 6 };
+enum predicate_comparison {
+    COMPARE_EQ = 1,
+    COMPARE_NE = 2,
+    COMPARE_LT = 3,
+    COMPARE_LE = 4,
+    COMPARE_GT = 5,
+    COMPARE_GE = 6
+};
 
 enum predicate_constant { TRUTH_FALSE = 0, TRUTH_TRUE = 1, TRUTH_UNKNOWN = 2 };
 
@@ -65,8 +72,8 @@ struct predicate {
     const struct literal *literals; /* unbound */
     uint32_t literal_count;
     /* Bound: */
-    uint32_t column;       /* index in the `columns` that it was bound to */
-    struct column values;  /* the literals in the column's (LIST: the element's) type; IN: sorted, distinct, no nulls */
+    uint32_t column;      /* index in the `columns` that it was bound to */
+    struct column values; /* the literals in the column's (LIST: the element's) type; IN: sorted, distinct, no nulls */
     uint32_t value_count;
     bool has_null_literal; /* IN with a NULL */
     const void *compiled;  /* evaluation's own: LIKE programs, IN hash tables */
@@ -105,7 +112,7 @@ struct column_bounds {
     bool has_nulls_known;
     uint64_t null_count; /* with has_nulls_known */
     uint64_t rows;
-    bool has_values;     /* min and max are set: every value that is not null (NaN too) lies between them */
+    bool has_values;        /* min and max are set: every value that is not null (NaN too) lies between them */
     struct column min, max; /* of one row each, in the column's type */
 };
 enum prune_verdict { PRUNE_NONE = 0 /* no row is true */, PRUNE_SOME = 1, PRUNE_ALL = 2 /* every row is true */ };

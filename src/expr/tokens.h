@@ -1,5 +1,5 @@
-/* Words of a text, as token indexes and PREDICATE_WORDS see them: maximal runs of ASCII letters, digits and bytes >= 0x80
- * (so that every UTF-8 letter counts), ASCII letters lowered, cut after TOKEN_BYTES_MAX bytes. */
+/* Words of a text, as token indexes and PREDICATE_WORDS see them: maximal runs of ASCII letters, digits and bytes >=
+ * 0x80 (so that every UTF-8 letter counts), ASCII letters lowered, cut after TOKEN_BYTES_MAX bytes. */
 #ifndef PLINTH_EXPR_TOKENS_H
 #define PLINTH_EXPR_TOKENS_H
 
