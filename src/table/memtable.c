@@ -22,6 +22,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "column/key_encoding.h"
+#include "table/block_set.h"
 #include "table/key_prefix.h"
 
 enum {
@@ -48,6 +49,7 @@ struct memtable {
     uint64_t seed;
     struct shared_arena arena;
     struct node *head;
+    struct block_set blocks;
 };
 
 /* A place in row order: (key, lsn). */
@@ -140,6 +142,7 @@ enum plinth_status memtable_create(struct memtable **memtable, struct plinth_err
     struct memtable *created = calloc(1, sizeof *created);
     if (!created) return error_no_memory(error, "memtable");
     shared_arena_init(&created->arena, ARENA_CHUNK_BYTES);
+    block_set_init(&created->blocks);
     created->head = node_alloc(created, HEIGHT_MAX, 0);
     if (!created->head) {
         shared_arena_deinit(&created->arena);
@@ -163,15 +166,18 @@ struct memtable *memtable_ref(struct memtable *memtable) {
 void memtable_unref(struct memtable *memtable) {
     if (!memtable || atomic_fetch_sub_explicit(&memtable->references, 1, memory_order_acq_rel) != 1) return;
     shared_arena_deinit(&memtable->arena);
+    block_set_deinit(&memtable->blocks);
     free(memtable);
 }
 
 uint64_t memtable_bytes(const struct memtable *memtable) {
-    return sizeof *memtable + atomic_load_explicit(&memtable->bytes, memory_order_relaxed);
+    return sizeof *memtable + atomic_load_explicit(&memtable->bytes, memory_order_relaxed) +
+           atomic_load_explicit(&memtable->blocks.bytes, memory_order_relaxed);
 }
 
 uint64_t memtable_rows(const struct memtable *memtable) {
-    return atomic_load_explicit(&memtable->rows, memory_order_relaxed);
+    return atomic_load_explicit(&memtable->rows, memory_order_relaxed) +
+           atomic_load_explicit(&memtable->blocks.rows, memory_order_relaxed);
 }
 
 /* ---- insert ---- */
@@ -262,7 +268,22 @@ bool memtable_next_table(struct memtable *memtable, struct table_id from, struct
     struct target target = target_of(slice_of(prefix, table_prefix_encode(prefix, from)), UINT64_MAX);
     struct node *node = first_at_or_after(memtable, &target);
     struct slice key;
-    return node && table_prefix_decode(node_key(node), found, &key);
+    struct table_id with_blocks;
+    bool any = node && table_prefix_decode(node_key(node), found, &key);
+    if (!block_set_next_table(&memtable->blocks, from, &with_blocks)) return any;
+    if (!any || table_id_compare(with_blocks, *found) < 0) *found = with_blocks;
+    return true;
+}
+
+/* ---- blocks ---- */
+
+enum plinth_status memtable_add_block(struct memtable *memtable, struct table_id table, struct row_block *block,
+                                      struct plinth_error *error) {
+    return block_set_add(&memtable->blocks, table, block, error);
+}
+
+void memtable_blocks(struct memtable *memtable, struct table_id table, struct memtable_blocks *blocks) {
+    block_set_blocks(&memtable->blocks, table, blocks);
 }
 
 /* ---- iterator ---- */
