@@ -135,6 +135,120 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_index_list(struct plinth 
                                                                   plinth_index_visitor *visit, void *context,
                                                                   struct plinth_error *error);
 
+/* Drops a key space with its keys and indexes, durably. The space "default" of database "default" always exists. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_space_drop(struct plinth *db, const char *database,
+                                                                  const char *name, struct plinth_error *error);
+
+/* ---- typed tables --------------------------------------------------------------------------------- */
+
+/* A table has columns of types, written as text: bool, int8 to int64, uint8 to uint64, float32, float64,
+ * decimal(p,s), string, bytes, date, timestamp(s|ms|us|ns[, utc]), uuid, list<type>. Key spaces and tables of a
+ * database share one set of names. Databases and names: null or "" mean "default". */
+
+enum {
+    PLINTH_COLUMNS_MAX = 1600,   /* of a table; a name is 1 to 128 bytes of UTF-8 and does not begin with '_' */
+    PLINTH_KEY_COLUMNS_MAX = 16, /* of a primary key, and of a sorted index */
+    PLINTH_TABLE_INDEXES_MAX = 64,
+};
+
+struct plinth_column {
+    const char *name;
+    const char *type;
+    bool nullable; /* columns of the primary key never are */
+    uint32_t id;   /* plinth_table_describe only; never reused within a table */
+};
+
+enum plinth_codec { PLINTH_CODEC_DEFAULT = 0, PLINTH_CODEC_LZ4 = 1, PLINTH_CODEC_ZSTD = 2, PLINTH_CODEC_NONE = 3 };
+
+/* What a table is; zero means the default everywhere. */
+struct plinth_table_definition {
+    const struct plinth_column *columns;
+    size_t column_count;
+    const char *const *key; /* the primary key's columns; none: every row is kept, in the order of arrival */
+    size_t key_count;
+    const char *partition_by; /* a date or timestamp: part of the key, or not null in a table without one */
+    uint64_t partition_us;    /* length of a partition, 1 minute to 100 years */
+    uint64_t retention_us;    /* partitions that ended longer ago are dropped; 0: never */
+    enum plinth_codec codec;  /* of segments; default: LZ4 for fresh ones, ZSTD for merged ones */
+    uint32_t page_rows;       /* rows that are read together, 16 to 65,536; default 1,024 */
+    bool adds_columns;        /* writes may bring new columns */
+};
+
+enum plinth_index_kind {
+    PLINTH_INDEX_SPACE = 1,  /* of a key space: values come with each set */
+    PLINTH_INDEX_SORTED = 2, /* equality, ranges, order; one column or more */
+    PLINTH_INDEX_BLOOM = 3,  /* equality: skips what cannot hold the value */
+    PLINTH_INDEX_BITMAP = 4, /* equality on few distinct values */
+    PLINTH_INDEX_TOKEN = 5,  /* words of a string */
+};
+enum plinth_index_state { PLINTH_INDEX_BUILDING = 1, PLINTH_INDEX_READY = 2, PLINTH_INDEX_DROPPING = 3 };
+
+struct plinth_index {
+    const char *name;
+    enum plinth_index_kind kind;
+    enum plinth_index_state state;
+    const char *const *columns;
+    size_t column_count;
+};
+
+/* Names of the kinds, states and codecs as commands write them ("sorted", "ready", "zstd"); "?" for others. */
+PLINTH_API const char *plinth_index_kind_name(enum plinth_index_kind kind);
+PLINTH_API const char *plinth_index_state_name(enum plinth_index_state state);
+PLINTH_API const char *plinth_codec_name(enum plinth_codec codec);
+
+/* Makes a table, and its database when that is missing; durable on return. PLINTH_ALREADY_EXISTS when there is a table
+ * or key space of this name; PLINTH_INVALID_ARGUMENT names the column and what is wrong with it. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_create(struct plinth *db, const char *database,
+                                                                    const char *name,
+                                                                    const struct plinth_table_definition *definition,
+                                                                    struct plinth_error *error);
+/* Drops a table with its rows and indexes, durably. Reads that are running end as they began. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_drop(struct plinth *db, const char *database,
+                                                                  const char *name, struct plinth_error *error);
+/* Adds nullable columns, all or none, durably. PLINTH_ALREADY_EXISTS; PLINTH_CONFLICT when one exists with another
+ * type.
+ */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_table_add_columns(struct plinth *db, const char *database, const char *name, const struct plinth_column *columns,
+                         size_t column_count, struct plinth_error *error);
+
+/* A table or key space as it is; freed by plinth_table_description_deinit. */
+struct plinth_table_description {
+    const char *database;
+    const char *name;
+    uint32_t id;      /* names the table in segments */
+    bool is_space;    /* a key space: columns key and value */
+    uint64_t version; /* grows with every change */
+    struct plinth_table_definition definition;
+    const struct plinth_index *indexes; /* in the order that they came to be */
+    size_t index_count;
+    /* What lies in segments; rows that were overwritten and not yet merged away count. */
+    uint64_t segments, rows, bytes;
+    uint64_t index_bytes; /* of sorted indexes */
+    void *memory;
+};
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_describe(struct plinth *db, const char *database,
+                                                                      const char *name,
+                                                                      struct plinth_table_description *description,
+                                                                      struct plinth_error *error);
+PLINTH_API void plinth_table_description_deinit(struct plinth_table_description *description);
+/* Called for each table and key space, ordered by database and name; the strings are valid during the call. Nothing of
+ * the engine may be called meanwhile. */
+typedef void plinth_table_visitor(void *context, const char *database, const char *name, bool is_space, uint32_t id);
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_list(struct plinth *db, plinth_table_visitor *visit,
+                                                                  void *context, struct plinth_error *error);
+
+/* Makes an index (name, kind, columns) and returns when it covers all rows, durably; meanwhile writes to the table
+ * wait.
+ */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_index_create(struct plinth *db, const char *database,
+                                                                          const char *table,
+                                                                          const struct plinth_index *index,
+                                                                          struct plinth_error *error);
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_index_drop(struct plinth *db, const char *database,
+                                                                        const char *table, const char *index,
+                                                                        struct plinth_error *error);
+
 /* ---- writing -------------------------------------------------------------------------------------- */
 
 /* An entry of a secondary index, given with a set. An index comes to be with the first set that names it.
@@ -348,6 +462,7 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_verify(struct plinth *db,
 struct plinth_stats {
     struct plinth_position acknowledged;
     uint64_t sets, deletes, gets, gets_found, scans, scan_rows, conflicts;
+    uint64_t rows_upserted, rows_deleted, rows_rejected;
     uint64_t log_bytes, log_segments, log_syncs, log_groups, log_records;
     uint64_t memtable_bytes, memtables;
     uint64_t segments, segment_bytes, segment_rows;

@@ -1,8 +1,9 @@
-#include "catalog/catalog.h"
-
+/* Databases and tables by name and id, and how changes are applied. The rules are in catalog_check.c, the bytes in
+ * catalog_encode.c. */
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "catalog/catalog_private.h"
 
 static char *copy_name(struct slice name) {
     char *copy = malloc(name.size + 1);
@@ -23,7 +24,7 @@ static bool grow(void **array, uint32_t count, uint32_t *capacity, size_t size) 
     return true;
 }
 
-static bool add_database(struct catalog *catalog, uint32_t tenant, uint32_t id, struct slice name) {
+bool catalog_add_database(struct catalog *catalog, uint32_t tenant, uint32_t id, struct slice name) {
     if (!grow((void **)&catalog->databases, catalog->database_count, &catalog->database_capacity,
               sizeof *catalog->databases))
         return false;
@@ -33,7 +34,7 @@ static bool add_database(struct catalog *catalog, uint32_t tenant, uint32_t id, 
     return true;
 }
 
-static struct catalog_table *table_by_id(const struct catalog *catalog, uint32_t table) {
+struct catalog_table *catalog_table_mutable(const struct catalog *catalog, uint32_t table) {
     uint32_t low = 0, high = catalog->table_count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -45,54 +46,73 @@ static struct catalog_table *table_by_id(const struct catalog *catalog, uint32_t
     return low < catalog->table_count && catalog->tables[low].id.table == table ? &catalog->tables[low] : NULL;
 }
 
-/* Adds a table; an index is linked in front of its space's list. */
-static bool add_table(struct catalog *catalog, struct catalog_table table, struct slice name) {
-    if (!grow((void **)&catalog->tables, catalog->table_count, &catalog->table_capacity, sizeof *catalog->tables))
+/* Links the index at `position` in front of its table's list. */
+static void link_index(struct catalog *catalog, uint32_t position) {
+    struct catalog_table *index = &catalog->tables[position], *of = catalog_table_mutable(catalog, index->space);
+    index->next_index = of->next_index;
+    of->next_index = position + 1;
+}
+
+bool catalog_add_table(struct catalog *catalog, struct catalog_table table, struct slice name) {
+    table.name = grow((void **)&catalog->tables, catalog->table_count, &catalog->table_capacity, sizeof table)
+                     ? copy_name(name)
+                     : NULL;
+    if (!table.name) {
+        table_schema_unref(table.schema);
         return false;
-    table.name = copy_name(name);
-    if (!table.name) return false;
-    table.next_index = 0;
-    if (table.kind == CATALOG_INDEX) {
-        struct catalog_table *space = table_by_id(catalog, table.space);
-        table.next_index = space->next_index;
-        space->next_index = catalog->table_count + 1;
     }
+    table.next_index = 0;
     catalog->tables[catalog->table_count++] = table;
+    if (table.kind == CATALOG_INDEX) link_index(catalog, catalog->table_count - 1);
     return true;
+}
+
+void catalog_replace_schema(struct catalog_table *table, struct table_schema *schema) {
+    table_schema_unref(table->schema);
+    table->schema = schema;
+}
+
+/* Takes out a table with its indexes, or one index, and numbers the lists of indexes again. */
+static void remove_table(struct catalog *catalog, uint32_t id) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < catalog->table_count; i++) {
+        struct catalog_table *table = &catalog->tables[i];
+        if (table->id.table == id || (table->kind == CATALOG_INDEX && table->space == id)) {
+            table_schema_unref(table->schema);
+            free(table->name);
+            continue;
+        }
+        catalog->tables[kept] = *table;
+        catalog->tables[kept++].next_index = 0;
+    }
+    catalog->table_count = kept;
+    for (uint32_t i = 0; i < kept; i++)
+        if (catalog->tables[i].kind == CATALOG_INDEX) link_index(catalog, i);
 }
 
 enum plinth_status catalog_init(struct catalog *catalog, struct plinth_error *error) {
     *catalog = (struct catalog){.version = 1, .next_id = 3};
     struct slice name = slice_of_string("default");
     struct catalog_table space = {.id = {CATALOG_TENANT_DEFAULT, 1, 2}, .kind = CATALOG_SPACE, .version = 1};
-    if (add_database(catalog, CATALOG_TENANT_DEFAULT, 1, name) && add_table(catalog, space, name)) return PLINTH_OK;
+    struct table_schema *schema = table_schema_create_space(space.id, name, 0);
+    space.schema = schema;
+    if (schema) schema->version = 1;
+    if (schema && catalog_add_table(catalog, space, name) &&
+        catalog_add_database(catalog, CATALOG_TENANT_DEFAULT, 1, name))
+        return PLINTH_OK;
     catalog_deinit(catalog);
     return error_no_memory(error, "catalog");
 }
 
 void catalog_deinit(struct catalog *catalog) {
     for (uint32_t i = 0; i < catalog->database_count; i++) free(catalog->databases[i].name);
-    for (uint32_t i = 0; i < catalog->table_count; i++) free(catalog->tables[i].name);
+    for (uint32_t i = 0; i < catalog->table_count; i++) {
+        table_schema_unref(catalog->tables[i].schema);
+        free(catalog->tables[i].name);
+    }
     free(catalog->databases);
     free(catalog->tables);
     *catalog = (struct catalog){0};
-}
-
-enum plinth_status catalog_check_name(const char *what, struct slice name, struct plinth_error *error) {
-    if (name.size == 0) return error_set(error, PLINTH_INVALID_ARGUMENT, "%s name is empty", what);
-    if (name.size > CATALOG_NAME_BYTES_MAX)
-        return error_set(error, PLINTH_INVALID_ARGUMENT, "%s name has %zu bytes; at most %d are allowed", what,
-                         name.size, CATALOG_NAME_BYTES_MAX);
-    for (size_t i = 0; i < name.size; i++) {
-        uint8_t c = name.data[i];
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-            c == '-')
-            continue;
-        return error_set(error, PLINTH_INVALID_ARGUMENT,
-                         "%s name has byte 0x%02x at offset %zu; letters, digits, '_', '.' and '-' are allowed", what,
-                         c, i);
-    }
-    return PLINTH_OK;
 }
 
 static bool name_is(const char *name, struct slice wanted) {
@@ -114,145 +134,170 @@ const struct catalog_database *catalog_database_by_id(const struct catalog *cata
     return NULL;
 }
 
-const struct catalog_table *catalog_find_space(const struct catalog *catalog, uint32_t database, struct slice name) {
+const struct catalog_table *catalog_find_table(const struct catalog *catalog, uint32_t database, struct slice name) {
     for (uint32_t i = 0; i < catalog->table_count; i++) {
         const struct catalog_table *table = &catalog->tables[i];
-        if (table->kind == CATALOG_SPACE && table->id.database == database && name_is(table->name, name)) return table;
+        if (table->kind != CATALOG_INDEX && table->id.database == database && name_is(table->name, name)) return table;
     }
     return NULL;
 }
 
+const struct catalog_table *catalog_find_space(const struct catalog *catalog, uint32_t database, struct slice name) {
+    const struct catalog_table *table = catalog_find_table(catalog, database, name);
+    return table && table->kind == CATALOG_SPACE ? table : NULL;
+}
+
 const struct catalog_table *catalog_find_index(const struct catalog *catalog, uint32_t space, struct slice name) {
-    const struct catalog_table *table = table_by_id(catalog, space);
+    const struct catalog_table *table = catalog_table_mutable(catalog, space);
     for (uint32_t at = table ? table->next_index : 0; at; at = catalog->tables[at - 1].next_index)
         if (name_is(catalog->tables[at - 1].name, name)) return &catalog->tables[at - 1];
     return NULL;
 }
 
 const struct catalog_table *catalog_table_by_id(const struct catalog *catalog, uint32_t table) {
-    return table_by_id(catalog, table);
+    return catalog_table_mutable(catalog, table);
+}
+
+const char *index_kind_name(enum index_kind kind) {
+    static const char *const names[] = {"?", "space", "sorted", "bloom", "bitmap", "token"};
+    return (unsigned)kind < sizeof names / sizeof *names ? names[kind] : "?";
+}
+
+const char *index_state_name(enum index_state state) {
+    static const char *const names[] = {"?", "building", "ready", "dropping"};
+    return (unsigned)state < sizeof names / sizeof *names ? names[state] : "?";
+}
+
+const char *table_codec_name(enum table_codec codec) {
+    static const char *const names[] = {"default", "lz4", "zstd", "none"};
+    return (unsigned)codec < sizeof names / sizeof *names ? names[codec] : "?";
+}
+
+/* ---- changes ---- */
+
+static const char *kind_word(const struct catalog_table *table) {
+    return table->kind == CATALOG_SPACE ? "key space" : "table";
 }
 
 static enum plinth_status exists(struct plinth_error *error, const char *what, struct slice name) {
     return error_set(error, PLINTH_ALREADY_EXISTS, "%s \"%.*s\" exists already", what, (int)name.size, name.data);
 }
 
-enum plinth_status catalog_check(const struct catalog *catalog, const struct catalog_change *change,
-                                 struct plinth_error *error) {
-    static const char *const kinds[] = {"", "database", "key space", "index"};
-    if (change->kind < CATALOG_CREATE_DATABASE || change->kind > CATALOG_CREATE_INDEX)
-        return error_set(error, PLINTH_UNSUPPORTED, "catalog change of kind %d", (int)change->kind);
+/* The name and that it is new. */
+static enum plinth_status check_create(const struct catalog *catalog, const struct catalog_change *change,
+                                       struct plinth_error *error) {
+    static const char *const kinds[CATALOG_CHANGE_KIND_COUNT] = {[CATALOG_CREATE_DATABASE] = "database",
+                                                                 [CATALOG_CREATE_SPACE] = "key space",
+                                                                 [CATALOG_CREATE_INDEX] = "index",
+                                                                 [CATALOG_CREATE_TABLE] = "table",
+                                                                 [CATALOG_CREATE_TABLE_INDEX] = "index"};
     enum plinth_status st = catalog_check_name(kinds[change->kind], change->name, error);
     if (st) return st;
+    const struct catalog_table *same = NULL;
     if (change->kind == CATALOG_CREATE_DATABASE) {
         if (catalog_find_database(catalog, change->tenant, change->name))
             return exists(error, "database", change->name);
-    } else {
-        const struct catalog_database *database = catalog_database_by_id(catalog, change->database);
-        if (!database || database->tenant != change->tenant)
-            return error_set(error, PLINTH_NOT_FOUND, "no database with id %u", change->database);
-        if (change->kind == CATALOG_CREATE_SPACE) {
-            if (catalog_find_space(catalog, change->database, change->name))
-                return exists(error, "key space", change->name);
-        } else {
-            const struct catalog_table *space = table_by_id(catalog, change->space);
-            if (!space || space->kind != CATALOG_SPACE || space->id.database != change->database)
-                return error_set(error, PLINTH_NOT_FOUND, "no key space with id %u", change->space);
-            if (catalog_find_index(catalog, change->space, change->name)) return exists(error, "index", change->name);
-        }
+    } else if (change->kind == CATALOG_CREATE_SPACE || change->kind == CATALOG_CREATE_TABLE) {
+        same = catalog_find_table(catalog, change->database, change->name);
+        if (same) return exists(error, kind_word(same), change->name);
+    } else if (catalog_find_index(catalog, change->space, change->name)) {
+        return exists(error, "index", change->name);
     }
     if (catalog->table_count >= CATALOG_TABLES_MAX)
         return error_set(error, PLINTH_RESOURCE_EXHAUSTED, "the catalog has its %d tables and indexes",
                          CATALOG_TABLES_MAX);
-    if (change->version != catalog->version + 1)
-        return error_set(error, PLINTH_CONFLICT, "catalog change %llu came behind version %llu",
-                         (unsigned long long)change->version, (unsigned long long)catalog->version);
     return PLINTH_OK;
+}
+
+/* That what the change is about is there. */
+static enum plinth_status check_subject(const struct catalog *catalog, const struct catalog_change *change,
+                                        struct plinth_error *error) {
+    if (change->kind == CATALOG_CREATE_DATABASE) return PLINTH_OK;
+    const struct catalog_database *database = catalog_database_by_id(catalog, change->database);
+    if (!database || database->tenant != change->tenant)
+        return error_set(error, PLINTH_NOT_FOUND, "no database with id %u", change->database);
+    if (change->kind == CATALOG_CREATE_SPACE || change->kind == CATALOG_CREATE_TABLE) return PLINTH_OK;
+    const struct catalog_table *table = catalog_table_mutable(catalog, change->space);
+    if (table && table->id.database != change->database) table = NULL;
+    if (change->kind == CATALOG_CREATE_INDEX) {
+        if (!table || table->kind != CATALOG_SPACE)
+            return error_set(error, PLINTH_NOT_FOUND, "no key space with id %u", change->space);
+    } else if (change->kind == CATALOG_SET_INDEX_STATE || change->kind == CATALOG_DROP_INDEX) {
+        const struct catalog_table *of = table ? catalog_table_mutable(catalog, table->space) : NULL;
+        if (!of || of->kind != CATALOG_ROWS)
+            return error_set(error, PLINTH_NOT_FOUND, "no index of a table with id %u", change->space);
+    } else if (change->kind == CATALOG_DROP_TABLE) {
+        if (!table || table->kind == CATALOG_INDEX)
+            return error_set(error, PLINTH_NOT_FOUND, "no table with id %u", change->space);
+        if (strcmp(table->name, "default") == 0 && strcmp(database->name, "default") == 0)
+            return error_set(error, PLINTH_INVALID_ARGUMENT,
+                             "the key space \"default\" of the database \"default\" always exists");
+    } else if (!table || table->kind != CATALOG_ROWS) {
+        return error_set(error, PLINTH_NOT_FOUND, "no table with id %u", change->space);
+    }
+    return PLINTH_OK;
+}
+
+static bool is_create(enum catalog_change_kind kind) {
+    return kind <= CATALOG_CREATE_TABLE || kind == CATALOG_CREATE_TABLE_INDEX;
+}
+
+static enum plinth_status check(const struct catalog *catalog, const struct catalog_change *change,
+                                struct table_schema **schema, struct plinth_error *error) {
+    *schema = NULL;
+    if (change->kind < CATALOG_CREATE_DATABASE || change->kind >= CATALOG_CHANGE_KIND_COUNT)
+        return error_set(error, PLINTH_UNSUPPORTED, "catalog change of kind %d", (int)change->kind);
+    enum plinth_status st = check_subject(catalog, change, error);
+    if (!st && is_create(change->kind)) st = check_create(catalog, change, error);
+    if (!st && change->version != catalog->version + 1)
+        st = error_set(error, PLINTH_CONFLICT, "catalog change %llu came behind version %llu",
+                       (unsigned long long)change->version, (unsigned long long)catalog->version);
+    struct table_id id = {change->tenant, change->database, catalog->next_id};
+    return st ? st : catalog_make_schema(catalog, change, id, schema, error);
+}
+
+enum plinth_status catalog_check(const struct catalog *catalog, const struct catalog_change *change,
+                                 struct plinth_error *error) {
+    struct table_schema *schema;
+    enum plinth_status st = check(catalog, change, &schema, error);
+    table_schema_unref(schema);
+    return st;
+}
+
+/* Takes over `schema`. */
+static bool apply(struct catalog *catalog, const struct catalog_change *change, struct table_schema *schema) {
+    struct catalog_table made = {.id = {change->tenant, change->database, catalog->next_id},
+                                 .version = change->version};
+    struct catalog_table *table = catalog_table_mutable(catalog, change->space);
+    switch (change->kind) {
+    case CATALOG_CREATE_DATABASE: return catalog_add_database(catalog, change->tenant, catalog->next_id, change->name);
+    case CATALOG_CREATE_SPACE:
+    case CATALOG_CREATE_TABLE:
+        made.kind = change->kind == CATALOG_CREATE_SPACE ? CATALOG_SPACE : CATALOG_ROWS;
+        made.schema = schema;
+        return catalog_add_table(catalog, made, change->name);
+    case CATALOG_CREATE_INDEX:
+    case CATALOG_CREATE_TABLE_INDEX:
+        made.kind = CATALOG_INDEX;
+        made.space = change->space;
+        catalog_replace_schema(table, schema);
+        return catalog_add_table(catalog, made, change->name);
+    case CATALOG_ADD_COLUMNS: catalog_replace_schema(table, schema); return true;
+    case CATALOG_SET_INDEX_STATE:
+    case CATALOG_DROP_INDEX: catalog_replace_schema(catalog_table_mutable(catalog, table->space), schema); break;
+    default: break;
+    }
+    if (change->kind != CATALOG_SET_INDEX_STATE) remove_table(catalog, change->space);
+    return true;
 }
 
 enum plinth_status catalog_apply(struct catalog *catalog, const struct catalog_change *change,
                                  struct plinth_error *error) {
-    enum plinth_status st = catalog_check(catalog, change, error);
+    struct table_schema *schema;
+    enum plinth_status st = check(catalog, change, &schema, error);
     if (st) return st;
-    uint32_t id = catalog->next_id;
-    struct catalog_table table = {.id = {change->tenant, change->database, id},
-                                  .kind = change->kind == CATALOG_CREATE_SPACE ? CATALOG_SPACE : CATALOG_INDEX,
-                                  .space = change->kind == CATALOG_CREATE_INDEX ? change->space : 0,
-                                  .version = change->version};
-    bool added = change->kind == CATALOG_CREATE_DATABASE ? add_database(catalog, change->tenant, id, change->name)
-                                                         : add_table(catalog, table, change->name);
-    if (!added) return error_no_memory(error, "catalog");
-    catalog->next_id = id + 1;
+    if (!apply(catalog, change, schema)) return error_no_memory(error, "catalog");
+    if (is_create(change->kind)) catalog->next_id++;
     catalog->version = change->version;
     return PLINTH_OK;
-}
-
-bool catalog_change_encode(struct buffer *into, const struct catalog_change *change) {
-    return buffer_append_varint(into, change->version) && buffer_append_u8(into, (uint8_t)change->kind) &&
-           buffer_append_varint(into, change->tenant) && buffer_append_varint(into, change->database) &&
-           buffer_append_varint(into, change->space) && buffer_append_string(into, change->name);
-}
-
-bool catalog_change_decode(struct reader *from, struct catalog_change *change) {
-    change->version = reader_varint(from);
-    change->kind = (enum catalog_change_kind)reader_u8(from);
-    change->tenant = reader_varint32(from);
-    change->database = reader_varint32(from);
-    change->space = reader_varint32(from);
-    change->name = reader_string(from);
-    return !from->failed;
-}
-
-bool catalog_encode(struct buffer *into, const struct catalog *catalog) {
-    bool ok = buffer_append_varint(into, catalog->version) && buffer_append_varint(into, catalog->next_id) &&
-              buffer_append_varint(into, catalog->database_count);
-    for (uint32_t i = 0; ok && i < catalog->database_count; i++) {
-        const struct catalog_database *database = &catalog->databases[i];
-        ok = buffer_append_varint(into, database->tenant) && buffer_append_varint(into, database->id) &&
-             buffer_append_string(into, slice_of_string(database->name));
-    }
-    ok = ok && buffer_append_varint(into, catalog->table_count);
-    for (uint32_t i = 0; ok && i < catalog->table_count; i++) {
-        const struct catalog_table *table = &catalog->tables[i];
-        ok = buffer_append_varint(into, table->id.tenant) && buffer_append_varint(into, table->id.database) &&
-             buffer_append_varint(into, table->id.table) && buffer_append_u8(into, (uint8_t)table->kind) &&
-             buffer_append_varint(into, table->space) && buffer_append_varint(into, table->version) &&
-             buffer_append_string(into, slice_of_string(table->name));
-    }
-    return ok;
-}
-
-static bool decode_table(struct reader *from, struct catalog *catalog, uint32_t *last_id) {
-    struct catalog_table table = {0};
-    table.id.tenant = reader_varint32(from);
-    table.id.database = reader_varint32(from);
-    table.id.table = reader_varint32(from);
-    table.kind = (enum catalog_table_kind)reader_u8(from);
-    table.space = reader_varint32(from);
-    table.version = reader_varint(from);
-    struct slice name = reader_string(from);
-    const struct catalog_table *space = table.kind == CATALOG_INDEX ? table_by_id(catalog, table.space) : NULL;
-    bool sound = !from->failed && table.id.table > *last_id && table.id.table < catalog->next_id &&
-                 (table.kind == CATALOG_SPACE || (space && space->kind == CATALOG_SPACE));
-    *last_id = table.id.table;
-    return sound && add_table(catalog, table, name);
-}
-
-enum plinth_status catalog_decode(struct reader *from, struct catalog *catalog, struct plinth_error *error) {
-    *catalog = (struct catalog){0};
-    catalog->version = reader_varint(from);
-    catalog->next_id = reader_varint32(from);
-    bool ok = !from->failed;
-    uint64_t databases = ok ? reader_varint(from) : 0;
-    for (uint64_t i = 0; ok && i < databases; i++) {
-        uint32_t tenant = reader_varint32(from), id = reader_varint32(from);
-        struct slice name = reader_string(from);
-        ok = !from->failed && add_database(catalog, tenant, id, name);
-    }
-    uint64_t tables = ok ? reader_varint(from) : 0;
-    uint32_t last_id = 0;
-    for (uint64_t i = 0; ok && i < tables; i++) ok = decode_table(from, catalog, &last_id);
-    if (ok && !from->failed) return PLINTH_OK;
-    catalog_deinit(catalog);
-    return error_set(error, PLINTH_CORRUPT, "malformed catalog");
 }

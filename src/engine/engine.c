@@ -7,6 +7,7 @@
 #include "base/log_event.h"
 #include "base/status.h"
 #include "engine/directory.h"
+#include "engine/table_ddl.h"
 #include "log/local_log.h"
 #include "store/local_store.h"
 
@@ -152,6 +153,8 @@ static void clean_up_after_former(struct plinth *db) {
 static enum plinth_status start(struct plinth *db, bool fresh, struct plinth_error *error) {
     enum plinth_status st = engine_recover(db, error);
     if (st) return st;
+    db->table_gates = table_gates_create();
+    if (!db->table_gates) return error_no_memory(error, "engine");
     if (!sequencer_init(&db->sequencer, log_next_lsn(db->log) - 1, &db->failed))
         return error_no_memory(error, "engine");
     log_listen(db->log, &db->log_listener);
@@ -165,6 +168,7 @@ static enum plinth_status start(struct plinth *db, bool fresh, struct plinth_err
         if (!st) st = directory_complete(db->env, db->path, error);
     }
     if (!st) st = register_host(db, error);
+    if (!st) st = engine_drop_unbuilt_indexes(db, error);
     if (!st) st = engine_start_jobs(db, error);
     if (!st) clean_up_after_former(db);
     return st;
@@ -179,6 +183,7 @@ static void tear_down(struct plinth *db) {
     view_list_deinit(&db->views);
     if (db->active) memtable_unref(db->active);
     sequencer_deinit(&db->sequencer);
+    table_gates_destroy(db->table_gates);
     shard_deinit(&db->shard);
     page_cache_destroy(db->cache);
     store_close(db->store);
@@ -251,6 +256,9 @@ static void read_counters(struct plinth *db, struct plinth_stats *stats) {
     stats->scans = atomic_load(&from->scans);
     stats->scan_rows = atomic_load(&from->scan_rows);
     stats->conflicts = atomic_load(&from->conflicts);
+    stats->rows_upserted = atomic_load(&from->rows_upserted);
+    stats->rows_deleted = atomic_load(&from->rows_deleted);
+    stats->rows_rejected = atomic_load(&from->rows_rejected);
     stats->flushes = atomic_load(&from->flushes);
     stats->flush_rows = atomic_load(&from->flush_rows);
     stats->flush_bytes = atomic_load(&from->flush_bytes);

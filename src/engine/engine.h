@@ -20,6 +20,7 @@ enum { ENGINE_MEMTABLES_MAX = 4, ENGINE_HOST_ID = 1 };
 /* Counters behind plinth_stats_read. Relaxed: each is right, together they are a blur of one moment. */
 struct engine_counters {
     atomic_ullong sets, deletes, gets, gets_found, scans, scan_rows, conflicts;
+    atomic_ullong rows_upserted, rows_deleted, rows_rejected;
     atomic_ullong flushes, flush_rows, flush_bytes, flush_us;
     atomic_ullong compactions, compaction_rows_in, compaction_rows_out, compaction_bytes_in, compaction_bytes_out,
         compaction_us;
@@ -56,6 +57,7 @@ struct plinth {
     uint64_t time_base_us, time_base_ns; /* wall time at a monotonic time; record times are counted from there */
     pthread_rwlock_t catalog_lock;       /* written under sequence_mutex; read alone by look-ups */
     struct sequencer sequencer;
+    struct table_gates *table_gates; /* table_gate.h */
 
     struct view_list views;
 

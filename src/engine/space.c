@@ -1,27 +1,7 @@
-/* Key spaces and indexes: look-ups in the catalog, and its changes as log records. */
+/* Key spaces and their indexes: look-ups in the catalog, and how they are made. */
 #include "base/status.h"
+#include "engine/table_ddl.h"
 #include "engine/write.h"
-
-/* Appends one catalog change numbered behind the present version. A change that came too late (another thread's was
- * first) gives PLINTH_CONFLICT: the caller looks again. */
-static enum plinth_status change_catalog(struct plinth *db, struct catalog_change *change, uint64_t *lsn,
-                                         struct plinth_error *error) {
-    struct buffer payload = BUFFER_INIT;
-    struct record_header header = {.kind = CHANGE_CATALOG, .durability = RECORD_SYNCED};
-    struct decision decision = {VERDICT_APPLIED, 0};
-    pthread_mutex_lock(&db->sequence_mutex);
-    change->version = db->shard.catalog.version + 1;
-    enum plinth_status st = catalog_check(&db->shard.catalog, change, error);
-    if (!st && !catalog_change_encode(&payload, change)) st = error_no_memory(error, "catalog change");
-    if (!st) st = engine_append_locked(db, &header, buffer_slice(&payload), NULL, 0, lsn, &decision, error);
-    pthread_mutex_unlock(&db->sequence_mutex);
-    buffer_deinit(&payload);
-    if (st) return st;
-    engine_sequenced(db, *lsn);
-    if (decision.verdict != VERDICT_APPLIED)
-        return error_set(error, PLINTH_CONFLICT, "the catalog has changed meanwhile");
-    return PLINTH_OK;
-}
 
 static struct slice name_or_default(const char *name) { return slice_of_string(name && *name ? name : "default"); }
 
@@ -67,16 +47,12 @@ enum plinth_status plinth_space_create(struct plinth *db, const char *database, 
     if (st) return st;
     uint64_t lsn = 0;
     uint32_t id;
-    while (!(id = find_database(db, database_name))) {
-        struct catalog_change change = {
-            .kind = CATALOG_CREATE_DATABASE, .tenant = CATALOG_TENANT_DEFAULT, .name = database_name};
-        st = change_catalog(db, &change, &lsn, error);
-        if (st && st != PLINTH_CONFLICT && st != PLINTH_ALREADY_EXISTS) return st;
-    }
+    st = engine_ensure_database(db, database_name, &id, error);
+    if (st) return st;
     do {
         struct catalog_change change = {
             .kind = CATALOG_CREATE_SPACE, .tenant = CATALOG_TENANT_DEFAULT, .database = id, .name = space_name};
-        st = change_catalog(db, &change, &lsn, error);
+        st = engine_change_catalog(db, &change, &lsn, error);
     } while (st == PLINTH_CONFLICT);
     if (!st) st = log_wait(db->log, lsn, RECORD_SYNCED, LOG_WAIT_FOREVER, error);
     if (st) return st;
@@ -146,7 +122,7 @@ enum plinth_status engine_ensure_index(struct plinth *db, struct table_id space,
                                         .space = space.table,
                                         .name = name};
         uint64_t lsn;
-        enum plinth_status st = change_catalog(db, &change, &lsn, error);
+        enum plinth_status st = engine_change_catalog(db, &change, &lsn, error);
         if (st && st != PLINTH_CONFLICT && st != PLINTH_ALREADY_EXISTS) return st;
     }
 }

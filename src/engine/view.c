@@ -171,3 +171,12 @@ void view_drop_runs(struct view *edited, struct table_id id, size_t position, si
             (table->run_count - position - count) * sizeof *table->runs);
     table->run_count -= count;
 }
+
+void view_drop_table(struct view *edited, struct table_id id) {
+    struct view_table *table = (struct view_table *)view_find_table(edited, id);
+    if (!table) return;
+    view_drop_runs(edited, id, 0, table->run_count);
+    free(table->runs);
+    size_t at = (size_t)(table - edited->tables);
+    memmove(table, table + 1, (--edited->table_count - at) * sizeof *table);
+}

@@ -78,6 +78,8 @@ PLINTH_MUST_CHECK bool view_insert_run(struct view *edited, struct table_id tabl
                                        struct view_run run);
 /* Drops `count` runs of a table from `position` on. */
 void view_drop_runs(struct view *edited, struct table_id table, size_t position, size_t count);
+/* Drops a table with all its runs. */
+void view_drop_table(struct view *edited, struct table_id table);
 
 const struct view_table *view_find_table(const struct view *view, struct table_id table);
 

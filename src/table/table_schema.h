@@ -62,25 +62,38 @@ struct table_schema {
     uint64_t partition_us;           /* length of a partition; partition i is [i, i + 1) * partition_us since 1970 */
     uint64_t retention_us;           /* partitions whose end is older than shard time - this are dropped; 0: never */
     enum table_codec codec;
-    uint32_t page_rows;              /* rows a stripe; 0: the default, 1,024 */
-    bool adds_columns;               /* writes may bring new columns */
+    uint32_t page_rows; /* rows a stripe; 0: the default, 1,024 */
+    bool adds_columns;  /* writes may bring new columns */
     struct table_index *indexes;
     uint32_t index_count;
-    void *memory; /* what the pointers point into */
+    struct arena *memory; /* what the pointers point into */
 };
+
+/* A schema without columns, with one reference, version 0 and room for this many columns and indexes; null when memory
+ * is out. Not shared yet: the functions below fill it. */
+struct table_schema *table_schema_create(struct table_id id, enum table_kind kind, struct slice name,
+                                         uint32_t columns_max, uint32_t indexes_max);
+/* The schema of a key space: key BYTES (id 1, primary key), value BYTES (id 2). */
+struct table_schema *table_schema_create_space(struct table_id id, struct slice name, uint32_t indexes_max);
+/* Append a column with the next id, or a copy of an index (`name` instead of its own); there must be room. False when
+ * memory is out. */
+PLINTH_MUST_CHECK bool table_schema_add_column(struct table_schema *schema, struct slice name, struct column_type type,
+                                               bool nullable);
+PLINTH_MUST_CHECK bool table_schema_add_index(struct table_schema *schema, const struct table_index *index,
+                                              struct slice name);
 
 struct table_schema *table_schema_ref(const struct table_schema *schema);
 /* Null is allowed. */
 void table_schema_unref(const struct table_schema *schema);
 /* A deep copy with one reference, as a start for a changed one; null when memory is out. `extra_columns` and
- * `extra_indexes` leave room behind the arrays, `extra_bytes` in what `memory` has for names (schema->memory is one
- * struct arena). */
+ * `extra_indexes` is the room behind what it has. */
 struct table_schema *table_schema_copy(const struct table_schema *from, uint32_t extra_columns, uint32_t extra_indexes);
 
 /* Index in schema->columns, or -1. */
 int32_t table_schema_find(const struct table_schema *schema, struct slice name);
 int32_t table_schema_find_id(const struct table_schema *schema, uint32_t column_id);
 const struct table_index *table_schema_find_index(const struct table_schema *schema, struct slice name);
+const struct table_index *table_schema_find_index_id(const struct table_schema *schema, uint32_t index_table);
 bool table_schema_is_key(const struct table_schema *schema, uint32_t column_id);
 
 #endif

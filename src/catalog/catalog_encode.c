@@ -1,0 +1,273 @@
+/* The bytes of changes and of the whole catalog; catalog.h says what they are. */
+#include <stdlib.h>
+
+#include "base/status.h"
+#include "catalog/catalog_private.h"
+
+enum { FLAG_ADDS_COLUMNS = 1 };
+
+/* ---- parts ---- */
+
+static bool append_ids(struct buffer *into, const uint32_t *ids, uint32_t count) {
+    bool ok = buffer_append_varint(into, count);
+    for (uint32_t i = 0; ok && i < count; i++) ok = buffer_append_varint(into, ids[i]);
+    return ok;
+}
+
+static void read_ids(struct reader *from, uint32_t ids[ROW_KEY_PARTS_MAX], uint32_t *count) {
+    *count = reader_varint32(from);
+    if (*count > ROW_KEY_PARTS_MAX) {
+        from->failed = true;
+        *count = 0;
+    }
+    for (uint32_t i = 0; i < *count; i++) ids[i] = reader_varint32(from);
+}
+
+static bool append_column(struct buffer *into, struct slice name, struct column_type type, bool nullable) {
+    return buffer_append_string(into, name) && column_type_encode(into, type) && buffer_append_u8(into, nullable);
+}
+
+static struct catalog_column read_column(struct reader *from) {
+    struct catalog_column column = {.name = reader_string(from)};
+    if (!column_type_decode(from, &column.type)) return column;
+    uint8_t nullable = reader_u8(from);
+    if (nullable > 1) from->failed = true;
+    column.nullable = nullable == 1;
+    return column;
+}
+
+/* Key, partition and options of a typed table. */
+static bool append_options(struct buffer *into, const struct catalog_change *table) {
+    return append_ids(into, table->key, table->key_count) && buffer_append_varint(into, table->partition_column) &&
+           buffer_append_varint(into, table->partition_us) && buffer_append_varint(into, table->retention_us) &&
+           buffer_append_u8(into, (uint8_t)table->codec) && buffer_append_varint(into, table->page_rows) &&
+           buffer_append_u8(into, table->adds_columns ? FLAG_ADDS_COLUMNS : 0);
+}
+
+static void read_options(struct reader *from, struct catalog_change *table) {
+    read_ids(from, table->key, &table->key_count);
+    table->partition_column = reader_varint32(from);
+    table->partition_us = reader_varint(from);
+    table->retention_us = reader_varint(from);
+    table->codec = (enum table_codec)reader_u8(from);
+    table->page_rows = reader_varint32(from);
+    uint8_t flags = reader_u8(from);
+    if (flags & ~FLAG_ADDS_COLUMNS) from->failed = true;
+    table->adds_columns = (flags & FLAG_ADDS_COLUMNS) != 0;
+}
+
+static bool append_index(struct buffer *into, enum index_kind kind, enum index_state state, const uint32_t *columns,
+                         uint32_t count) {
+    return buffer_append_u8(into, (uint8_t)kind) && buffer_append_u8(into, (uint8_t)state) &&
+           append_ids(into, columns, count);
+}
+
+/* ---- changes ---- */
+
+static bool append_columns(struct buffer *into, const struct catalog_change *change) {
+    bool ok = buffer_append_varint(into, change->column_count);
+    for (uint32_t i = 0; ok && i < change->column_count; i++)
+        ok = append_column(into, change->columns[i].name, change->columns[i].type, change->columns[i].nullable);
+    return ok;
+}
+
+static void read_columns(struct reader *from, struct arena *arena, struct catalog_change *change) {
+    uint64_t count = reader_varint(from);
+    if (count > TABLE_COLUMNS_MAX) from->failed = true;
+    struct catalog_column *columns = from->failed ? NULL : arena_alloc(arena, (count + 1) * sizeof *columns);
+    if (!columns) {
+        from->failed = true;
+        return;
+    }
+    for (uint64_t i = 0; i < count && !from->failed; i++) columns[i] = read_column(from);
+    change->columns = columns;
+    change->column_count = (uint32_t)count;
+}
+
+bool catalog_change_encode(struct buffer *into, const struct catalog_change *change) {
+    bool ok = buffer_append_varint(into, change->version) && buffer_append_u8(into, (uint8_t)change->kind) &&
+              buffer_append_varint(into, change->tenant) && buffer_append_varint(into, change->database) &&
+              buffer_append_varint(into, change->space) && buffer_append_string(into, change->name);
+    switch (change->kind) {
+    case CATALOG_CREATE_TABLE: return ok && append_columns(into, change) && append_options(into, change);
+    case CATALOG_ADD_COLUMNS: return ok && append_columns(into, change);
+    case CATALOG_CREATE_TABLE_INDEX:
+        return ok && append_index(into, change->index_kind, change->index_state, change->key, change->key_count);
+    case CATALOG_SET_INDEX_STATE: return ok && buffer_append_u8(into, (uint8_t)change->index_state);
+    default: return ok;
+    }
+}
+
+bool catalog_change_decode(struct reader *from, struct arena *arena, struct catalog_change *change) {
+    *change = (struct catalog_change){.version = reader_varint(from)};
+    change->kind = (enum catalog_change_kind)reader_u8(from);
+    change->tenant = reader_varint32(from);
+    change->database = reader_varint32(from);
+    change->space = reader_varint32(from);
+    change->name = reader_string(from);
+    if (change->kind == CATALOG_CREATE_TABLE || change->kind == CATALOG_ADD_COLUMNS) read_columns(from, arena, change);
+    if (change->kind == CATALOG_CREATE_TABLE) read_options(from, change);
+    if (change->kind == CATALOG_CREATE_TABLE_INDEX) change->index_kind = (enum index_kind)reader_u8(from);
+    if (change->kind == CATALOG_CREATE_TABLE_INDEX || change->kind == CATALOG_SET_INDEX_STATE)
+        change->index_state = (enum index_state)reader_u8(from);
+    if (change->kind == CATALOG_CREATE_TABLE_INDEX) read_ids(from, change->key, &change->key_count);
+    return !from->failed;
+}
+
+/* ---- the whole catalog ---- */
+
+static bool encode_schema(struct buffer *into, const struct table_schema *schema) {
+    bool ok = buffer_append_varint(into, schema->column_count);
+    for (uint32_t i = 0; ok && i < schema->column_count; i++) {
+        const struct table_column *column = &schema->columns[i];
+        ok = buffer_append_varint(into, column->id) &&
+             append_column(into, slice_of_string(column->name), column->type, column->nullable);
+    }
+    struct catalog_change options = {.key_count = schema->key_count,
+                                     .partition_column = schema->partition_column,
+                                     .partition_us = schema->partition_us,
+                                     .retention_us = schema->retention_us,
+                                     .codec = schema->codec,
+                                     .page_rows = schema->page_rows,
+                                     .adds_columns = schema->adds_columns};
+    memcpy(options.key, schema->key, sizeof options.key);
+    return ok && buffer_append_varint(into, schema->next_column_id) && append_options(into, &options) &&
+           buffer_append_varint(into, schema->version);
+}
+
+static bool encode_table(struct buffer *into, const struct catalog *catalog, const struct catalog_table *table) {
+    bool ok = buffer_append_varint(into, table->id.tenant) && buffer_append_varint(into, table->id.database) &&
+              buffer_append_varint(into, table->id.table) && buffer_append_u8(into, (uint8_t)table->kind) &&
+              buffer_append_varint(into, table->space) && buffer_append_varint(into, table->version) &&
+              buffer_append_string(into, slice_of_string(table->name));
+    if (!ok || table->kind == CATALOG_SPACE) return ok;
+    if (table->kind == CATALOG_ROWS) return encode_schema(into, table->schema);
+    const struct table_schema *schema = catalog_table_by_id(catalog, table->space)->schema;
+    if (schema->kind == TABLE_SPACE) return true;
+    const struct table_index *index = table_schema_find_index_id(schema, table->id.table);
+    return append_index(into, index->kind, index->state, index->columns, index->column_count);
+}
+
+bool catalog_encode(struct buffer *into, const struct catalog *catalog) {
+    bool ok = buffer_append_varint(into, catalog->version) && buffer_append_varint(into, catalog->next_id) &&
+              buffer_append_varint(into, catalog->database_count);
+    for (uint32_t i = 0; ok && i < catalog->database_count; i++) {
+        const struct catalog_database *database = &catalog->databases[i];
+        ok = buffer_append_varint(into, database->tenant) && buffer_append_varint(into, database->id) &&
+             buffer_append_string(into, slice_of_string(database->name));
+    }
+    ok = ok && buffer_append_varint(into, catalog->table_count);
+    for (uint32_t i = 0; ok && i < catalog->table_count; i++) ok = encode_table(into, catalog, &catalog->tables[i]);
+    return ok;
+}
+
+/* Null when malformed, or memory is out. */
+static struct table_schema *decode_schema(struct reader *from, struct table_id id, struct slice name) {
+    uint64_t count = reader_varint(from);
+    if (from->failed || count > TABLE_COLUMNS_MAX) return NULL;
+    struct table_schema *schema = table_schema_create(id, TABLE_ROWS, name, (uint32_t)count, 0);
+    if (!schema) return NULL;
+    bool ok = true;
+    for (uint64_t i = 0; ok && i < count; i++) {
+        uint32_t column_id = reader_varint32(from);
+        struct catalog_column column = read_column(from);
+        ok = !from->failed && column_id >= schema->next_column_id;
+        schema->next_column_id = column_id;
+        ok = ok && table_schema_add_column(schema, column.name, column.type, column.nullable);
+    }
+    uint32_t next = reader_varint32(from);
+    struct catalog_change options = {0};
+    read_options(from, &options);
+    schema->version = reader_varint(from);
+    if (!ok || from->failed || next < schema->next_column_id) {
+        table_schema_unref(schema);
+        return NULL;
+    }
+    schema->next_column_id = next;
+    memcpy(schema->key, options.key, sizeof schema->key);
+    schema->key_count = options.key_count;
+    schema->partition_column = options.partition_column;
+    schema->partition_us = options.partition_us;
+    schema->retention_us = options.retention_us;
+    schema->codec = options.codec;
+    schema->page_rows = options.page_rows;
+    schema->adds_columns = options.adds_columns;
+    return schema;
+}
+
+/* Puts an index into the schema of its table `of`. */
+static bool decode_index(struct reader *from, struct catalog_table *of, struct table_id id, struct slice name) {
+    struct table_index index = {.id = id, .kind = INDEX_SPACE, .state = INDEX_READY};
+    if (of->kind == CATALOG_ROWS) {
+        index.kind = (enum index_kind)reader_u8(from);
+        index.state = (enum index_state)reader_u8(from);
+        read_ids(from, index.columns, &index.column_count);
+        if (from->failed || of->schema->index_count >= TABLE_INDEXES_MAX) return false;
+    }
+    struct table_schema *schema = table_schema_copy(of->schema, 0, 1);
+    if (!schema || !table_schema_add_index(schema, &index, name)) {
+        table_schema_unref(schema);
+        return false;
+    }
+    catalog_replace_schema(of, schema);
+    return true;
+}
+
+static bool decode_table(struct reader *from, struct catalog *catalog, uint32_t *last_id) {
+    struct catalog_table table = {0};
+    table.id.tenant = reader_varint32(from);
+    table.id.database = reader_varint32(from);
+    table.id.table = reader_varint32(from);
+    table.kind = (enum catalog_table_kind)reader_u8(from);
+    table.space = reader_varint32(from);
+    table.version = reader_varint(from);
+    struct slice name = reader_string(from);
+    if (from->failed || table.id.table <= *last_id || table.id.table >= catalog->next_id) return false;
+    *last_id = table.id.table;
+    struct catalog_table *of = catalog_table_mutable(catalog, table.space);
+    struct table_schema *schema = NULL;
+    switch (table.kind) {
+    case CATALOG_SPACE:
+        schema = table_schema_create_space(table.id, name, 0);
+        if (!schema) return false;
+        schema->version = table.version;
+        break;
+    case CATALOG_ROWS:
+        schema = decode_schema(from, table.id, name);
+        if (!schema) return false;
+        break;
+    case CATALOG_INDEX:
+        if (!of || of->kind == CATALOG_INDEX || !decode_index(from, of, table.id, name)) return false;
+        break;
+    default: return false;
+    }
+    table.schema = schema;
+    return catalog_add_table(catalog, table, name);
+}
+
+/* The rules, once more: the bytes are not trusted. */
+static bool schemas_are_sound(const struct catalog *catalog) {
+    for (uint32_t i = 0; i < catalog->table_count; i++)
+        if (catalog->tables[i].kind == CATALOG_ROWS && catalog_check_schema(catalog->tables[i].schema, NULL))
+            return false;
+    return true;
+}
+
+enum plinth_status catalog_decode(struct reader *from, struct catalog *catalog, struct plinth_error *error) {
+    *catalog = (struct catalog){0};
+    catalog->version = reader_varint(from);
+    catalog->next_id = reader_varint32(from);
+    bool ok = !from->failed;
+    uint64_t databases = ok ? reader_varint(from) : 0;
+    for (uint64_t i = 0; ok && i < databases; i++) {
+        uint32_t tenant = reader_varint32(from), id = reader_varint32(from);
+        struct slice name = reader_string(from);
+        ok = !from->failed && catalog_add_database(catalog, tenant, id, name);
+    }
+    uint64_t tables = ok ? reader_varint(from) : 0;
+    uint32_t last_id = 0;
+    for (uint64_t i = 0; ok && i < tables; i++) ok = decode_table(from, catalog, &last_id);
+    if (ok && !from->failed && schemas_are_sound(catalog)) return PLINTH_OK;
+    catalog_deinit(catalog);
+    return error_set(error, PLINTH_CORRUPT, "malformed catalog");
+}

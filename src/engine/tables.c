@@ -1,0 +1,462 @@
+/* Tables in the public API: from names and texts to catalog changes, and back. */
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "engine/table_ddl.h"
+
+_Static_assert((int)PLINTH_CODEC_NONE == (int)TABLE_CODEC_NONE && (int)PLINTH_CODEC_ZSTD == (int)TABLE_CODEC_ZSTD &&
+                   (int)PLINTH_INDEX_TOKEN == (int)INDEX_TOKEN && (int)PLINTH_INDEX_SORTED == (int)INDEX_SORTED &&
+                   (int)PLINTH_INDEX_DROPPING == (int)INDEX_DROPPING && (int)PLINTH_INDEX_READY == (int)INDEX_READY,
+               "the public numbers are those of the catalog");
+_Static_assert((int)PLINTH_COLUMNS_MAX == (int)TABLE_COLUMNS_MAX &&
+                   (int)PLINTH_KEY_COLUMNS_MAX == (int)ROW_KEY_PARTS_MAX &&
+                   (int)PLINTH_TABLE_INDEXES_MAX == (int)TABLE_INDEXES_MAX,
+               "the public limits are those of the catalog");
+
+const char *plinth_index_kind_name(enum plinth_index_kind kind) { return index_kind_name((enum index_kind)kind); }
+const char *plinth_index_state_name(enum plinth_index_state state) { return index_state_name((enum index_state)state); }
+const char *plinth_codec_name(enum plinth_codec codec) { return table_codec_name((enum table_codec)codec); }
+
+static struct slice name_or_default(const char *name) { return slice_of_string(name && *name ? name : "default"); }
+
+static enum plinth_status wait_durable(struct plinth *db, uint64_t lsn, struct plinth_error *error) {
+    return log_wait(db->log, lsn, RECORD_SYNCED, LOG_WAIT_FOREVER, error);
+}
+
+/* ---- making tables ---- */
+
+/* The place of a column among those given, from 1; 0 when there is none. */
+static uint32_t place_of(const struct plinth_column *columns, size_t count, const char *name) {
+    for (size_t i = 0; name && i < count; i++)
+        if (columns[i].name && strcmp(columns[i].name, name) == 0) return (uint32_t)i + 1;
+    return 0;
+}
+
+/* Texts of columns as types. The result is the caller's to free. */
+static enum plinth_status parse_columns(const struct plinth_column *columns, size_t count,
+                                        struct catalog_column **parsed, struct plinth_error *error) {
+    *parsed = NULL;
+    if (count > PLINTH_COLUMNS_MAX)
+        return error_set(error, PLINTH_RESOURCE_EXHAUSTED, "%zu columns are given; a table has at most %d", count,
+                         PLINTH_COLUMNS_MAX);
+    struct catalog_column *into = calloc(count + 1, sizeof *into);
+    if (!into) return error_no_memory(error, "columns");
+    enum plinth_status st = PLINTH_OK;
+    for (size_t i = 0; !st && i < count; i++) {
+        into[i] = (struct catalog_column){.name = slice_of_string(columns[i].name ? columns[i].name : ""),
+                                          .nullable = columns[i].nullable};
+        st = catalog_check_column_name(into[i].name, error);
+        if (st) break;
+        st = column_type_parse(slice_of_string(columns[i].type ? columns[i].type : ""), &into[i].type, error);
+        if (st) error_prefix(error, "column \"%s\"", columns[i].name);
+    }
+    if (st)
+        free(into);
+    else
+        *parsed = into;
+    return st;
+}
+
+static enum plinth_status resolve_names(const struct plinth_table_definition *definition, struct catalog_change *change,
+                                        struct plinth_error *error) {
+    if (definition->key_count > PLINTH_KEY_COLUMNS_MAX)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "the primary key has %zu columns; at most %d are allowed",
+                         definition->key_count, PLINTH_KEY_COLUMNS_MAX);
+    for (size_t i = 0; i < definition->key_count; i++) {
+        const char *name = definition->key[i] ? definition->key[i] : "";
+        uint32_t id = place_of(definition->columns, definition->column_count, name);
+        if (!id)
+            return error_set(error, PLINTH_INVALID_ARGUMENT, "the primary key names \"%s\", which is no column", name);
+        change->key[change->key_count++] = id;
+    }
+    const char *by = definition->partition_by;
+    if (!by || !*by) return PLINTH_OK;
+    change->partition_column = place_of(definition->columns, definition->column_count, by);
+    if (change->partition_column) return PLINTH_OK;
+    return error_set(error, PLINTH_INVALID_ARGUMENT, "the table is partitioned by \"%s\", which is no column", by);
+}
+
+enum plinth_status engine_ensure_database(struct plinth *db, struct slice name, uint32_t *id,
+                                          struct plinth_error *error) {
+    *id = 0;
+    enum plinth_status st = catalog_check_name("database", name, error);
+    while (!st) {
+        pthread_rwlock_rdlock(&db->catalog_lock);
+        const struct catalog_database *found = catalog_find_database(&db->shard.catalog, CATALOG_TENANT_DEFAULT, name);
+        *id = found ? found->id : 0;
+        pthread_rwlock_unlock(&db->catalog_lock);
+        if (*id) break;
+        uint64_t lsn;
+        struct catalog_change change = {
+            .kind = CATALOG_CREATE_DATABASE, .tenant = CATALOG_TENANT_DEFAULT, .name = name};
+        st = engine_change_catalog(db, &change, &lsn, error);
+        if (st == PLINTH_ALREADY_EXISTS) st = PLINTH_OK; /* another thread was first */
+    }
+    return st;
+}
+
+enum plinth_status plinth_table_create(struct plinth *db, const char *database, const char *name,
+                                       const struct plinth_table_definition *definition, struct plinth_error *error) {
+    error_clear(error);
+    struct catalog_column *columns = NULL;
+    uint64_t lsn = 0;
+    struct catalog_change change = {.kind = CATALOG_CREATE_TABLE,
+                                    .tenant = CATALOG_TENANT_DEFAULT,
+                                    .name = slice_of_string(name ? name : ""),
+                                    .column_count = (uint32_t)definition->column_count,
+                                    .partition_us = definition->partition_us,
+                                    .retention_us = definition->retention_us,
+                                    .codec = (enum table_codec)definition->codec,
+                                    .page_rows = definition->page_rows,
+                                    .adds_columns = definition->adds_columns};
+    enum plinth_status st = catalog_check_name("table", change.name, error);
+    if (!st) st = parse_columns(definition->columns, definition->column_count, &columns, error);
+    if (st) goto done;
+    change.columns = columns;
+    st = resolve_names(definition, &change, error);
+    if (!st) st = engine_ensure_database(db, name_or_default(database), &change.database, error);
+    if (!st) st = engine_change_catalog(db, &change, &lsn, error);
+    if (!st) st = wait_durable(db, lsn, error);
+done:
+    free(columns);
+    if (!st) error_clear(error);
+    return st;
+}
+
+/* ---- changing tables ---- */
+
+/* The schema of a typed table; `verb` tells what cannot be done to a key space. */
+static enum plinth_status find_rows_table(struct plinth *db, const char *database, const char *name, const char *verb,
+                                          const struct table_schema **schema, struct plinth_error *error) {
+    enum plinth_status st = engine_find_schema(db, database, name, schema, error);
+    if (st || (*schema)->kind == TABLE_ROWS) return st;
+    st = error_set(error, PLINTH_INVALID_ARGUMENT, "\"%s\" is a key space: it has %s", (*schema)->name, verb);
+    table_schema_unref(*schema);
+    *schema = NULL;
+    return st;
+}
+
+static enum plinth_status drop(struct plinth *db, const struct table_schema *schema, struct plinth_error *error) {
+    uint64_t lsn;
+    struct catalog_change change = {.kind = CATALOG_DROP_TABLE,
+                                    .tenant = schema->id.tenant,
+                                    .database = schema->id.database,
+                                    .space = schema->id.table};
+    table_schema_unref(schema);
+    return engine_change_catalog(db, &change, &lsn, error);
+}
+
+enum plinth_status plinth_table_drop(struct plinth *db, const char *database, const char *name,
+                                     struct plinth_error *error) {
+    error_clear(error);
+    const struct table_schema *schema;
+    enum plinth_status st = find_rows_table(db, database, name, "a command of its own to drop it", &schema, error);
+    return st ? st : drop(db, schema, error);
+}
+
+enum plinth_status plinth_space_drop(struct plinth *db, const char *database, const char *name,
+                                     struct plinth_error *error) {
+    error_clear(error);
+    const struct table_schema *schema;
+    enum plinth_status st = engine_find_schema(db, database, name, &schema, error);
+    if (st) return st;
+    if (schema->kind == TABLE_SPACE) return drop(db, schema, error);
+    st = error_set(error, PLINTH_INVALID_ARGUMENT, "\"%s\" is a table, not a key space", schema->name);
+    table_schema_unref(schema);
+    return st;
+}
+
+enum plinth_status plinth_table_add_columns(struct plinth *db, const char *database, const char *name,
+                                            const struct plinth_column *columns, size_t column_count,
+                                            struct plinth_error *error) {
+    error_clear(error);
+    const struct table_schema *schema = NULL;
+    struct catalog_column *parsed = NULL;
+    uint64_t lsn = 0;
+    enum plinth_status st = find_rows_table(db, database, name, "its two columns and no others", &schema, error);
+    if (!st) st = parse_columns(columns, column_count, &parsed, error);
+    if (!st) {
+        struct catalog_change change = {.kind = CATALOG_ADD_COLUMNS,
+                                        .tenant = schema->id.tenant,
+                                        .database = schema->id.database,
+                                        .space = schema->id.table,
+                                        .columns = parsed,
+                                        .column_count = (uint32_t)column_count};
+        st = engine_change_catalog(db, &change, &lsn, error);
+    }
+    if (!st) st = wait_durable(db, lsn, error);
+    free(parsed);
+    table_schema_unref(schema);
+    return st;
+}
+
+/* ---- indexes ---- */
+
+static enum plinth_status index_change(const struct table_schema *schema, const struct plinth_index *index,
+                                       struct catalog_change *change, struct plinth_error *error) {
+    *change = (struct catalog_change){.kind = CATALOG_CREATE_TABLE_INDEX,
+                                      .tenant = schema->id.tenant,
+                                      .database = schema->id.database,
+                                      .space = schema->id.table,
+                                      .name = slice_of_string(index->name ? index->name : ""),
+                                      .index_kind = (enum index_kind)index->kind,
+                                      .index_state = INDEX_BUILDING};
+    if (index->column_count > PLINTH_KEY_COLUMNS_MAX)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "index \"%.*s\" names %zu columns; at most %d are allowed",
+                         (int)change->name.size, change->name.data, index->column_count, PLINTH_KEY_COLUMNS_MAX);
+    for (size_t i = 0; i < index->column_count; i++) {
+        const char *name = index->columns[i] ? index->columns[i] : "";
+        int32_t at = table_schema_find(schema, slice_of_string(name));
+        if (at < 0)
+            return error_set(error, PLINTH_NOT_FOUND, "table \"%s\" has no column \"%.128s\"", schema->name, name);
+        change->key[change->key_count++] = schema->columns[at].id;
+    }
+    return PLINTH_OK;
+}
+
+static enum plinth_status set_state(struct plinth *db, const struct table_index *index, enum index_state state,
+                                    uint64_t *lsn, struct plinth_error *error) {
+    struct catalog_change change = {.kind = state ? CATALOG_SET_INDEX_STATE : CATALOG_DROP_INDEX,
+                                    .tenant = index->id.tenant,
+                                    .database = index->id.database,
+                                    .space = index->id.table,
+                                    .index_state = state};
+    return engine_change_catalog(db, &change, lsn, error);
+}
+
+/* With the table's gate closed: nothing of it is between schema and log, and after the flush all its rows are in
+ * segments. */
+static enum plinth_status create_and_build(struct plinth *db, struct catalog_change *change,
+                                           struct plinth_error *error) {
+    uint64_t lsn;
+    const struct table_schema *schema = NULL;
+    enum plinth_status st = plinth_flush(db, error);
+    if (!st) st = engine_change_catalog(db, change, &lsn, error);
+    if (!st) st = engine_schema_by_id(db, change->space, &schema, error);
+    if (st) return st;
+    const struct table_index *index = table_schema_find_index(schema, change->name);
+    if (!index) {
+        st = error_set(error, PLINTH_NOT_FOUND, "index \"%.*s\" was dropped while it was built", (int)change->name.size,
+                       change->name.data);
+    } else {
+        st = engine_build_index(db, schema, index, error);
+        if (!st) st = set_state(db, index, INDEX_READY, &lsn, error);
+        if (!st) {
+            st = wait_durable(db, lsn, error);
+        } else {
+            struct plinth_error ignored = {0};
+            (void)!set_state(db, index, 0, &lsn, &ignored); /* else the next open drops it */
+        }
+    }
+    table_schema_unref(schema);
+    return st;
+}
+
+enum plinth_status plinth_table_index_create(struct plinth *db, const char *database, const char *table,
+                                             const struct plinth_index *index, struct plinth_error *error) {
+    error_clear(error);
+    const struct table_schema *schema;
+    struct catalog_change change;
+    enum plinth_status st =
+        find_rows_table(db, database, table, "indexes that come with the sets that name them", &schema, error);
+    if (st) return st;
+    st = index_change(schema, index, &change, error);
+    table_schema_unref(schema);
+    if (st) return st;
+    /* Asked before the flush, so that what is wrong is told at once; the log decides. */
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    change.version = db->shard.catalog.version + 1;
+    st = catalog_check(&db->shard.catalog, &change, error);
+    pthread_rwlock_unlock(&db->catalog_lock);
+    if (st) return st;
+    engine_table_gate_close(db, change.space);
+    st = create_and_build(db, &change, error);
+    engine_table_gate_open(db, change.space);
+    return st;
+}
+
+enum plinth_status plinth_table_index_drop(struct plinth *db, const char *database, const char *table, const char *name,
+                                           struct plinth_error *error) {
+    error_clear(error);
+    const struct table_schema *schema;
+    uint64_t lsn;
+    enum plinth_status st = find_rows_table(db, database, table, "indexes that go with the space", &schema, error);
+    if (st) return st;
+    const struct table_index *index = table_schema_find_index(schema, slice_of_string(name ? name : ""));
+    if (!index)
+        st = error_set(error, PLINTH_NOT_FOUND, "table \"%s\" has no index \"%.128s\"", schema->name, name ? name : "");
+    else
+        st = set_state(db, index, 0, &lsn, error);
+    table_schema_unref(schema);
+    return st;
+}
+
+/* ---- describing ---- */
+
+/* A description's memory. */
+struct description_memory {
+    struct arena arena;
+    bool failed;
+};
+
+static void *take(struct description_memory *memory, size_t size) {
+    void *taken = arena_zalloc(&memory->arena, size ? size : 1);
+    memory->failed = memory->failed || !taken;
+    return taken;
+}
+
+static const char *copy_text(struct description_memory *memory, const char *text) {
+    const char *copy = (const char *)arena_copy(&memory->arena, slice_of_string(text));
+    memory->failed = memory->failed || !copy;
+    return copy;
+}
+
+static const char *column_name(struct description_memory *memory, const struct table_schema *schema, uint32_t id) {
+    int32_t at = table_schema_find_id(schema, id);
+    return at < 0 ? NULL : copy_text(memory, schema->columns[at].name);
+}
+
+static void describe_columns(struct description_memory *memory, const struct table_schema *schema,
+                             struct plinth_table_definition *definition) {
+    struct plinth_column *columns = take(memory, schema->column_count * sizeof *columns);
+    const char **key = take(memory, schema->key_count * sizeof *key);
+    for (uint32_t i = 0; !memory->failed && i < schema->column_count; i++) {
+        const struct table_column *column = &schema->columns[i];
+        char type[COLUMN_TYPE_TEXT_MAX];
+        columns[i] = (struct plinth_column){.name = copy_text(memory, column->name),
+                                            .type = copy_text(memory, column_type_format(column->type, type)),
+                                            .nullable = column->nullable,
+                                            .id = column->id};
+    }
+    for (uint32_t i = 0; !memory->failed && i < schema->key_count; i++)
+        key[i] = column_name(memory, schema, schema->key[i]);
+    definition->columns = columns;
+    definition->column_count = schema->column_count;
+    definition->key = key;
+    definition->key_count = schema->key_count;
+}
+
+static void describe_indexes(struct description_memory *memory, const struct table_schema *schema,
+                             struct plinth_table_description *description) {
+    struct plinth_index *indexes = take(memory, schema->index_count * sizeof *indexes);
+    for (uint32_t i = 0; !memory->failed && i < schema->index_count; i++) {
+        const struct table_index *index = &schema->indexes[i];
+        const char **columns = take(memory, index->column_count * sizeof *columns);
+        for (uint32_t c = 0; !memory->failed && c < index->column_count; c++)
+            columns[c] = column_name(memory, schema, index->columns[c]);
+        indexes[i] = (struct plinth_index){.name = copy_text(memory, index->name),
+                                           .kind = (enum plinth_index_kind)index->kind,
+                                           .state = (enum plinth_index_state)index->state,
+                                           .columns = columns,
+                                           .column_count = index->column_count};
+    }
+    description->indexes = indexes;
+    description->index_count = schema->index_count;
+}
+
+static void add_runs(const struct view *view, struct table_id table, uint64_t *segments, uint64_t *rows,
+                     uint64_t *bytes) {
+    const struct view_table *found = view_find_table(view, table);
+    for (size_t r = 0; found && r < found->run_count; r++) {
+        const struct run *run = found->runs[r].run;
+        *segments += run_segment_count(run);
+        *rows += run_rows(run);
+        *bytes += run_bytes(run);
+    }
+}
+
+static void describe_sizes(struct plinth *db, const struct table_schema *schema,
+                           struct plinth_table_description *description) {
+    struct view *view = view_current(&db->views);
+    add_runs(view, schema->id, &description->segments, &description->rows, &description->bytes);
+    for (uint32_t i = 0; i < schema->index_count; i++) {
+        uint64_t segments = 0, rows = 0;
+        add_runs(view, schema->indexes[i].id, &segments, &rows, &description->index_bytes);
+    }
+    view_unref(view);
+}
+
+static const char *database_name(struct plinth *db, struct description_memory *memory, uint32_t id) {
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    const struct catalog_database *database = catalog_database_by_id(&db->shard.catalog, id);
+    const char *name = copy_text(memory, database ? database->name : "");
+    pthread_rwlock_unlock(&db->catalog_lock);
+    return name;
+}
+
+enum plinth_status plinth_table_describe(struct plinth *db, const char *database, const char *name,
+                                         struct plinth_table_description *description, struct plinth_error *error) {
+    *description = (struct plinth_table_description){0};
+    error_clear(error);
+    const struct table_schema *schema;
+    enum plinth_status st = engine_find_schema(db, database, name, &schema, error);
+    if (st) return st;
+    struct description_memory *memory = calloc(1, sizeof *memory);
+    if (memory) {
+        arena_init(&memory->arena);
+        description->memory = memory;
+        description->database = database_name(db, memory, schema->id.database);
+        description->name = copy_text(memory, schema->name);
+        description->id = schema->id.table;
+        description->is_space = schema->kind == TABLE_SPACE;
+        description->version = schema->version;
+        describe_columns(memory, schema, &description->definition);
+        describe_indexes(memory, schema, description);
+        struct plinth_table_definition *definition = &description->definition;
+        definition->partition_by =
+            schema->partition_column ? column_name(memory, schema, schema->partition_column) : NULL;
+        definition->partition_us = schema->partition_us;
+        definition->retention_us = schema->retention_us;
+        definition->codec = (enum plinth_codec)schema->codec;
+        definition->page_rows = schema->page_rows;
+        definition->adds_columns = schema->adds_columns;
+        describe_sizes(db, schema, description);
+    }
+    table_schema_unref(schema);
+    if (memory && !memory->failed) return PLINTH_OK;
+    plinth_table_description_deinit(description);
+    return error_no_memory(error, "table description");
+}
+
+void plinth_table_description_deinit(struct plinth_table_description *description) {
+    struct description_memory *memory = description->memory;
+    if (memory) arena_deinit(&memory->arena);
+    free(memory);
+    *description = (struct plinth_table_description){0};
+}
+
+/* ---- listing ---- */
+
+struct listed_table {
+    const char *database;
+    const struct catalog_table *table;
+};
+
+static int by_name(const void *a, const void *b) {
+    const struct listed_table *left = a, *right = b;
+    int order = strcmp(left->database, right->database);
+    return order ? order : strcmp(left->table->name, right->table->name);
+}
+
+enum plinth_status plinth_table_list(struct plinth *db, plinth_table_visitor *visit, void *context,
+                                     struct plinth_error *error) {
+    error_clear(error);
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    const struct catalog *catalog = &db->shard.catalog;
+    struct listed_table *listed = malloc((catalog->table_count + 1) * sizeof *listed);
+    uint32_t count = 0;
+    for (uint32_t i = 0; listed && i < catalog->table_count; i++) {
+        const struct catalog_table *table = &catalog->tables[i];
+        if (table->kind == CATALOG_INDEX) continue;
+        listed[count++] = (struct listed_table){catalog_database_by_id(catalog, table->id.database)->name, table};
+    }
+    enum plinth_status st = listed ? PLINTH_OK : error_no_memory(error, "list of tables");
+    if (count) qsort(listed, count, sizeof *listed, by_name);
+    for (uint32_t i = 0; i < count; i++)
+        visit(context, listed[i].database, listed[i].table->name, listed[i].table->kind == CATALOG_SPACE,
+              listed[i].table->id.table);
+    pthread_rwlock_unlock(&db->catalog_lock);
+    free(listed);
+    return st;
+}
