@@ -3,10 +3,11 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "table/row_block.h"
 
 static const char *const kind_names[] = {
     "?",         "write",      "conditional", "catalog", "cut",           "job_begin", "flush_commit", "compact_commit",
-    "job_abort", "files_gone", "host",        "tick",    "feature_level", "window",
+    "job_abort", "files_gone", "host",        "tick",    "feature_level", "window",    "rows",
 };
 
 const char *change_kind_name(enum change_kind kind) {
@@ -93,6 +94,36 @@ bool condition_decode(struct slice payload, struct condition *condition) {
     condition->ranges = skip_strings(&from, from.failed ? 0 : 2 * condition->range_count);
     condition->operations = slice_of(from.at, reader_left(&from));
     return !from.failed;
+}
+
+enum { ROWS_IN_UNIT = 1, ROWS_LAST = 2 };
+
+bool rows_change_encode(struct buffer *into, const struct rows_change *change) {
+    uint8_t flags = (uint8_t)((change->in_unit ? ROWS_IN_UNIT : 0) | (change->last ? ROWS_LAST : 0));
+    return table_append(into, change->table) && buffer_append_u8(into, change->operation) &&
+           buffer_append_u8(into, flags) &&
+           (!change->in_unit ||
+            (buffer_append_u64(into, change->unit) && buffer_append_varint(into, change->first_ordinal))) &&
+           buffer_append_varint(into, change->rows) && buffer_append_varint(into, change->column_count);
+}
+
+bool rows_change_decode(struct slice payload, struct rows_change *change) {
+    struct reader from = reader_of(payload);
+    *change = (struct rows_change){.table = table_read(&from), .operation = reader_u8(&from)};
+    uint8_t flags = reader_u8(&from);
+    change->in_unit = (flags & ROWS_IN_UNIT) != 0;
+    change->last = (flags & ROWS_LAST) != 0;
+    if (change->in_unit) {
+        change->unit = reader_u64(&from);
+        change->first_ordinal = reader_varint(&from);
+    }
+    change->rows = reader_varint32(&from);
+    change->column_count = reader_varint32(&from);
+    change->columns = slice_of(from.at, reader_left(&from));
+    bool known = flags <= (ROWS_IN_UNIT | ROWS_LAST) && flags != ROWS_LAST;
+    bool in_range = change->rows && change->rows <= ROW_BLOCK_ROWS_MAX && change->column_count &&
+                    change->column_count <= TABLE_COLUMNS_MAX && change->first_ordinal <= UINT32_MAX - change->rows;
+    return !from.failed && known && in_range && (change->operation == 1 || change->operation == 2);
 }
 
 void commit_deinit(struct commit *commit) {

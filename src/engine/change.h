@@ -4,18 +4,32 @@
  * version. This file gives the payloads a meaning. Kinds and fields are only ever added; what a reader may meet is
  * raised by a CHANGE_FEATURE_LEVEL record. All integers are varints unless said; strings are varint length + bytes.
  *
- *   WRITE         count, then operations (below)
- *   CONDITIONAL   snapshot LSN; key count, stored keys read; range count, (lower, upper) stored bounds read; then as
- * WRITE CATALOG       catalog_change (catalog/catalog.h) CUT           LSN of the cut before it (0: none) JOB_BEGIN job
- * kind, host id (u64)                            its own LSN is the job's id FLUSH_COMMIT  job, cut LSN, segment count,
- * segment infos COMPACT_COMMIT job, table, run count, run ids (newest first); output level; segment count, segment
- * infos JOB_ABORT     job FILES_GONE    count, object names; count, job ids whose prefixes were collected HOST host id
- * (u64), incarnation, LSN it still needs, 1 when it is expelled TICK          nothing: carries time FEATURE_LEVEL level
- *   WINDOW        conflict window bounds: keys, bytes
+ *   WRITE           count, then operations (below)
+ *   CONDITIONAL     snapshot LSN; key count, stored keys read; range count, (lower, upper) stored bounds read; then as
+ *                   WRITE
+ *   CATALOG         catalog_change (catalog/catalog.h)
+ *   CUT             LSN of the cut before it (0: none)
+ *   JOB_BEGIN       job kind, host id (u64); its own LSN is the job's id
+ *   FLUSH_COMMIT    job, cut LSN, segment count, segment infos
+ *   COMPACT_COMMIT  job, table, run count, run ids (newest first); output level; segment count, segment infos
+ *   JOB_ABORT       job
+ *   FILES_GONE      count, object names; count, job ids whose prefixes were collected
+ *   HOST            host id (u64), incarnation, LSN it still needs, 1 when it is expelled
+ *   TICK            nothing: carries time
+ *   FEATURE_LEVEL   level
+ *   WINDOW          conflict window bounds: keys, bytes
+ *   ROWS            table: tenant, database, table | operation u8 (1 upsert, 2 delete) | flags u8: 1 part of a unit,
+ *                   2 its last one | part of a unit: unit id u64, rows of the parts before it | row count | column
+ *                   count | columns: id, type (column/type.h), values (column_encode, column/batch.h)
+ *                   Rows are in the order of their key and no key is there twice, over all parts of a unit; without a
+ *                   key they are in the order of their arrival. From feature level 2 on.
  *
- *   operation     kind u8 | table: tenant, database, table (absent with OPERATION_SAME_TABLE) | key string (without
- *                 table prefix) | SET: value string, index list string (table/row.h)
- *                 SET_REFERENCE: value as (job, object name string, offset, length), index list string */
+ *   operation       kind u8 | table: tenant, database, table (absent with OPERATION_SAME_TABLE) | key string (without
+ *                   table prefix) | SET: value string, index list string (table/row.h)
+ *                   SET_REFERENCE: value as (job, object name string, offset, length), index list string
+ *
+ * A unit is a write of several ROWS records (chunks i of n in their headers, all there is of it) that is applied as one
+ * by its last part: all rows have the last part's LSN, and before it nothing is visible. */
 #ifndef PLINTH_ENGINE_CHANGE_H
 #define PLINTH_ENGINE_CHANGE_H
 
@@ -36,12 +50,13 @@ enum change_kind {
     CHANGE_TICK = 11,
     CHANGE_FEATURE_LEVEL = 12,
     CHANGE_WINDOW = 13,
+    CHANGE_ROWS = 14,
 };
 
 const char *change_kind_name(enum change_kind kind);
 
-/* The highest feature level that this code applies. */
-enum { FEATURE_LEVEL = 1 };
+/* The highest feature level that this code applies. Level 2: typed tables, their rows, and chunks of a sequence. */
+enum { FEATURE_LEVEL = 2 };
 
 enum operation_kind {
     OPERATION_SET = 1,
@@ -90,6 +105,22 @@ struct condition {
     struct slice operations;
 };
 bool condition_decode(struct slice payload, struct condition *condition);
+
+/* The head of a ROWS payload; `columns` is what follows it (rows_record.h). */
+struct rows_change {
+    struct table_id table;
+    uint8_t operation;      /* 1 upsert, 2 delete (enum rows_operation) */
+    bool in_unit, last;     /* `last` only in a unit */
+    uint64_t unit;          /* its id */
+    uint64_t first_ordinal; /* rows of the unit's parts before this one */
+    uint32_t rows;          /* 1 or more */
+    uint32_t column_count;  /* likewise */
+    struct slice columns;
+};
+PLINTH_MUST_CHECK bool rows_change_encode(struct buffer *into, const struct rows_change *change); /* but `columns` */
+/* Bytes that rows_change_encode takes at most. */
+enum { ROWS_CHANGE_BYTES_MAX = 96 };
+bool rows_change_decode(struct slice payload, struct rows_change *change);
 
 enum job_kind { JOB_FLUSH = 1, JOB_COMPACT = 2 };
 

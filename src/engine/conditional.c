@@ -99,9 +99,8 @@ static enum plinth_status compare_and_set(struct plinth *db, const struct plinth
         st = write_sequence(db, header, buffer_slice(&payload), plan, no_wait, lsn, &decision, error);
         if (st) break;
         settled = decision.verdict == VERDICT_APPLIED || decision.verdict == VERDICT_DUPLICATE;
-        if (decision.verdict == VERDICT_TOO_OLD && seen == PRODUCER_TOO_OLD)
-            st = error_set(error, PLINTH_TOO_OLD, "sequence %llu of producer %llu is no longer remembered",
-                           (unsigned long long)header->sequence, (unsigned long long)header->producer);
+        if (seen == PRODUCER_TOO_OLD || decision.verdict == VERDICT_VOID)
+            st = write_check_verdict(header, &decision, error);
     }
     buffer_deinit(&payload);
     return st;

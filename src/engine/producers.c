@@ -5,14 +5,19 @@
 #include "base/status.h"
 
 /* Bytes in a checkpoint: producer count; of each, oldest first: u64 id | highest sequence | last LSN | last time |
- * count, then so many (sequence - first remembered one | chunk | last LSN - its LSN). Every write is one chunk so far.
- */
-enum { SLOTS_MIN = 4, CHUNK_ONLY = 0 };
+ * count, then so many (sequence - first remembered one | chunk count, 0 when complete | last LSN - its LSN | a bitmap
+ * of the applied chunks unless complete). Feature level 1 knows complete ones only. */
+enum { SLOTS_MIN = 4, COMPLETE = 0 };
 
 void producers_init(struct producers *producers) { *producers = (struct producers){0}; }
 
+static void slots_free(struct producer *producer) {
+    for (uint32_t i = 0; i < producer->slot_count; i++) free(producer->slots[i].partial);
+    free(producer->slots);
+}
+
 void producers_deinit(struct producers *producers) {
-    for (uint32_t i = 0; i < producers->count; i++) free(producers->all[i].slots);
+    for (uint32_t i = 0; i < producers->count; i++) slots_free(&producers->all[i]);
     free(producers->all);
     free(producers->buckets);
     *producers = (struct producers){0};
@@ -77,7 +82,7 @@ static void forget_oldest(struct producers *producers) {
     uint32_t index = producers->oldest, last = producers->count;
     list_remove(producers, index);
     remove_bucket(producers, find_bucket(producers, producers->all[index - 1].id));
-    free(producers->all[index - 1].slots);
+    slots_free(&producers->all[index - 1]);
     if (index != last) {
         struct producer *moved = &producers->all[last - 1];
         producers->buckets[find_bucket(producers, moved->id)] = index;
@@ -113,41 +118,74 @@ static bool remembered(const struct producer *producer, uint64_t sequence) {
     return sequence && (sequence > producer->highest || producer->highest - sequence < PRODUCER_WINDOW);
 }
 
-/* Stores one pair, doubling the slots while a pair that is still remembered is in the way. */
-static bool put(struct producer *producer, uint64_t sequence, uint64_t lsn) {
+/* The slot of a sequence, emptied unless it holds that one; the slots double while one that is still remembered is in
+ * the way. Null: memory is out. */
+static struct producer_slot *take_slot(struct producer *producer, uint64_t sequence) {
     if (sequence > producer->highest) producer->highest = sequence;
     for (;;) {
         struct producer_slot *slot = producer->slot_count ? &producer->slots[sequence % producer->slot_count] : NULL;
+        if (slot && slot->sequence == sequence) return slot;
         if (slot && !remembered(producer, slot->sequence)) {
-            *slot = (struct producer_slot){sequence, lsn};
-            return true;
+            free(slot->partial);
+            *slot = (struct producer_slot){0};
+            return slot;
         }
         uint32_t larger = producer->slot_count ? producer->slot_count * 2 : SLOTS_MIN;
         struct producer_slot *slots = calloc(larger, sizeof *slots);
-        if (!slots) return false;
-        for (uint32_t i = 0; i < producer->slot_count; i++)
+        if (!slots) return NULL;
+        for (uint32_t i = 0; i < producer->slot_count; i++) {
             if (remembered(producer, producer->slots[i].sequence))
                 slots[producer->slots[i].sequence % larger] = producer->slots[i];
+            else
+                free(producer->slots[i].partial);
+        }
         free(producer->slots);
         producer->slots = slots;
         producer->slot_count = larger;
     }
 }
 
-enum producer_verdict producers_check(const struct producers *producers, uint64_t id, uint64_t sequence,
-                                      uint64_t *lsn) {
+static bool put(struct producer *producer, uint64_t sequence, uint32_t chunk, uint32_t chunk_count, uint64_t lsn) {
+    struct producer_slot *slot = take_slot(producer, sequence);
+    if (!slot) return false;
+    bool begins = slot->sequence != sequence;
+    if (begins && chunk_count > 1) {
+        slot->partial = calloc(1, sizeof *slot->partial);
+        if (!slot->partial) return false;
+        slot->partial->count = chunk_count;
+    }
+    slot->sequence = sequence;
+    if (lsn > slot->lsn) slot->lsn = lsn;
+    struct producer_chunks *partial = slot->partial;
+    if (!partial) return true;
+    partial->bits[chunk / 8] |= (uint8_t)(1 << chunk % 8);
+    if (++partial->applied < partial->count) return true;
+    free(partial);
+    slot->partial = NULL;
+    return true;
+}
+
+static bool is_applied(const struct producer_chunks *chunks, uint32_t chunk) {
+    return (chunks->bits[chunk / 8] >> chunk % 8) & 1;
+}
+
+enum producer_verdict producers_check(const struct producers *producers, uint64_t id, uint64_t sequence, uint32_t chunk,
+                                      uint32_t chunk_count, uint64_t *lsn) {
     *lsn = 0;
     const struct producer *producer = find(producers, id);
     if (!producer) return PRODUCER_NEW;
     if (!remembered(producer, sequence)) return PRODUCER_TOO_OLD;
     const struct producer_slot *slot = &producer->slots[sequence % producer->slot_count];
     if (slot->sequence != sequence) return PRODUCER_NEW;
+    if (slot->partial && slot->partial->count != chunk_count) return PRODUCER_OTHER;
+    if (slot->partial && !is_applied(slot->partial, chunk)) return PRODUCER_NEW;
     *lsn = slot->lsn;
     return PRODUCER_DUPLICATE;
 }
 
-enum plinth_status producers_add(struct producers *producers, uint64_t id, uint64_t sequence, uint64_t lsn,
-                                 uint64_t shard_time_us, struct plinth_error *error) {
+enum plinth_status producers_add(struct producers *producers, uint64_t id, uint64_t sequence, uint32_t chunk,
+                                 uint32_t chunk_count, uint64_t lsn, uint64_t shard_time_us,
+                                 struct plinth_error *error) {
     struct producer *producer = find(producers, id);
     if (!producer) {
         while (producers->oldest &&
@@ -165,8 +203,15 @@ enum plinth_status producers_add(struct producers *producers, uint64_t id, uint6
     producer->last_lsn = lsn;
     producer->last_time_us = shard_time_us;
     list_push_newest(producers, (uint32_t)(producer - producers->all) + 1);
-    if (!put(producer, sequence, lsn)) return error_no_memory(error, "producers");
+    if (!put(producer, sequence, chunk, chunk_count, lsn)) return error_no_memory(error, "producers");
     return PLINTH_OK;
+}
+
+static bool encode_slot(struct buffer *into, const struct producer *producer, const struct producer_slot *slot) {
+    const struct producer_chunks *partial = slot->partial;
+    return buffer_append_varint(into, partial ? partial->count : COMPLETE) &&
+           buffer_append_varint(into, producer->last_lsn - slot->lsn) &&
+           (!partial || buffer_append(into, partial->bits, (partial->count + 7) / 8));
 }
 
 bool producers_encode(struct buffer *into, const struct producers *producers) {
@@ -185,11 +230,33 @@ bool producers_encode(struct buffer *into, const struct producers *producers) {
             uint64_t s = from + i;
             const struct producer_slot *slot = &producer->slots[s % producer->slot_count];
             if (slot->sequence != s) continue;
-            ok = buffer_append_varint(into, s - from) && buffer_append_varint(into, CHUNK_ONLY) &&
-                 buffer_append_varint(into, producer->last_lsn - slot->lsn);
+            ok = buffer_append_varint(into, s - from) && encode_slot(into, producer, slot);
         }
     }
     return ok;
+}
+
+/* Reads one remembered sequence and puts it into its producer. Time 0: what the state still held must not expire on the
+ * way in. */
+static enum plinth_status decode_slot(struct reader *from, struct producers *producers, uint64_t id, uint64_t first,
+                                      uint64_t highest, uint64_t last_lsn, struct plinth_error *error) {
+    uint64_t sequence = first + reader_varint(from), chunk_count = reader_varint(from);
+    uint64_t lsn = last_lsn - reader_varint(from);
+    if (sequence < first || sequence > highest || chunk_count == 1 || chunk_count > PRODUCER_CHUNKS_MAX)
+        from->failed = true;
+    struct slice bits = reader_bytes(from, from->failed ? 0 : (chunk_count + 7) / 8);
+    if (from->failed) return PLINTH_OK;
+    if (chunk_count == COMPLETE) return producers_add(producers, id, sequence, 0, 1, lsn, 0, error);
+    uint32_t applied = 0;
+    for (uint32_t i = 0; i < 8 * bits.size; i++) {
+        if (!((bits.data[i / 8] >> i % 8) & 1)) continue;
+        if (i >= chunk_count || ++applied == chunk_count) from->failed = true; /* complete ones have no bitmap */
+        if (from->failed) return PLINTH_OK;
+        enum plinth_status st = producers_add(producers, id, sequence, i, (uint32_t)chunk_count, lsn, 0, error);
+        if (st) return st;
+    }
+    if (!applied) from->failed = true;
+    return PLINTH_OK;
 }
 
 enum plinth_status producers_decode(struct reader *from, struct producers *producers, struct plinth_error *error) {
@@ -203,13 +270,8 @@ enum plinth_status producers_decode(struct reader *from, struct producers *produ
         uint64_t first = highest >= PRODUCER_WINDOW ? highest - PRODUCER_WINDOW + 1 : 1;
         if (pairs > PRODUCER_WINDOW || find(producers, id)) from->failed = true;
         /* the highest sequence is always among the pairs, so adding them in order restores it */
-        for (uint64_t k = 0; k < pairs && !from->failed && !st; k++) {
-            uint64_t sequence = first + reader_varint(from), chunk = reader_varint(from);
-            uint64_t lsn = last_lsn - reader_varint(from);
-            if (sequence > highest || chunk != CHUNK_ONLY) from->failed = true;
-            /* time 0: what the state still held must not expire on the way in */
-            if (!from->failed) st = producers_add(producers, id, sequence, lsn, 0, error);
-        }
+        for (uint64_t k = 0; k < pairs && !from->failed && !st; k++)
+            st = decode_slot(from, producers, id, first, highest, last_lsn, error);
         struct producer *producer = find(producers, id);
         if (producer) {
             producer->last_lsn = last_lsn;

@@ -1,5 +1,6 @@
-/* Producers: which (producer id, sequence) pairs have been applied, and where, so that a retried write is answered
- * with its first position instead of being applied again.
+/* Producers: which (producer id, sequence, chunk) have been applied, and where, so that a retried write is answered
+ * with its first position instead of being applied again. A write is one chunk, a batch of rows may be several; of one
+ * that is not complete, it is known which chunks were applied.
  *
  * Of each producer the newest PRODUCER_WINDOW sequences below its highest one are remembered. At most PRODUCERS_MAX
  * producers are: the one that wrote longest ago goes first, and those silent for PRODUCER_TTL_US of shard time go as
@@ -9,12 +10,20 @@
 
 #include "base/bytes.h"
 
-enum { PRODUCER_WINDOW = 1024, PRODUCERS_MAX = 1 << 14 };
+enum { PRODUCER_WINDOW = 1024, PRODUCERS_MAX = 1 << 14, PRODUCER_CHUNKS_MAX = 1024 };
 #define PRODUCER_TTL_US (24ull * 3600 * 1000 * 1000)
 
+/* The chunks of one sequence that were applied so far. */
+struct producer_chunks {
+    uint32_t count;   /* of the write, 2 to PRODUCER_CHUNKS_MAX */
+    uint32_t applied; /* fewer than count */
+    uint8_t bits[PRODUCER_CHUNKS_MAX / 8];
+};
+
 struct producer_slot {
-    uint64_t sequence; /* 0: free */
-    uint64_t lsn;
+    uint64_t sequence;               /* 0: free */
+    uint64_t lsn;                    /* of the last chunk that was applied */
+    struct producer_chunks *partial; /* null: complete */
 };
 
 struct producer {
@@ -38,12 +47,20 @@ struct producers {
 void producers_init(struct producers *producers);
 void producers_deinit(struct producers *producers);
 
-enum producer_verdict { PRODUCER_NEW, PRODUCER_DUPLICATE, PRODUCER_TOO_OLD };
-/* Whether (id, sequence) is new; for a duplicate, `*lsn` is where it was applied. */
-enum producer_verdict producers_check(const struct producers *producers, uint64_t id, uint64_t sequence, uint64_t *lsn);
-/* Remembers a new pair. */
+enum producer_verdict {
+    PRODUCER_NEW,
+    PRODUCER_DUPLICATE,
+    PRODUCER_TOO_OLD,
+    PRODUCER_OTHER, /* the sequence has begun as a write of another number of chunks */
+};
+/* Whether chunk `chunk` of `chunk_count` (0 and 1 mean a write of one) is new; for a duplicate, `*lsn` is the newest of
+ * the sequence's chunks that were applied. */
+enum producer_verdict producers_check(const struct producers *producers, uint64_t id, uint64_t sequence, uint32_t chunk,
+                                      uint32_t chunk_count, uint64_t *lsn);
+/* Remembers a new chunk; chunk < chunk_count <= PRODUCER_CHUNKS_MAX. */
 PLINTH_MUST_CHECK enum plinth_status producers_add(struct producers *producers, uint64_t id, uint64_t sequence,
-                                                   uint64_t lsn, uint64_t shard_time_us, struct plinth_error *error);
+                                                   uint32_t chunk, uint32_t chunk_count, uint64_t lsn,
+                                                   uint64_t shard_time_us, struct plinth_error *error);
 
 PLINTH_MUST_CHECK bool producers_encode(struct buffer *into, const struct producers *producers);
 PLINTH_MUST_CHECK enum plinth_status producers_decode(struct reader *from, struct producers *producers,

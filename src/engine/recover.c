@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "engine/array.h"
 #include "engine/output.h"
+#include "engine/rows_replay.h"
 
 /* A memtable that the replay fills. */
 struct replayed {
@@ -20,6 +21,7 @@ struct replay {
     uint64_t memtable_count;
     uint64_t checkpoint_lsn;
     struct buffer stored;
+    struct rows_replay rows;
 };
 
 static enum plinth_status push_memtable(struct replay *replay, struct plinth_error *error) {
@@ -61,6 +63,15 @@ static enum plinth_status insert_rows(struct replay *replay, const struct record
     return st;
 }
 
+/* Rows at or below `flushed_lsn` are in segments; they may be parts of a unit that is not. */
+static enum plinth_status replay_rows(struct replay *replay, const struct record *record, bool applied,
+                                      uint64_t flushed_lsn, struct plinth_error *error) {
+    bool inserts = record->lsn > flushed_lsn;
+    struct memtable *memtable = replay->memtables[replay->memtable_count - 1].memtable;
+    if (inserts && applied) replay->db->last_data_lsn = record->lsn;
+    return rows_replay_add(&replay->rows, replay->db, inserts ? memtable : NULL, record, applied, error);
+}
+
 static bool is_data(const struct record *record) {
     return record->header.kind == CHANGE_WRITE || record->header.kind == CHANGE_CONDITIONAL;
 }
@@ -75,6 +86,8 @@ static enum plinth_status replay_before_checkpoint(struct replay *replay, const 
                                                    struct plinth_error *error) {
     struct shard *shard = &replay->db->shard;
     shard_replay(shard, record->lsn, &record->header, record->payload);
+    if (record->header.kind == CHANGE_ROWS)
+        return replay_rows(replay, record, !shard_is_void(shard, record->lsn), shard->flushed_lsn, error);
     if (record->lsn <= shard->flushed_lsn) return PLINTH_OK;
     if (is_data(record) && !shard_is_void(shard, record->lsn)) return insert_rows(replay, record, error);
     if (is_pending_cut(shard, record->lsn)) return cut_at(replay, record->lsn, error);
@@ -94,6 +107,8 @@ static enum plinth_status replay_record(struct replay *replay, const struct reco
             "record %" PRIu64 " of kind %s is not understood at feature level %u: a newer version wrote it,"
             " or it is damaged",
             record->lsn, change_kind_name((enum change_kind)record->header.kind), replay->db->shard.feature_level);
+    if (record->header.kind == CHANGE_ROWS)
+        return replay_rows(replay, record, decision.verdict == VERDICT_APPLIED, 0, error);
     if (decision.verdict != VERDICT_APPLIED) return PLINTH_OK;
     if (is_data(record)) return insert_rows(replay, record, error);
     if (record->header.kind == CHANGE_CUT) return cut_at(replay, record->lsn, error);
@@ -179,5 +194,6 @@ enum plinth_status engine_recover(struct plinth *db, struct plinth_error *error)
     for (uint64_t i = 0; i < replay.memtable_count; i++) memtable_unref(replay.memtables[i].memtable);
     free(replay.memtables);
     buffer_deinit(&replay.stored);
+    rows_replay_deinit(&replay.rows);
     return st;
 }

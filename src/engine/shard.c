@@ -6,6 +6,7 @@
 #include "base/log_event.h"
 #include "base/status.h"
 #include "engine/array.h"
+#include "engine/rows_record.h"
 
 enum plinth_status shard_init(struct shard *shard, struct plinth_error *error) {
     *shard = (struct shard){.feature_level = 1};
@@ -33,6 +34,7 @@ void shard_deinit(struct shard *shard) {
     free(shard->garbage);
     free(shard->voids);
     producers_deinit(&shard->producers);
+    units_deinit(&shard->units);
     conflict_window_deinit(&shard->window);
     catalog_deinit(&shard->catalog);
     *shard = (struct shard){0};
@@ -77,12 +79,14 @@ enum producer_verdict shard_check_producer(const struct shard *shard, const stru
                                            uint64_t *first_lsn) {
     *first_lsn = 0;
     if (!header->producer) return PRODUCER_NEW;
-    return producers_check(&shard->producers, header->producer, header->sequence, first_lsn);
+    return producers_check(&shard->producers, header->producer, header->sequence, header->chunk, header->chunk_count,
+                           first_lsn);
 }
 
 uint64_t shard_replay_lsn(const struct shard *shard) {
     uint64_t flushed = shard->flushed_lsn + 1, window = shard->window.floor_lsn + 1;
-    return flushed < window ? flushed : window;
+    uint64_t first = flushed < window ? flushed : window, unit = units_first_lsn(&shard->units);
+    return unit < first ? unit : first;
 }
 
 /* ---- data records --------------------------------------------------------------------------------------------------
@@ -140,32 +144,105 @@ static enum verdict check_condition(const struct shard *shard, const struct cond
     }
 }
 
+/* What the record's producer makes of it. `first_lsn` is for duplicates. */
+static enum verdict check_producer(const struct shard *shard, const struct record_header *header, uint64_t *first_lsn) {
+    switch (shard_check_producer(shard, header, first_lsn)) {
+    case PRODUCER_DUPLICATE: return VERDICT_DUPLICATE;
+    case PRODUCER_TOO_OLD: return VERDICT_TOO_OLD;
+    case PRODUCER_OTHER: return VERDICT_VOID;
+    default: return VERDICT_APPLIED;
+    }
+}
+
+static enum plinth_status add_producer(struct shard *shard, uint64_t lsn, const struct record_header *header,
+                                       struct plinth_error *error) {
+    if (!header->producer) return PLINTH_OK;
+    return producers_add(&shard->producers, header->producer, header->sequence, header->chunk, header->chunk_count, lsn,
+                         shard->time_us, error);
+}
+
+static enum plinth_status note_void(struct shard *shard, uint64_t lsn, struct plinth_error *error) {
+    return ARRAY_PUSH(shard->voids, shard->void_count, lsn) ? PLINTH_OK : error_no_memory(error, "void records");
+}
+
 static enum plinth_status decide_data(struct shard *shard, uint64_t lsn, const struct record_header *header,
                                       struct slice payload, const struct write_keys *written, struct decision *decision,
                                       struct plinth_error *error) {
     struct condition condition = {.operations = payload};
     bool conditional = header->kind == CHANGE_CONDITIONAL;
+    struct record_header whole = *header; /* a write is one chunk, whatever its header says */
+    whole.chunk = whole.chunk_count = 0;
     if ((conditional && !condition_decode(payload, &condition)) ||
         (!written && !operations_are_sound(condition.operations))) {
         decision->verdict = VERDICT_REFUSED;
     } else {
-        enum producer_verdict seen = shard_check_producer(shard, header, &decision->first_lsn);
-        if (seen == PRODUCER_DUPLICATE)
-            decision->verdict = VERDICT_DUPLICATE;
-        else if (seen == PRODUCER_TOO_OLD)
-            decision->verdict = VERDICT_TOO_OLD;
-        else if (conditional)
-            decision->verdict = check_condition(shard, &condition);
+        decision->verdict = check_producer(shard, &whole, &decision->first_lsn);
+        if (decision->verdict == VERDICT_APPLIED && conditional) decision->verdict = check_condition(shard, &condition);
     }
-    if (decision->verdict != VERDICT_APPLIED)
-        return ARRAY_PUSH(shard->voids, shard->void_count, lsn) ? PLINTH_OK : error_no_memory(error, "void records");
-    if (header->producer) {
-        enum plinth_status st =
-            producers_add(&shard->producers, header->producer, header->sequence, lsn, shard->time_us, error);
-        if (st) return st;
-    }
+    if (decision->verdict != VERDICT_APPLIED) return note_void(shard, lsn, error);
+    enum plinth_status st = add_producer(shard, lsn, &whole, error);
+    if (st) return st;
     return register_keys(shard, lsn, condition.operations, written) ? PLINTH_OK
                                                                     : error_no_memory(error, "conflict window");
+}
+
+const struct table_schema *shard_table_schema(const struct shard *shard, struct table_id table) {
+    const struct catalog_table *found = catalog_table_by_id(&shard->catalog, table.table);
+    bool takes_rows = found && found->kind == CATALOG_ROWS && table_id_compare(found->id, table) == 0;
+    return takes_rows ? found->schema : NULL;
+}
+
+/* Whether the head is well-formed, of a kind that this feature level knows, and after the DDL that it rests on. */
+static bool rows_head_is_sound(const struct shard *shard, const struct record_header *header, struct slice payload,
+                               struct rows_change *change) {
+    if (shard->feature_level < CATALOG_FEATURE_LEVEL_TABLES || !rows_change_decode(payload, change)) return false;
+    uint32_t chunks = header->chunk_count ? header->chunk_count : 1;
+    if (header->chunk >= chunks || chunks > PRODUCER_CHUNKS_MAX) return false;
+    if (change->in_unit && change->last != (header->chunk + 1 == chunks)) return false;
+    return header->schema_version <= (uint32_t)shard->catalog.version;
+}
+
+/* The verdict on a ROWS record, before its unit's. `whole` is its header as its producer sees it. */
+static enum plinth_status judge_rows(const struct shard *shard, const struct record_header *whole, struct slice payload,
+                                     const struct rows_change *change, bool sound, struct decision *decision,
+                                     struct plinth_error *error) {
+    const struct table_schema *schema = shard_table_schema(shard, change->table);
+    if (!schema) {
+        decision->verdict = VERDICT_VOID;
+        return PLINTH_OK;
+    }
+    enum plinth_status st = sound ? PLINTH_OK : rows_record_check(schema, payload, error);
+    if (st == PLINTH_CORRUPT) {
+        error_clear(error);
+        decision->verdict = VERDICT_REFUSED;
+        return PLINTH_OK;
+    }
+    if (!st) decision->verdict = check_producer(shard, whole, &decision->first_lsn);
+    return st;
+}
+
+static enum plinth_status decide_rows(struct shard *shard, uint64_t lsn, const struct record_header *header,
+                                      struct slice payload, bool sound, struct decision *decision,
+                                      struct plinth_error *error) {
+    struct rows_change change;
+    if (!rows_head_is_sound(shard, header, payload, &change)) {
+        decision->verdict = VERDICT_REFUSED;
+        return note_void(shard, lsn, error);
+    }
+    struct record_header whole = *header; /* to its producer a unit is one chunk */
+    if (change.in_unit) whole.chunk = whole.chunk_count = 0;
+    enum plinth_status st = judge_rows(shard, &whole, payload, &change, sound, decision, error);
+    if (st) return st;
+    if (change.in_unit && decision->verdict == VERDICT_APPLIED) {
+        bool valid;
+        st = units_add(&shard->units, lsn, header, &change, payload.size, shard->time_us, &valid, error);
+        if (st) return st;
+        if (!valid) decision->verdict = VERDICT_VOID;
+    } else if (change.in_unit) {
+        units_drop(&shard->units, change.unit);
+    }
+    if (decision->verdict != VERDICT_APPLIED) return note_void(shard, lsn, error);
+    return !change.in_unit || change.last ? add_producer(shard, lsn, &whole, error) : PLINTH_OK;
 }
 
 bool shard_is_void(const struct shard *shard, uint64_t lsn) {
@@ -243,18 +320,37 @@ static bool insert_run(struct shard *shard, struct table_id id, uint64_t positio
     return true;
 }
 
-/* A flush's segments, ordered by table, become the newest run of each of their tables. */
+/* Whether rows of a table still count. What is not in the catalog was dropped: ids are never used again. */
+static bool is_dropped(const struct shard *shard, struct table_id table) {
+    return shard->feature_level >= CATALOG_FEATURE_LEVEL_TABLES && !catalog_table_by_id(&shard->catalog, table.table);
+}
+
+/* Segments that are in no run, or not for long: they may go. */
+static bool discard_segments(struct shard *shard, uint64_t lsn, const struct segment_info *segments, uint64_t count) {
+    for (uint64_t s = 0; s < count; s++) {
+        struct shard_garbage garbage = {.since_lsn = lsn};
+        memcpy(garbage.name, segments[s].name, sizeof garbage.name);
+        if (!ARRAY_PUSH(shard->garbage, shard->garbage_count, garbage)) return false;
+    }
+    return true;
+}
+
+/* A flush's segments, ordered by table, become the newest run of each of their tables; those of tables that were
+ * dropped meanwhile are garbage. */
 static bool apply_flush(struct shard *shard, uint64_t lsn, struct commit *commit) {
     for (uint64_t i = 0; i < commit->segment_count;) {
         struct table_id table = commit->segments[i].table;
         uint64_t end = i + 1;
         while (end < commit->segment_count && table_id_compare(commit->segments[end].table, table) == 0) end++;
-        if (!insert_run(shard, table, 0, lsn, 0, &commit->segments[i], end - i)) return false;
+        bool ok = is_dropped(shard, table) ? discard_segments(shard, lsn, &commit->segments[i], end - i)
+                                           : insert_run(shard, table, 0, lsn, 0, &commit->segments[i], end - i);
+        if (!ok) return false;
         i = end;
     }
     shard->flushed_lsn = commit->cut;
     /* Else a few thousand large values would keep gigabytes of log for their keys. */
     conflict_window_forget(&shard->window, commit->cut);
+    units_flushed(&shard->units, commit->cut);
     memmove(shard->cuts, shard->cuts + 1, --shard->cut_count * sizeof *shard->cuts);
     return true;
 }
@@ -273,11 +369,7 @@ static bool apply_compaction(struct shard *shard, uint64_t lsn, struct commit *c
     struct shard_table *table = (struct shard_table *)shard_find_table(shard, commit->table);
     for (uint64_t r = first; r < first + commit->input_count; r++) {
         struct shard_run *run = &table->runs[r];
-        for (uint64_t s = 0; s < run->segment_count; s++) {
-            struct shard_garbage garbage = {.since_lsn = lsn};
-            memcpy(garbage.name, run->segments[s].name, sizeof garbage.name);
-            if (!ARRAY_PUSH(shard->garbage, shard->garbage_count, garbage)) return false;
-        }
+        if (!discard_segments(shard, lsn, run->segments, run->segment_count)) return false;
         run_deinit(run);
     }
     memmove(&table->runs[first], &table->runs[first + commit->input_count],
@@ -366,20 +458,47 @@ static enum plinth_status decide_host(struct shard *shard, struct slice payload,
     return PLINTH_OK;
 }
 
-static enum plinth_status decide_catalog(struct shard *shard, struct slice payload, struct decision *decision,
-                                         struct plinth_error *error) {
+/* The files of tables that the change has dropped are garbage. */
+static bool forget_dropped(struct shard *shard, uint64_t lsn) {
+    uint64_t kept = 0;
+    bool ok = true;
+    for (uint64_t t = 0; t < shard->table_count; t++) {
+        struct shard_table *table = &shard->tables[t];
+        if (!ok || !is_dropped(shard, table->id)) {
+            shard->tables[kept++] = *table;
+            continue;
+        }
+        for (uint64_t r = 0; r < table->run_count; r++) {
+            ok = ok && discard_segments(shard, lsn, table->runs[r].segments, table->runs[r].segment_count);
+            run_deinit(&table->runs[r]);
+        }
+        free(table->runs);
+    }
+    shard->table_count = kept;
+    return ok;
+}
+
+static enum plinth_status decide_catalog(struct shard *shard, uint64_t lsn, struct slice payload,
+                                         struct decision *decision, struct plinth_error *error) {
     struct reader from = reader_of(payload);
     struct catalog_change change;
-    if (!catalog_change_decode(&from, &change)) {
+    struct arena arena;
+    arena_init(&arena);
+    enum plinth_status st = PLINTH_OK;
+    if (!catalog_change_decode(&from, &arena, &change) ||
+        (change.kind > CATALOG_CREATE_INDEX && shard->feature_level < CATALOG_FEATURE_LEVEL_TABLES))
         decision->verdict = VERDICT_REFUSED;
-        return PLINTH_OK;
-    }
-    enum plinth_status st = catalog_apply(&shard->catalog, &change, error);
+    else
+        st = catalog_apply(&shard->catalog, &change, error);
     if (st && st != PLINTH_OUT_OF_MEMORY) {
         decision->verdict = VERDICT_VOID;
         error_clear(error);
         st = PLINTH_OK;
     }
+    bool drops = change.kind == CATALOG_DROP_TABLE || change.kind == CATALOG_DROP_INDEX;
+    if (!st && decision->verdict == VERDICT_APPLIED && drops && !forget_dropped(shard, lsn))
+        st = error_no_memory(error, "manifest");
+    arena_deinit(&arena);
     return st;
 }
 
@@ -422,11 +541,13 @@ enum plinth_status shard_decide(struct shard *shard, uint64_t lsn, const struct 
     *decision = (struct decision){VERDICT_APPLIED, 0};
     shard->lsn = lsn;
     advance_time(shard, header);
+    units_expire(&shard->units, shard->time_us);
     enum plinth_status st = PLINTH_OK;
     switch ((enum change_kind)header->kind) {
     case CHANGE_WRITE:
     case CHANGE_CONDITIONAL: st = decide_data(shard, lsn, header, payload, written, decision, error); break;
-    case CHANGE_CATALOG: st = decide_catalog(shard, payload, decision, error); break;
+    case CHANGE_ROWS: st = decide_rows(shard, lsn, header, payload, written != NULL, decision, error); break;
+    case CHANGE_CATALOG: st = decide_catalog(shard, lsn, payload, decision, error); break;
     case CHANGE_CUT: st = decide_cut(shard, lsn, payload, decision, error); break;
     case CHANGE_JOB_BEGIN: st = decide_job_begin(shard, lsn, payload, decision, error); break;
     case CHANGE_FLUSH_COMMIT:

@@ -16,6 +16,7 @@
 #include "engine/change.h"
 #include "engine/conflict.h"
 #include "engine/producers.h"
+#include "engine/units.h"
 #include "log/record.h"
 
 /* Times further ahead than this count only from records that hosts have checked against their monotonic clock. */
@@ -61,8 +62,8 @@ enum verdict {
     VERDICT_DUPLICATE = 1, /* of its producer; `first_lsn` says where it was applied */
     VERDICT_TOO_OLD = 2,   /* the sequence or snapshot is no longer remembered */
     VERDICT_CONFLICT = 3,  /* what it read had changed */
-    VERDICT_VOID = 4,      /* it names something that is not (any more): a cut, job, run, catalog version */
-    VERDICT_REFUSED = 5,   /* malformed, or above the feature level: an alarm */
+    VERDICT_VOID = 4,    /* it names something that is not (any more): a cut, job, run, catalog version, table, unit */
+    VERDICT_REFUSED = 5, /* malformed, or above the feature level: an alarm */
 };
 
 struct decision {
@@ -77,6 +78,7 @@ struct shard {
     struct catalog catalog;
     struct conflict_window window;
     struct producers producers;
+    struct units units;
 
     uint64_t last_cut;    /* LSN of the newest cut; 0 for none */
     uint64_t flushed_lsn; /* every row at or below is in segments (or void) */
@@ -122,10 +124,13 @@ bool shard_is_void(const struct shard *shard, uint64_t lsn);
 enum producer_verdict shard_check_producer(const struct shard *shard, const struct record_header *header,
                                            uint64_t *first_lsn);
 
+/* The schema of a typed table as it is now; null when there is none. */
+const struct table_schema *shard_table_schema(const struct shard *shard, struct table_id table);
 const struct shard_table *shard_find_table(const struct shard *shard, struct table_id id);
 const struct shard_job *shard_find_job(const struct shard *shard, uint64_t id);
 
-/* Where a replay has to start when this state is the checkpoint: min(F, V), both at least 1. */
+/* Where a replay has to start when this state is the checkpoint: min(F, V, the first part of a unit that is not in
+ * segments), at least 1. */
 uint64_t shard_replay_lsn(const struct shard *shard);
 
 /* The checkpoint's bytes: magic, format, CRC32C, LSN, then the state. Forgets voids below the replay start. */

@@ -3,7 +3,7 @@
  *   magic "PLINCKPT" | u32 format | u32 CRC-32C of the format and everything behind | u64 LSN | feature level | shard
  * time | catalog | producers | window: keys, bytes, floor LSN | last cut | flushed LSN | cuts | tables: runs: segments
  * | jobs | hosts | garbage | voids | pins (named snapshots, backups, feed cursors: none at feature level 1) | time
- * alarms, alarms
+ * alarms, alarms | from feature level 2 on: units
  *
  * Magic, format and checksum stand like this in every format, so that damage is told from a newer version.
  * Counts and numbers are varints where no width is said. */
@@ -63,7 +63,8 @@ static bool encode_state(struct buffer *into, const struct shard *shard) {
               buffer_append_varint(into, shard->window.floor_lsn) && buffer_append_varint(into, shard->last_cut) &&
               buffer_append_varint(into, shard->flushed_lsn) && buffer_append_varint(into, shard->cut_count);
     for (uint64_t i = 0; ok && i < shard->cut_count; i++) ok = buffer_append_varint(into, shard->cuts[i]);
-    return ok && encode_tables(into, shard) && encode_lists(into, shard);
+    ok = ok && encode_tables(into, shard) && encode_lists(into, shard);
+    return ok && (shard->feature_level < CATALOG_FEATURE_LEVEL_TABLES || units_encode(into, &shard->units));
 }
 
 /* Verdicts below the replay start are never asked for again. */
@@ -177,7 +178,9 @@ static enum plinth_status decode_state(struct reader *from, struct shard *shard,
         uint64_t cut = reader_varint(from);
         if (!ARRAY_PUSH(shard->cuts, shard->cut_count, cut)) return error_no_memory(error, "checkpoint");
     }
-    if (!from->failed && decode_tables(from, shard) && decode_lists(from, shard) && reader_left(from) == 0)
+    bool units_follow = shard->feature_level >= CATALOG_FEATURE_LEVEL_TABLES;
+    if (!from->failed && decode_tables(from, shard) && decode_lists(from, shard) &&
+        (!units_follow || units_decode(from, &shard->units)) && reader_left(from) == 0)
         return PLINTH_OK;
     return error_set(error, PLINTH_CORRUPT, "malformed checkpoint");
 }

@@ -218,8 +218,7 @@ static enum plinth_status check_flushing(struct plinth *db, struct plinth_error 
     return error_set(error, why.status, "memory is full and cannot be flushed: %s", why.text);
 }
 
-/* Waits while too many memtables wait to be flushed. The sequencing lock is held, and given up while waiting. */
-static enum plinth_status wait_for_memory(struct plinth *db, bool no_wait, struct plinth_error *error) {
+enum plinth_status write_wait_for_memory(struct plinth *db, bool no_wait, struct plinth_error *error) {
     if (db->memtables_cut < ENGINE_MEMTABLES_MAX) return PLINTH_OK;
     if (no_wait) return error_set(error, PLINTH_WOULD_BLOCK, "waiting for a memtable to be flushed");
     counter_add(&db->counters.write_stalls, 1);
@@ -231,6 +230,14 @@ static enum plinth_status wait_for_memory(struct plinth *db, bool no_wait, struc
         if (!st) condition_wait_us(&db->memtable_flushed, &db->sequence_mutex, 100 * 1000);
     }
     counter_add(&db->counters.write_stall_us, (env_monotonic_ns(db->env) - began) / 1000);
+    return st;
+}
+
+enum plinth_status write_cut_full(struct plinth *db, struct plinth_error *error) {
+    if (memtable_bytes(db->active) < db->options.memtable_bytes) return PLINTH_OK;
+    uint64_t cut;
+    enum plinth_status st = engine_cut_locked(db, &cut, error);
+    if (!st) engine_want_flush(db);
     return st;
 }
 
@@ -256,22 +263,18 @@ static enum plinth_status sequence_locked(struct plinth *db, const struct record
                                           const struct write_plan *plan, bool no_wait, uint64_t *lsn,
                                           struct decision *decision, struct memtable **memtable,
                                           struct plinth_error *error) {
-    enum plinth_status st = wait_for_memory(db, no_wait, error);
+    enum plinth_status st = write_wait_for_memory(db, no_wait, error);
     if (st) return st;
     switch (shard_check_producer(&db->shard, header, &decision->first_lsn)) {
     case PRODUCER_NEW: break;
     case PRODUCER_DUPLICATE: decision->verdict = VERDICT_DUPLICATE; return PLINTH_OK;
     case PRODUCER_TOO_OLD: decision->verdict = VERDICT_TOO_OLD; return PLINTH_OK;
+    case PRODUCER_OTHER: decision->verdict = VERDICT_VOID; return PLINTH_OK;
     }
     if (header->kind == CHANGE_CONDITIONAL && would_lose(db, payload, decision)) return PLINTH_OK;
-    if (memtable_bytes(db->active) >= db->options.memtable_bytes) {
-        uint64_t cut;
-        st = engine_cut_locked(db, &cut, error);
-        if (st) return st;
-        engine_want_flush(db);
-    }
     struct write_keys written = {plan->keys, plan->hashes, plan->count};
-    st = engine_append_locked(db, header, payload, &written, LOG_NO_WAIT, lsn, decision, error);
+    st = write_cut_full(db, error);
+    if (!st) st = engine_append_locked(db, header, payload, &written, LOG_NO_WAIT, lsn, decision, error);
     if (st) return st;
     db->last_data_lsn = *lsn;
     *memtable = memtable_ref(db->active);
@@ -321,6 +324,19 @@ enum plinth_status write_sequence(struct plinth *db, const struct record_header 
     return PLINTH_OK;
 }
 
+enum plinth_status write_check_verdict(const struct record_header *header, const struct decision *decision,
+                                       struct plinth_error *error) {
+    if (decision->verdict == VERDICT_TOO_OLD)
+        return error_set(error, PLINTH_TOO_OLD, "sequence %llu of producer %llu is no longer remembered",
+                         (unsigned long long)header->sequence, (unsigned long long)header->producer);
+    if (decision->verdict == VERDICT_VOID && header->producer)
+        return error_set(
+            error, PLINTH_INVALID_ARGUMENT,
+            "sequence %llu of producer %llu has begun as another write: the retry of a write must be equal",
+            (unsigned long long)header->sequence, (unsigned long long)header->producer);
+    return PLINTH_OK;
+}
+
 enum plinth_status write_wait(struct plinth *db, const struct record_header *header, uint64_t lsn,
                               struct plinth_error *error) {
     if (header->durability > RECORD_BUFFERED) {
@@ -350,9 +366,7 @@ static enum plinth_status write_or_submit(struct plinth *db, const struct plinth
     st = write_sequence(db, &header, buffer_slice(&plan.operations_payload), &plan, options && options->no_wait, &lsn,
                         &decision, error);
     write_plan_deinit(&plan);
-    if (!st && decision.verdict == VERDICT_TOO_OLD)
-        st = error_set(error, PLINTH_TOO_OLD, "sequence %llu of producer %llu is no longer remembered",
-                       (unsigned long long)header.sequence, (unsigned long long)header.producer);
+    if (!st) st = write_check_verdict(&header, &decision, error);
     if (st) return st;
     if (wait)
         st = write_wait(db, &header, lsn, error);

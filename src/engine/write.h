@@ -33,6 +33,15 @@ PLINTH_MUST_CHECK enum plinth_status write_sequence(struct plinth *db, const str
 PLINTH_MUST_CHECK enum plinth_status write_wait(struct plinth *db, const struct record_header *header, uint64_t lsn,
                                                 struct plinth_error *error);
 
+/* For a record that writing found void or too old because of its producer: the error that says so. PLINTH_OK for other
+ * verdicts. */
+PLINTH_MUST_CHECK enum plinth_status write_check_verdict(const struct record_header *header,
+                                                         const struct decision *decision, struct plinth_error *error);
+/* Under the sequencing lock, which is given up while waiting: waits while too many memtables wait to be flushed. */
+PLINTH_MUST_CHECK enum plinth_status write_wait_for_memory(struct plinth *db, bool no_wait, struct plinth_error *error);
+/* Under the sequencing lock: cuts the active memtable when it is full. */
+PLINTH_MUST_CHECK enum plinth_status write_cut_full(struct plinth *db, struct plinth_error *error);
+
 /* space.c: the id of index `name` of a space, made by a catalog record when it is new. */
 PLINTH_MUST_CHECK enum plinth_status engine_ensure_index(struct plinth *db, struct table_id space, struct slice name,
                                                          uint32_t *index_table, struct plinth_error *error);

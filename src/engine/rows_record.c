@@ -1,0 +1,106 @@
+#include "engine/rows_record.h"
+
+#include "base/status.h"
+#include "column/row_key.h"
+#include "engine/rows.h"
+
+bool rows_record_encode(struct buffer *into, const struct rows_change *change, const uint32_t *column_ids,
+                        const struct batch *batch) {
+    bool ok = rows_change_encode(into, change);
+    for (uint32_t i = 0; ok && i < batch->column_count; i++)
+        ok = buffer_append_varint(into, column_ids[i]) && column_type_encode(into, batch->columns[i].type) &&
+             column_encode(into, &batch->columns[i], 0, batch->rows);
+    return ok;
+}
+
+static enum plinth_status decode_columns(struct rows_record *record, struct plinth_error *error) {
+    struct batch *batch = record->batch;
+    const struct rows_change *change = &record->change;
+    const uint8_t *copy = arena_copy(&batch->arena, change->columns);
+    uint32_t *ids = arena_alloc(&batch->arena, change->column_count * sizeof *ids);
+    if (!copy || !ids) return error_no_memory(error, "rows");
+    record->column_ids = ids;
+    struct reader from = reader_of(slice_of(copy, change->columns.size));
+    for (uint32_t i = 0; i < change->column_count; i++) {
+        struct column_type type;
+        ids[i] = reader_varint32(&from);
+        if (!column_type_decode(&from, &type)) return error_set(error, PLINTH_CORRUPT, "malformed column of rows");
+        enum plinth_status st = column_decode(&from, &batch->arena, type, change->rows, &batch->columns[i], error);
+        if (st) return st;
+    }
+    if (reader_left(&from)) return error_set(error, PLINTH_CORRUPT, "bytes behind the last column of rows");
+    return PLINTH_OK;
+}
+
+enum plinth_status rows_record_decode(struct slice payload, struct rows_record *record, struct plinth_error *error) {
+    *record = (struct rows_record){0};
+    if (!rows_change_decode(payload, &record->change))
+        return error_set(error, PLINTH_CORRUPT, "malformed head of a rows record");
+    record->batch = batch_create(record->change.column_count);
+    if (!record->batch) return error_no_memory(error, "rows");
+    record->batch->rows = record->change.rows;
+    enum plinth_status st = decode_columns(record, error);
+    if (st) rows_record_deinit(record);
+    return st;
+}
+
+void rows_record_deinit(struct rows_record *record) {
+    batch_unref(record->batch);
+    *record = (struct rows_record){0};
+}
+
+/* The record's column with this id, or null. */
+static const struct column *find_column(const struct rows_record *record, uint32_t id) {
+    for (uint32_t i = 0; i < record->batch->column_count; i++)
+        if (record->column_ids[i] == id) return &record->batch->columns[i];
+    return NULL;
+}
+
+static enum plinth_status check_columns(const struct table_schema *schema, const struct rows_record *record,
+                                        struct plinth_error *error) {
+    for (uint32_t i = 0; i < record->batch->column_count; i++) {
+        uint32_t id = record->column_ids[i];
+        int32_t at = table_schema_find_id(schema, id);
+        if (at < 0 || find_column(record, id) != &record->batch->columns[i])
+            return error_set(error, PLINTH_CORRUPT, "column %u is unknown or there twice", id);
+        if (!column_type_equal(schema->columns[at].type, record->batch->columns[i].type))
+            return error_set(error, PLINTH_CORRUPT, "column \"%s\" has another type", schema->columns[at].name);
+        if (record->change.operation == ROWS_DELETE && !table_schema_is_key(schema, id))
+            return error_set(error, PLINTH_CORRUPT, "a delete has column \"%s\"", schema->columns[at].name);
+    }
+    for (uint32_t i = 0; i < schema->column_count; i++) {
+        bool key = table_schema_is_key(schema, schema->columns[i].id);
+        bool needed = key || (record->change.operation == ROWS_UPSERT && !schema->columns[i].nullable);
+        const struct column *column = find_column(record, schema->columns[i].id);
+        if (needed && (!column || column->null_count))
+            return error_set(error, PLINTH_CORRUPT, "column \"%s\" has no value", schema->columns[i].name);
+    }
+    return PLINTH_OK;
+}
+
+static enum plinth_status check_order(const struct table_schema *schema, const struct rows_record *record,
+                                      struct plinth_error *error) {
+    if (!schema->key_count) {
+        if (record->change.operation == ROWS_UPSERT) return PLINTH_OK;
+        return error_set(error, PLINTH_CORRUPT, "a delete from a table without a key");
+    }
+    const struct column *parts[ROW_KEY_PARTS_MAX];
+    for (uint32_t i = 0; i < schema->key_count; i++) parts[i] = find_column(record, schema->key[i]);
+    struct row_keys keys;
+    if (!row_keys_encode(&record->batch->arena, parts, schema->key_count, ROW_KEY_PRIMARY, record->batch->rows, &keys))
+        return error_no_memory(error, "keys of rows");
+    for (uint32_t i = 1; i < record->batch->rows; i++)
+        if (slice_compare(row_keys_at(&keys, i - 1), row_keys_at(&keys, i)) >= 0)
+            return error_set(error, PLINTH_CORRUPT, "rows %u and %u are not in the order of their keys", i - 1, i);
+    return PLINTH_OK;
+}
+
+enum plinth_status rows_record_check(const struct table_schema *schema, struct slice payload,
+                                     struct plinth_error *error) {
+    struct rows_record record;
+    enum plinth_status st = rows_record_decode(payload, &record, error);
+    if (!st) st = check_columns(schema, &record, error);
+    if (!st) st = check_order(schema, &record, error);
+    rows_record_deinit(&record);
+    return st;
+}
