@@ -7,6 +7,7 @@
 #include "engine/compaction_policy.h"
 #include "engine/output.h"
 #include "engine/purge.h"
+#include "engine/table_ddl.h"
 
 enum { SEGMENT_RAW_BYTES_MAX = 128 << 20, ROWS_BETWEEN_CHECKS = 1024 };
 
@@ -122,12 +123,17 @@ static enum plinth_status commit_merge(struct merge *merge, const struct output 
     struct view *view = encoded ? view_edit(&db->views) : NULL;
     enum plinth_status st = view ? PLINTH_OK : error_no_memory(error, "compaction");
     if (!st) {
-        /* Flushes may have put runs in front since; nothing but this merge takes any away. */
+        /* Flushes may have put runs in front since; nothing but this merge, or dropping the table, takes any away. */
         const struct view_table *now = view_find_table(view, merge->table);
-        size_t first = now->run_count - (view_find_table(merge->view, merge->table)->run_count - merge->first);
-        view_drop_runs(view, merge->table, first, merge->count);
-        if (run && !view_insert_run(view, merge->table, first,
-                                    (struct view_run){.level = merge->level, .run = run_ref(run)})) {
+        size_t first =
+            now ? now->run_count - (view_find_table(merge->view, merge->table)->run_count - merge->first) : 0;
+        if (now)
+            view_drop_runs(view, merge->table, first, merge->count);
+        else
+            st = error_set(error, PLINTH_CANCELLED, "table %u was dropped while it was merged", merge->table.table);
+        if (!st && run &&
+            !view_insert_run(view, merge->table, first,
+                             (struct view_run){.level = merge->level, .run = run_ref(run)})) {
             run_unref(run);
             st = error_no_memory(error, "compaction");
         }
@@ -245,7 +251,10 @@ static enum plinth_status merge_runs(struct plinth *db, struct view *view, uint6
                           .count = choice.count,
                           .bottom = choice.first + choice.count == table->run_count,
                           .horizon_lsn = horizon_lsn};
-    return run_merge(&merge, error);
+    enum plinth_status st = run_merge(&merge, error);
+    if (st != PLINTH_CANCELLED || engine_table_exists(db, merge.table)) return st;
+    error_clear(error); /* dropped meanwhile: nothing is left to do */
+    return PLINTH_OK;
 }
 
 enum plinth_status engine_compact_one(struct plinth *db, bool *merged, struct plinth_error *error) {

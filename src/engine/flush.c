@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "engine/output.h"
 #include "engine/purge.h"
+#include "engine/table_ddl.h"
 
 static bool is_index_table(struct plinth *db, struct table_id table) {
     pthread_rwlock_rdlock(&db->catalog_lock);
@@ -41,7 +42,8 @@ static enum plinth_status write_memtable(struct output *output, struct memtable 
     enum plinth_status st = PLINTH_OK;
     while (!st && memtable_next_table(memtable, from, &table)) {
         const struct view_table *older = view_find_table(view, table);
-        st = write_table(output, memtable, table, horizon_lsn, !older || older->run_count == 0, error);
+        if (engine_table_exists(output->db, table)) /* else it was dropped, and its rows go with the memtable */
+            st = write_table(output, memtable, table, horizon_lsn, !older || older->run_count == 0, error);
         from = table;
         from.table++;
     }
@@ -68,7 +70,13 @@ static enum plinth_status open_runs(struct plinth *db, struct output *output, st
     return st;
 }
 
-/* The commit record and the view that follows from it. The runs' references go to the view on success. */
+/* Whether a table was dropped since its segments were written. The sequencing lock is held. */
+static bool is_dropped(struct plinth *db, struct table_id table) {
+    return !catalog_table_by_id(&db->shard.catalog, table.table);
+}
+
+/* The commit record and the view that follows from it. The runs' references go to the view on success. What was written
+ * of tables that were dropped meanwhile is garbage. */
 static enum plinth_status commit_flush(struct plinth *db, const struct commit *commit, uint64_t horizon_lsn,
                                        struct run **runs, const struct table_id *tables, size_t count, bool *applied,
                                        struct plinth_error *error) {
@@ -85,13 +93,17 @@ static enum plinth_status commit_flush(struct plinth *db, const struct commit *c
     struct view *view = view_edit(&db->views);
     enum plinth_status st = view ? PLINTH_OK : error_no_memory(error, "view");
     for (size_t i = 0; !st && i < count; i++)
-        if (!view_insert_run(view, tables[i], 0, (struct view_run){.run = run_ref(runs[i])})) {
+        if (!is_dropped(db, tables[i]) &&
+            !view_insert_run(view, tables[i], 0, (struct view_run){.run = run_ref(runs[i])})) {
             run_unref(runs[i]);
             st = error_no_memory(error, "view");
         }
     if (!st) st = engine_append_locked(db, &header, buffer_slice(&payload), NULL, 0, &lsn, &decision, error);
     if (!st && decision.verdict == VERDICT_APPLIED) {
-        for (size_t i = 0; i < count; i++) ((struct view_table *)view_find_table(view, tables[i]))->runs[0].id = lsn;
+        for (size_t i = 0; i < count; i++)
+            if (!is_dropped(db, tables[i])) ((struct view_table *)view_find_table(view, tables[i]))->runs[0].id = lsn;
+        for (uint64_t i = 0; i < commit->segment_count; i++)
+            if (is_dropped(db, commit->segments[i].table)) engine_note_garbage(db, commit->segments[i].name, 0);
         view_drop_memtable(view, commit->cut);
         if (view->horizon_lsn < horizon_lsn) view->horizon_lsn = horizon_lsn;
         view_publish(&db->views, view);
