@@ -4,8 +4,7 @@
 
 #include "base/status.h"
 
-/* Opens an iterator over every source of the table and merges them. */
-static enum plinth_status open_merged(const struct view *view, struct table_id table, bool lsn_only,
+enum plinth_status view_iterator_open(const struct view *view, struct table_id table, bool lsn_only,
                                       struct iterator **merged, struct plinth_error *error) {
     const struct view_table *runs = view_find_table(view, table);
     size_t count_max = view->memtable_count + (runs ? runs->run_count : 0), count = 0;
@@ -35,7 +34,7 @@ enum plinth_status cursor_init(struct cursor *cursor, struct view *view, struct 
     if (!buffer_append(&cursor->lower, options->lower.data, options->lower.size) ||
         !buffer_append(&cursor->upper, options->upper.data, options->upper.size))
         st = error_no_memory(error, "cursor");
-    if (!st) st = open_merged(view, table, options->lsn_only, &cursor->merged, error);
+    if (!st) st = view_iterator_open(view, table, options->lsn_only, &cursor->merged, error);
     if (st) cursor_deinit(cursor);
     return st;
 }

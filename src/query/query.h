@@ -33,17 +33,17 @@ struct query_aggregate {
 struct query_options {
     const struct slice *columns; /* names to give, in order; none: all */
     uint32_t column_count;
-    const struct predicate *predicate; /* unbound; null: all rows. Borrowed for the call of open */
-    uint64_t limit;                    /* 0: none */
-    bool ordered;                      /* by primary key (arrival order without one) */
-    bool reverse;                      /* with ordered: descending */
+    const struct predicate *predicate;        /* unbound; null: all rows. Borrowed for the call of open */
+    uint64_t limit;                           /* 0: none */
+    bool ordered;                             /* by primary key (arrival order without one) */
+    bool reverse;                             /* with ordered: descending */
     const struct query_aggregate *aggregates; /* then the result is one batch or more of groups */
     uint32_t aggregate_count;
     const struct slice *group_by; /* column names; output columns come first */
     uint32_t group_by_count;
     struct plinth_read_options read;
-    unsigned threads;       /* 0: one per core */
-    uint32_t batch_rows;    /* 0: about 8,192 */
+    unsigned threads;          /* 0: one per core */
+    uint32_t batch_rows;       /* 0: about 8,192 */
     uint64_t memory_bytes_max; /* groups and batches in flight; 0: 256 MiB; beyond: PLINTH_RESOURCE_EXHAUSTED */
     struct slice force_path;   /* for tests: "scan", "key", or an index's name; PLINTH_INVALID_ARGUMENT if it cannot */
     bool explain_only;         /* plan, and read nothing: next gives the end at once */
@@ -51,14 +51,14 @@ struct query_options {
 
 /* What was planned and read. Strings live as long as the query. */
 struct query_explain {
-    const char *path;         /* "key", "index", "postings", "scan" */
-    const char *index;        /* its name, or null */
-    const char *predicate;    /* as SQL, bound */
+    const char *path;      /* "key", "index", "postings", "scan" */
+    const char *index;     /* its name, or null */
+    const char *predicate; /* as SQL, bound */
     uint64_t rows_estimated;
     uint64_t segments, segments_skipped;
     uint64_t stripes, stripes_skipped, stripes_skipped_by_bloom, stripes_skipped_by_postings;
     uint64_t rows_read, rows_matched, bytes_read;
-    uint64_t memory_rows;     /* of those read, from memtables */
+    uint64_t memory_rows;                /* of those read, from memtables */
     uint64_t entries_read, entries_dead; /* of a sorted index */
     unsigned threads;
     uint64_t elapsed_us;

@@ -1,0 +1,341 @@
+/* The plan: names to columns, the predicate bound, key ranges, and the access path by estimated cost. */
+#include <roaring/roaring.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/status.h"
+#include "query/query_private.h"
+
+/* Relative costs of looking at one row: in a scan; through an index (look-up and fetch); through postings. */
+enum { COST_SCAN = 1, COST_INDEX = 40, COST_POSTINGS = 20 };
+
+/* ---- names ---- */
+
+static enum plinth_status find_column(const struct query *query, struct slice name, uint32_t *at,
+                                      struct plinth_error *error) {
+    int32_t found = table_schema_find(query->schema, name);
+    if (found < 0)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "table \"%s\" has no column \"%.*s\"", query->schema->name,
+                         (int)(name.size < 128 ? name.size : 128), name.data);
+    *at = (uint32_t)found;
+    return PLINTH_OK;
+}
+
+static enum plinth_status bind_predicate(struct query *query, struct plinth_error *error) {
+    const struct table_schema *schema = query->schema;
+    query->predicate_uses = arena_zalloc(&query->arena, (schema->column_count + 1) * sizeof(bool));
+    struct predicate_column *columns = arena_alloc(&query->arena, (schema->column_count + 1) * sizeof *columns);
+    if (!columns || !query->predicate_uses) return error_no_memory(error, "query");
+    if (!query->options.predicate) return PLINTH_OK;
+    for (uint32_t c = 0; c < schema->column_count; c++)
+        columns[c] = (struct predicate_column){slice_of_string(schema->columns[c].name), schema->columns[c].type};
+    enum plinth_status st = predicate_bind(query->options.predicate, columns, schema->column_count, &query->arena,
+                                           &query->predicate, error);
+    if (st) return st;
+    predicate_columns(query->predicate, query->predicate_uses);
+    if (!predicate_format(&query->predicate_text, query->predicate, columns) ||
+        !buffer_append_u8(&query->predicate_text, 0))
+        return error_no_memory(error, "query");
+    if (query->predicate->kind == PREDICATE_CONSTANT && query->predicate->constant == TRUTH_TRUE)
+        query->predicate = NULL;
+    return PLINTH_OK;
+}
+
+static int compare_ids(const void *a, const void *b) {
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+    return (left > right) - (left < right);
+}
+
+/* Sorts the wanted columns by id and finds the places of the others in them. `wanted` is by schema column. */
+static enum plinth_status choose_columns(struct query *query, const bool *wanted, struct plinth_error *error) {
+    const struct table_schema *schema = query->schema;
+    size_t room = schema->column_count + 1;
+    query->wanted_ids = arena_alloc(&query->arena, room * sizeof(uint32_t));
+    query->predicate_ids = arena_alloc(&query->arena, room * sizeof(uint32_t));
+    query->rest_ids = arena_alloc(&query->arena, room * sizeof(uint32_t));
+    query->wanted_at = arena_alloc(&query->arena, room * sizeof(int32_t));
+    if (!query->wanted_ids || !query->predicate_ids || !query->rest_ids || !query->wanted_at)
+        return error_no_memory(error, "query");
+    for (uint32_t c = 0; c < schema->column_count; c++) {
+        bool tested = query->predicate && query->predicate_uses[c];
+        if (wanted[c] || tested) query->wanted_ids[query->wanted_count++] = schema->columns[c].id;
+        if (tested) query->predicate_ids[query->predicate_count++] = schema->columns[c].id;
+        if (wanted[c] && !tested) query->rest_ids[query->rest_count++] = schema->columns[c].id;
+    }
+    qsort(query->wanted_ids, query->wanted_count, sizeof(uint32_t), compare_ids);
+    qsort(query->predicate_ids, query->predicate_count, sizeof(uint32_t), compare_ids);
+    qsort(query->rest_ids, query->rest_count, sizeof(uint32_t), compare_ids);
+    for (uint32_t c = 0; c < schema->column_count; c++) {
+        query->wanted_at[c] = -1;
+        for (uint32_t i = 0; i < query->wanted_count; i++)
+            if (query->wanted_ids[i] == schema->columns[c].id) query->wanted_at[c] = (int32_t)i;
+    }
+    return PLINTH_OK;
+}
+
+static enum plinth_status plan_scan_output(struct query *query, bool *wanted, struct plinth_error *error) {
+    const struct query_options *options = &query->options;
+    const struct table_schema *schema = query->schema;
+    uint32_t count = options->column_count ? options->column_count : schema->column_count;
+    uint32_t *chosen = arena_alloc(&query->arena, (count + 1) * sizeof *chosen);
+    struct arrow_field *fields = arena_alloc(&query->arena, (count + 1) * sizeof *fields);
+    query->output = arena_alloc(&query->arena, (count + 1) * sizeof *query->output);
+    if (!chosen || !fields || !query->output) return error_no_memory(error, "query");
+    enum plinth_status st = PLINTH_OK;
+    for (uint32_t i = 0; !st && i < count; i++) {
+        chosen[i] = i;
+        if (options->column_count) st = find_column(query, options->columns[i], &chosen[i], error);
+        if (st) return st;
+        const struct table_column *column = &schema->columns[chosen[i]];
+        fields[i] = (struct arrow_field){column->name, column->type, column->nullable};
+        wanted[chosen[i]] = true;
+    }
+    st = choose_columns(query, wanted, error);
+    for (uint32_t i = 0; !st && i < count; i++) query->output[i] = (uint32_t)query->wanted_at[chosen[i]];
+    query->output_count = count;
+    query->out_schema = (struct arrow_schema){fields, count};
+    return st;
+}
+
+static const char *aggregate_name(struct query *query, const struct query_aggregate *aggregate) {
+    static const char *const words[] = {"?", "count", "min", "max", "sum", "avg"};
+    char text[TABLE_NAME_BYTES_MAX + 16];
+    if (aggregate->column.size)
+        snprintf(text, sizeof text, "%s_%.*s", words[aggregate->kind], (int)aggregate->column.size,
+                 aggregate->column.data);
+    else
+        snprintf(text, sizeof text, "%s", words[aggregate->kind]);
+    return (const char *)arena_copy(&query->arena, slice_of_string(text));
+}
+
+static enum plinth_status plan_aggregate(struct query *query, uint32_t number, bool *wanted, uint32_t *column,
+                                         struct plinth_error *error) {
+    const struct query_aggregate *asked = &query->options.aggregates[number];
+    struct aggregate_spec *spec = &query->aggregates[number];
+    *spec = (struct aggregate_spec){.kind = asked->kind, .column = AGGREGATE_NO_COLUMN};
+    *column = UINT32_MAX;
+    if (asked->kind < AGGREGATE_COUNT || asked->kind > AGGREGATE_AVG)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "unknown aggregate function %d", (int)asked->kind);
+    if (!asked->column.size) {
+        if (asked->kind != AGGREGATE_COUNT)
+            return error_set(error, PLINTH_INVALID_ARGUMENT, "only count may be without a column");
+        spec->result = column_type_of(COLUMN_INT64);
+        return PLINTH_OK;
+    }
+    enum plinth_status st = find_column(query, asked->column, column, error);
+    if (st) return st;
+    spec->type = query->schema->columns[*column].type;
+    wanted[*column] = true;
+    st = aggregate_result_type(asked->kind, spec->type, &spec->result, error);
+    if (st) error_prefix(error, "column \"%s\"", query->schema->columns[*column].name);
+    return st;
+}
+
+static enum plinth_status plan_group_output(struct query *query, bool *wanted, struct plinth_error *error) {
+    const struct query_options *options = &query->options;
+    const struct table_schema *schema = query->schema;
+    uint32_t groups = options->group_by_count, functions = options->aggregate_count;
+    struct arrow_field *fields = arena_alloc(&query->arena, (groups + functions + 1) * sizeof *fields);
+    uint32_t *columns = arena_alloc(&query->arena, (groups + functions + 1) * sizeof *columns);
+    query->aggregates = arena_zalloc(&query->arena, (functions + 1) * sizeof *query->aggregates);
+    query->group_columns = arena_alloc(&query->arena, (groups + 1) * sizeof *query->group_columns);
+    if (!fields || !columns || !query->aggregates || !query->group_columns) return error_no_memory(error, "query");
+    if (groups > ROW_KEY_PARTS_MAX)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "rows can be grouped by at most %d columns; %u were given",
+                         (int)ROW_KEY_PARTS_MAX, groups);
+    enum plinth_status st = PLINTH_OK;
+    for (uint32_t i = 0; !st && i < groups; i++) {
+        st = find_column(query, options->group_by[i], &columns[i], error);
+        if (st) return st;
+        const struct table_column *column = &schema->columns[columns[i]];
+        if (!row_key_type_is_allowed(column->type))
+            return error_set(error, PLINTH_INVALID_ARGUMENT, "rows cannot be grouped by the list column \"%s\"",
+                             column->name);
+        fields[i] = (struct arrow_field){column->name, column->type, column->nullable};
+        wanted[columns[i]] = true;
+    }
+    for (uint32_t i = 0; !st && i < functions; i++) {
+        st = plan_aggregate(query, i, wanted, &columns[groups + i], error);
+        if (st) return st;
+        fields[groups + i] =
+            (struct arrow_field){aggregate_name(query, &options->aggregates[i]), query->aggregates[i].result,
+                                 options->aggregates[i].kind != AGGREGATE_COUNT};
+        if (!fields[groups + i].name) return error_no_memory(error, "query");
+    }
+    if (!st) st = choose_columns(query, wanted, error);
+    for (uint32_t i = 0; !st && i < groups; i++) query->group_columns[i] = (uint32_t)query->wanted_at[columns[i]];
+    for (uint32_t i = 0; !st && i < functions; i++)
+        if (columns[groups + i] != UINT32_MAX)
+            query->aggregates[i].column = (uint32_t)query->wanted_at[columns[groups + i]];
+    query->out_schema = (struct arrow_schema){fields, groups + functions};
+    return st;
+}
+
+/* ---- ranges and paths ---- */
+
+static uint32_t key_parts(const struct query *query, const uint32_t *ids, uint32_t count, struct key_part *parts) {
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t column = (uint32_t)table_schema_find_id(query->schema, ids[i]);
+        parts[i] = (struct key_part){column, query->schema->columns[column].type};
+    }
+    return count;
+}
+
+static enum plinth_status no_path(const struct query *query, const char *why, struct plinth_error *error) {
+    struct slice name = query->options.force_path;
+    return error_set(error, PLINTH_INVALID_ARGUMENT, "this query cannot use \"%.*s\": %s", (int)name.size, name.data,
+                     why);
+}
+
+/* The cheapest sorted index; `best` stays closed when none is better than a scan of `rows` rows. */
+static enum plinth_status try_indexes(struct query *query, uint64_t rows, struct index_scan *best,
+                                      struct plinth_error *error) {
+    struct slice forced = query->options.force_path;
+    uint64_t cost = forced.size ? UINT64_MAX : rows * COST_SCAN;
+    enum plinth_status st = PLINTH_OK;
+    for (uint32_t i = 0; !st && i < query->schema->index_count; i++) {
+        const struct table_index *index = &query->schema->indexes[i];
+        if (index->kind != INDEX_SORTED || index->state != INDEX_READY) continue;
+        if (forced.size && !slice_equal(forced, slice_of_string(index->name))) continue;
+        struct key_part parts[ROW_KEY_PARTS_MAX];
+        struct key_ranges ranges;
+        key_parts(query, index->columns, index->column_count, parts);
+        if (!key_ranges_make(query->predicate, parts, index->column_count, ROW_KEY_INDEX, &query->arena, &ranges))
+            return error_no_memory(error, "query");
+        if (!ranges.bounded && !forced.size) continue;
+        struct index_scan scan;
+        st = index_scan_open(query, index, ranges, &scan, error);
+        if (st) break;
+        if (scan.estimate < cost / COST_INDEX || forced.size) {
+            index_scan_close(best);
+            *best = scan;
+            cost = scan.estimate * COST_INDEX;
+        } else {
+            index_scan_close(&scan);
+        }
+    }
+    return st;
+}
+
+/* Rows that postings leave, when every segment has some; UINT64_MAX when they say nothing. */
+static enum plinth_status estimate_postings(struct query *query, uint64_t *rows, struct plinth_error *error) {
+    *rows = 0;
+    uint64_t segments = 0;
+    for (size_t i = 0; i < query->sources.run_count; i++) {
+        const struct run *run = query->sources.runs[i].run;
+        for (size_t s = 0; s < run_segment_count(run); s++, segments++) {
+            roaring_bitmap_t *found = NULL;
+            enum plinth_status st = query_segment_postings(query, run_segment(run, s), &found, error);
+            if (st) return st;
+            if (!found) {
+                *rows = UINT64_MAX;
+                return PLINTH_OK;
+            }
+            *rows += roaring_bitmap_get_cardinality(found);
+            roaring_bitmap_free(found);
+        }
+    }
+    for (size_t i = 0; i < query->sources.block_count; i++) *rows += query->sources.blocks[i]->rows / COST_POSTINGS;
+    if (!segments) *rows = UINT64_MAX;
+    return PLINTH_OK;
+}
+
+static const struct table_index *find_postings_index(const struct query *query, struct slice name) {
+    for (uint32_t i = 0; i < query->schema->index_count; i++) {
+        const struct table_index *index = &query->schema->indexes[i];
+        if ((index->kind != INDEX_BITMAP && index->kind != INDEX_TOKEN) || index->state != INDEX_READY) continue;
+        if (name.size && !slice_equal(name, slice_of_string(index->name))) continue;
+        if (query->predicate_uses[table_schema_find_id(query->schema, index->columns[0])]) return index;
+    }
+    return NULL;
+}
+
+/* Several runs or memtables would have to be merged: then candidates from postings pay. Over one plain run the scan
+ * uses them by itself. */
+static bool is_one_plain_run(const struct query *query) {
+    if (query->sources.block_count || query->sources.run_count != 1) return false;
+    const struct run *run = query->sources.runs[0].run;
+    for (size_t s = 0; s < run_segment_count(run); s++)
+        if (!segment_is_plain_at(run_segment(run, s), query->lsn)) return false;
+    return true;
+}
+
+static enum plinth_status choose_path(struct query *query, struct plinth_error *error) {
+    struct slice forced = query->options.force_path;
+    bool want_scan = slice_equal(forced, slice_of_string("scan"));
+    bool want_key = slice_equal(forced, slice_of_string("key"));
+    query->path = PATH_SCAN;
+    if (want_scan) {
+        /* The whole range, however much the predicate says about the key. */
+        struct key_range *all = arena_zalloc(&query->arena, sizeof *all);
+        if (!all) return error_no_memory(error, "query");
+        query->ranges = (struct key_ranges){.ranges = all, .count = 1};
+    }
+    query->rows_estimated = query_estimate_rows(query);
+    if (want_scan || query->schema->kind == TABLE_SPACE) {
+        if (!want_scan && query->ranges.bounded) query->path = PATH_KEY;
+        return PLINTH_OK;
+    }
+    if (want_key && !query->ranges.bounded)
+        return no_path(query, "the predicate does not bound the key's first column", error);
+    if (query->ranges.bounded && (want_key || !forced.size)) {
+        query->path = PATH_KEY;
+        if (query->ranges.points) {
+            query->rows_estimated = query->ranges.count;
+            return query_candidates_from_points(query, error);
+        }
+    }
+    if (want_key) return PLINTH_OK;
+    struct index_scan best = {0};
+    enum plinth_status st = try_indexes(query, query->rows_estimated, &best, error);
+    uint64_t cost = best.index ? best.estimate * COST_INDEX : query->rows_estimated * COST_SCAN;
+    const struct table_index *postings = find_postings_index(query, forced);
+    if (!st && postings && query->predicate && (!best.index || !forced.size)) {
+        uint64_t rows;
+        st = estimate_postings(query, &rows, error);
+        bool merged = !is_one_plain_run(query);
+        if (!st && rows != UINT64_MAX && (forced.size || rows < cost / COST_POSTINGS)) {
+            index_scan_close(&best);
+            query->path = PATH_POSTINGS;
+            query->index = postings;
+            query->rows_estimated = rows;
+            return merged ? query_candidates_from_postings(query, error) : PLINTH_OK;
+        }
+        if (!st && forced.size && rows == UINT64_MAX && !query->sources.run_count) {
+            query->path = PATH_POSTINGS; /* everything is in memory, where the predicate itself is asked */
+            query->index = postings;
+            return query_candidates_from_postings(query, error);
+        }
+    }
+    if (!st && best.index) {
+        query->path = PATH_INDEX;
+        query->index = best.index;
+        query->rows_estimated = best.estimate;
+        st = query_candidates_from_index(query, &best, error);
+    }
+    index_scan_close(&best);
+    if (!st && forced.size && query->path != PATH_INDEX && query->path != PATH_POSTINGS)
+        st = no_path(query, "no such index, or the predicate does not use it", error);
+    return st;
+}
+
+enum plinth_status query_plan(struct query *query, struct plinth_error *error) {
+    const struct table_schema *schema = query->schema;
+    bool *wanted = arena_zalloc(&query->arena, (schema->column_count + 1) * sizeof *wanted);
+    if (!wanted) return error_no_memory(error, "query");
+    enum plinth_status st = bind_predicate(query, error);
+    if (!st)
+        st = query->options.aggregate_count || query->options.group_by_count ? plan_group_output(query, wanted, error)
+                                                                             : plan_scan_output(query, wanted, error);
+    struct key_part parts[ROW_KEY_PARTS_MAX];
+    uint32_t part_count = key_parts(query, schema->key, schema->key_count, parts);
+    if (!st && !key_ranges_make(query->predicate, parts, part_count, ROW_KEY_PRIMARY, &query->arena, &query->ranges))
+        st = error_no_memory(error, "query");
+    if (!st && schema->kind == TABLE_ROWS) st = view_row_sources(query->view, schema->id, &query->sources, error);
+    uint64_t memory_rows = 0;
+    for (size_t i = 0; !st && i < query->sources.block_count; i++) memory_rows += query->sources.blocks[i]->rows;
+    query_count(&query->counters.memory_rows, memory_rows);
+    if (!st) st = choose_path(query, error);
+    if (!st && !query->by_candidates) st = query_make_tasks(query, error);
+    return st;
+}
