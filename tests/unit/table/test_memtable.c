@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
+#include "block_model.h"
 #include "table/memtable.h"
 
 static struct memtable *create(void) {
@@ -273,6 +275,208 @@ static void parallel_inserts_are_all_there_and_readers_see_order(void **state) {
     memtable_unref(memtable);
 }
 
+/* ---- blocks ---- */
+
+static const struct table_id block_table = {1, 1, 50};
+
+/* The newest version not above lsn_max among all blocks, as a reader looks for it. */
+static const struct row_block *get_row(const struct memtable_blocks *blocks, struct slice key, uint64_t lsn_max,
+                                       uint32_t *row) {
+    const struct row_block *newest = NULL;
+    uint64_t hash = hash_stable(key.data, key.size);
+    uint32_t at;
+    for (size_t i = 0; i < blocks->count; i++) {
+        if (!row_block_get(blocks->blocks[i], key, hash, lsn_max, &at)) continue;
+        if (newest && row_block_lsn(newest, *row) > row_block_lsn(blocks->blocks[i], at)) continue;
+        newest = blocks->blocks[i];
+        *row = at;
+    }
+    return newest;
+}
+
+static void assert_blocks_hold(struct memtable *memtable, const struct block_model *model) {
+    struct memtable_blocks blocks;
+    uint64_t rows = 0;
+    memtable_blocks(memtable, block_table, &blocks);
+    for (size_t i = 0; i < blocks.count; i++) rows += blocks.blocks[i]->rows;
+    assert_int_equal(rows, model->count);
+    for (size_t i = 0; i < model->count; i++) {
+        uint32_t row = 0;
+        const struct row_block *found = get_row(&blocks, model_key(&model->rows[i]), model->rows[i].lsn, &row);
+        assert_non_null(found);
+        assert_block_row(found, row, &model->rows[i]);
+    }
+    memtable_blocks_release(&blocks);
+}
+
+static void add_block(struct memtable *memtable, struct row_block *block) {
+    struct plinth_error error;
+    assert_ok(memtable_add_block(memtable, block_table, block, &error), &error);
+    row_block_unref(block);
+}
+
+static void small_blocks_are_merged_and_keep_all_versions(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct test_random random = test_random_of(seed);
+        struct memtable *memtable = create();
+        struct block_model model;
+        block_model_init(&model, seed == 6, 5, 400);
+        uint64_t lsn = 1;
+        for (int i = 0; i < 1500; i++) {
+            uint32_t rows = test_random_below(&random, 50) ? 1 : 1 + (uint32_t)test_random_below(&random, 600);
+            bool delete = seed % 2 == 0 && seed != 6 && test_random_below(&random, 5) == 0;
+            add_block(memtable, block_model_add(&model, &random, rows, lsn++, delete ? ROW_DELETE : ROW_SET));
+            if (i % 300 == 0) assert_blocks_hold(memtable, &model);
+        }
+        assert_blocks_hold(memtable, &model);
+        struct memtable_blocks blocks;
+        memtable_blocks(memtable, block_table, &blocks);
+        assert_true(blocks.count <= 3 * 15 + 4);
+        memtable_blocks_release(&blocks);
+        assert_int_equal(memtable_rows(memtable), model.count);
+        block_model_deinit(&model);
+        memtable_unref(memtable);
+    }
+}
+
+static void merged_blocks_count_their_memory_once(void **state) {
+    (void)state;
+    struct test_random random = test_random_of(1);
+    struct memtable *memtable = create();
+    struct block_model model;
+    block_model_init(&model, false, 5, 100000);
+    for (uint64_t lsn = 1; lsn <= 16 * 16; lsn++) {
+        add_block(memtable, block_model_add(&model, &random, 16, lsn, ROW_SET));
+        if (lsn == 15) assert_true(memtable_bytes(memtable) > 15 * 16 * 1024);
+    }
+    struct memtable_blocks blocks;
+    memtable_blocks(memtable, block_table, &blocks);
+    assert_int_equal(blocks.count, 1);
+    uint64_t bytes = row_block_bytes(blocks.blocks[0]);
+    assert_true(memtable_bytes(memtable) > bytes && memtable_bytes(memtable) < 3 * bytes + 64 * 1024);
+    memtable_unref(memtable);
+    /* What was taken stays when the memtable goes. */
+    for (size_t i = 0; i < model.count; i++) {
+        uint32_t row;
+        assert_non_null(get_row(&blocks, model_key(&model.rows[i]), UINT64_MAX, &row));
+    }
+    memtable_blocks_release(&blocks);
+    block_model_deinit(&model);
+}
+
+static void next_table_walks_sets_and_blocks(void **state) {
+    (void)state;
+    struct memtable *memtable = create();
+    struct block_model model;
+    struct plinth_error error;
+    block_model_init(&model, false, 1, 1);
+    struct row_block *block = block_model_add_range(&model, 1, 1, 1, 1);
+    const struct table_id with_blocks[] = {{1, 1, 3}, {1, 1, 90}, {2, 1, 1}, {1, 1, 3 + 64}};
+    for (size_t i = 0; i < 4; i++) assert_ok(memtable_add_block(memtable, with_blocks[i], block, &error), &error);
+    row_block_unref(block);
+    const struct table_id with_sets[] = {{1, 1, 2}, {1, 1, 90}};
+    for (size_t i = 0; i < 2; i++) {
+        struct row row = {.key = slice_of_string("k"), .lsn = i + 1, .operation = ROW_SET};
+        insert(memtable, with_sets[i], &row);
+    }
+    const struct table_id wanted[] = {{1, 1, 2}, {1, 1, 3}, {1, 1, 67}, {1, 1, 90}, {2, 1, 1}};
+    struct table_id from = {0, 0, 0}, found;
+    for (size_t i = 0; i < 5; i++) {
+        assert_true(memtable_next_table(memtable, from, &found));
+        assert_int_equal(table_id_compare(found, wanted[i]), 0);
+        from = found;
+        from.table++;
+    }
+    assert_false(memtable_next_table(memtable, from, &found));
+    block_model_deinit(&model);
+    memtable_unref(memtable);
+}
+
+enum { BLOCKS_A_WRITER = 1500 };
+
+struct block_work {
+    struct memtable *memtable;
+    struct block_model model; /* what this writer wrote */
+    unsigned writer;
+    atomic_uint *running;
+    atomic_uint_fast64_t *written; /* by writer: LSNs up to here are in */
+};
+
+/* LSNs of a writer: 1 + its number, and so on in steps of WRITERS. */
+static void *add_blocks(void *argument) {
+    struct block_work *work = argument;
+    struct test_random random = test_random_of(work->writer + 1);
+    for (uint64_t i = 0; i < BLOCKS_A_WRITER; i++) {
+        uint64_t lsn = i * WRITERS + work->writer + 1;
+        uint32_t rows = 1 + (uint32_t)test_random_below(&random, i % 40 ? 3 : 200);
+        add_block(work->memtable, block_model_add(&work->model, &random, rows, lsn, ROW_SET));
+        atomic_store_explicit(&work->written[work->writer], lsn, memory_order_release);
+    }
+    atomic_fetch_sub(work->running, 1);
+    return NULL;
+}
+
+/* Every row written before the reader takes the blocks is there, each once. */
+static void *check_blocks(void *argument) {
+    struct block_work *work = argument;
+    while (atomic_load(work->running)) {
+        uint64_t written[WRITERS], seen[WRITERS] = {0}, last_lsn = 0;
+        for (unsigned w = 0; w < WRITERS; w++)
+            written[w] = atomic_load_explicit(&work->written[w], memory_order_acquire);
+        struct memtable_blocks blocks;
+        memtable_blocks(work->memtable, block_table, &blocks);
+        for (size_t i = 0; i < blocks.count; i++) {
+            const struct row_block *block = blocks.blocks[i];
+            for (uint32_t row = 0; row < block->rows; row++) {
+                uint64_t lsn = row_block_lsn(block, row);
+                if (row && slice_equal(row_block_key(block, row), row_block_key(block, row - 1)))
+                    assert_true(lsn < last_lsn);
+                last_lsn = lsn;
+                /* A block of a writer has at least one row: count LSNs by their first row. */
+                unsigned w = (unsigned)((lsn - 1) % WRITERS);
+                if (lsn <= written[w]) seen[w] += row_block_column(block, COLUMN_SEQ) != NULL;
+            }
+        }
+        for (unsigned w = 0; w < WRITERS; w++) assert_true(seen[w] >= (written[w] + WRITERS - 1) / WRITERS);
+        memtable_blocks_release(&blocks);
+    }
+    return NULL;
+}
+
+static void parallel_blocks_are_all_there(void **state) {
+    (void)state;
+    struct memtable *memtable = create();
+    atomic_uint running = WRITERS;
+    atomic_uint_fast64_t written[WRITERS] = {0};
+    pthread_t threads[WRITERS + 1];
+    struct block_work work[WRITERS + 1];
+    for (unsigned i = 0; i < WRITERS + 1; i++) {
+        work[i] = (struct block_work){.memtable = memtable, .writer = i, .running = &running, .written = written};
+        block_model_init(&work[i].model, false, 7, 300);
+        assert_int_equal(pthread_create(&threads[i], NULL, i < WRITERS ? add_blocks : check_blocks, &work[i]), 0);
+    }
+    for (unsigned i = 0; i < WRITERS + 1; i++) pthread_join(threads[i], NULL);
+    struct memtable_blocks blocks;
+    uint64_t rows = 0;
+    memtable_blocks(memtable, block_table, &blocks);
+    for (unsigned w = 0; w < WRITERS; w++) {
+        rows += work[w].model.count;
+        for (size_t i = 0; i < work[w].model.count; i++) {
+            const struct model_row *wanted = &work[w].model.rows[i];
+            uint32_t row = 0;
+            const struct row_block *found = get_row(&blocks, model_key(wanted), wanted->lsn, &row);
+            assert_non_null(found);
+            assert_block_row(found, row, wanted);
+        }
+    }
+    assert_int_equal(memtable_rows(memtable), rows);
+    assert_true(blocks.count <= 3 * 16 + 4);
+    memtable_blocks_release(&blocks);
+    for (unsigned i = 0; i < WRITERS + 1; i++) block_model_deinit(&work[i].model);
+    memtable_unref(memtable);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_in_one_memtable_agree_with_sorted_arrays),
@@ -281,6 +485,10 @@ int main(void) {
         cmocka_unit_test(large_keys_and_values_come_back),
         cmocka_unit_test(iterator_keeps_the_memtable_alive),
         cmocka_unit_test(parallel_inserts_are_all_there_and_readers_see_order),
+        cmocka_unit_test(small_blocks_are_merged_and_keep_all_versions),
+        cmocka_unit_test(merged_blocks_count_their_memory_once),
+        cmocka_unit_test(next_table_walks_sets_and_blocks),
+        cmocka_unit_test(parallel_blocks_are_all_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
