@@ -64,8 +64,9 @@ struct block_merge {
     struct row_block *ready[2]; /* blocks to give: what was pending, then a view */
 
     /* The key that the next row may be a version of. */
-    struct row_block *last; /* referenced; null before the first row */
+    struct row_block *last; /* an input's block, or else `last_is_held`; null before the first row */
     uint32_t last_row;
+    bool last_is_held;
     bool hidden; /* its newest version at or below options.lsn has been seen */
 };
 
@@ -108,7 +109,10 @@ static uint64_t input_prefix(const struct input *input) {
 static enum plinth_status next_block(struct block_merge *merge, struct input *input, struct plinth_error *error) {
     struct row_block *block = NULL;
     enum plinth_status st = input->stream ? block_stream_next(input->stream, &block, error) : PLINTH_OK;
-    row_block_unref(input->block);
+    if (merge->last && merge->last == input->block)
+        merge->last_is_held = true; /* takes the reference over */
+    else
+        row_block_unref(input->block);
     enter_block(merge, input, st ? NULL : block);
     return st;
 }
@@ -378,10 +382,9 @@ static enum plinth_status build_block(struct block_merge *merge, struct row_bloc
 /* ---- which rows stay ---- */
 
 static void set_last(struct block_merge *merge, struct row_block *block, uint32_t row) {
-    if (merge->last != block) {
-        row_block_unref(merge->last);
-        merge->last = row_block_ref(block);
-    }
+    if (merge->last_is_held) row_block_unref(merge->last);
+    merge->last_is_held = false;
+    merge->last = block;
     merge->last_row = row;
 }
 
@@ -475,7 +478,7 @@ static void merge_deinit(struct block_merge *merge) {
     free(merge->heap);
     row_block_unref(merge->ready[0]);
     row_block_unref(merge->ready[1]);
-    row_block_unref(merge->last);
+    if (merge->last_is_held) row_block_unref(merge->last);
     arena_deinit(&merge->arena);
 }
 
