@@ -340,6 +340,61 @@ PLINTH_API enum plinth_status plinth_log_status(struct plinth *db, struct plinth
 typedef void plinth_commit_listener(void *context);
 PLINTH_API void plinth_listen(struct plinth *db, plinth_commit_listener *listener, void *context);
 
+/* ---- writing rows --------------------------------------------------------------------------------- */
+
+/* Rows come as Arrow record batches through the Arrow C Data Interface (plinth_arrow.h has its structs; pyarrow,
+ * nanoarrow, DuckDB, polars and others export them): a struct array whose children are the columns. */
+struct ArrowSchema;
+struct ArrowArray;
+
+enum { PLINTH_ROWS_BYTES_MAX = 64 << 20 }; /* of one batch in Arrow's layout, and of one atomic write in the log */
+
+/* Zero-initialise for the defaults. */
+struct plinth_rows_options {
+    struct plinth_write_options write; /* a producer's sequence is for the whole batch */
+    bool atomic;                       /* all rows or none, visible at once; else a crash may leave a part of them */
+    bool no_reject; /* the first row that cannot be written fails the write, before anything is done */
+};
+
+struct plinth_row_reject {
+    uint32_t row; /* in the batch, from 0 */
+    enum plinth_status status;
+    const char *reason; /* names the column */
+};
+
+struct plinth_rows_result {
+    struct plinth_position position; /* read your writes: plinth_read_options.position_min */
+    uint64_t rows_written;           /* accepted; rows that a later one of the batch replaced count, too */
+    uint64_t rows_rejected;
+    const struct plinth_row_reject *rejects; /* the first 1,000, by row */
+    size_t reject_count;
+    bool duplicate; /* this producer's sequence was written before: nothing was done now */
+    void *memory;
+};
+PLINTH_API void plinth_rows_result_deinit(struct plinth_rows_result *result);
+
+/* Writes the rows of a batch into a table: new keys are inserted, rows of keys that exist are replaced as a whole; of
+ * several rows with one key the last counts. In a table without a key all rows are kept. Returns when they are as
+ * durable as asked for and visible.
+ *
+ * Columns are found by name (as written, or with letters of another case if that is unique) in any order, and converted
+ * where nothing is lost. Columns that are not given are null. Columns that the table has not are made when the table
+ * was created so, else they are an error. Rows that cannot be written (null in a key or NOT NULL column, a value that
+ * does not fit its column, too large) are left out and told in `result`, unless options say else.
+ *
+ * `schema` and `array` are taken over: they are released whatever comes back. `options` and `result` may be null; the
+ * result is deinited by the caller, also after an error (its rejects say why). PLINTH_NOT_FOUND;
+ * PLINTH_INVALID_ARGUMENT, PLINTH_UNSUPPORTED (name the column); PLINTH_TOO_LARGE; others as plinth_write. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_rows_write(struct plinth *db, const char *database, const char *table, struct ArrowSchema *schema,
+                  struct ArrowArray *array, const struct plinth_rows_options *options,
+                  struct plinth_rows_result *result, struct plinth_error *error);
+/* Deletes the rows of these keys; the batch has the key's columns and no other. Keys that do not exist are no error. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_rows_delete(struct plinth *db, const char *database, const char *table, struct ArrowSchema *schema,
+                   struct ArrowArray *array, const struct plinth_rows_options *options,
+                   struct plinth_rows_result *result, struct plinth_error *error);
+
 /* ---- reading -------------------------------------------------------------------------------------- */
 
 struct plinth_snapshot;

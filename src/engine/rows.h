@@ -1,13 +1,14 @@
 /* Rows into typed tables: check, reject, sort, encode, sequence, insert. A batch stays columnar the whole way.
  *
- *   batch (columns by name) ─ match to the schema (cast; new columns by DDL where the table allows) ─ rejects row by row
- *   ─ encode keys, sort, collapse equal keys to the last ─ split into chunks of at most one log record ─ each chunk: log
- *   record CHANGE_ROWS, LSN, row block into the memtable.
+ *   batch (columns by name) ─ match to the schema: cast, new columns by DDL where the table allows it
+ *   ─ rejects, row by row ─ encode keys, sort, collapse equal keys to the last ─ chunks of at most one log record
+ *   ─ each chunk: log record CHANGE_ROWS, LSN, row block into the memtable
  *
  * Each chunk is acknowledged alone and may be all that survives a crash, unless `atomic`: then the chunks are one
  * multi-record unit (records with one unit id; the last one decides, all rows take its LSN and ordinals run on; readers
  * see nothing before), at most ROWS_UNIT_BYTES_MAX. Exactly-once: all chunks carry the producer's id and sequence and
- * their chunk number; a batch that is sent again is not applied again, chunk by chunk, and answers the first position. */
+ * their chunk number; a batch that is sent again is not applied again, chunk by chunk, and answers the first
+ * position. */
 #ifndef PLINTH_ENGINE_ROWS_H
 #define PLINTH_ENGINE_ROWS_H
 
@@ -40,7 +41,7 @@ struct rows_reject {
 struct rows_result {
     struct plinth_position position; /* of the last chunk; all are visible when it is */
     uint64_t last_lsn;
-    uint64_t rows_written;  /* accepted; rows that a later one of the same batch replaced count, too */
+    uint64_t rows_written; /* accepted; rows that a later one of the same batch replaced count, too */
     uint64_t rows_rejected;
     struct rows_reject *rejects; /* the first ROWS_REJECTS_MAX */
     uint32_t reject_count;
@@ -64,11 +65,9 @@ PLINTH_MUST_CHECK enum plinth_status rows_wait(struct plinth *db, const struct p
 
 /* By name in a database, or by id; referenced. PLINTH_NOT_FOUND names it. Key spaces have one, too. */
 PLINTH_MUST_CHECK enum plinth_status engine_find_schema(struct plinth *db, const char *database, const char *name,
-                                                        const struct table_schema **schema,
-                                                        struct plinth_error *error);
-PLINTH_MUST_CHECK enum plinth_status engine_schema_by_id(struct plinth *db, uint32_t table,
-                                                         const struct table_schema **schema,
-                                                         struct plinth_error *error);
+                                                        const struct table_schema **schema, struct plinth_error *error);
+PLINTH_MUST_CHECK enum plinth_status
+engine_schema_by_id(struct plinth *db, uint32_t table, const struct table_schema **schema, struct plinth_error *error);
 
 /* ---- reading rows at a view (rows_read.c) ---- */
 
@@ -77,7 +76,7 @@ struct row_place {
     struct row_block *block; /* in memory (referenced); or */
     struct segment *segment; /* (referenced) */
     uint32_t stripe;
-    uint32_t row;            /* in the block or stripe */
+    uint32_t row; /* in the block or stripe */
     uint64_t lsn;
     enum row_operation operation;
 };
