@@ -5,7 +5,7 @@
  *     compressible value DELTA_LENGTH_BYTE_ARRAY, int64 DELTA_BINARY_PACKED), written, scanned, and read stripe by
  *     stripe in random order.
  *
- *     bench_parquet [rows] [stripe rows] [codec: none, lz4, zstd] [typed stripe rows] */
+ *     bench_parquet [rows] [stripe rows] [codec: none, lz4, zstd] [typed stripe rows] [only this column] */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -360,11 +360,13 @@ struct typed_result {
     double write_rows_per_s, scan_rows_per_s;
 };
 
-static struct typed_result bench_typed(uint64_t rows, uint32_t stripe_rows, enum parquet_codec codec) {
+static struct typed_result bench_typed(uint64_t rows, uint32_t stripe_rows, enum parquet_codec codec,
+                                       const char *only) {
     printf("%-22s %12s %12s %10s\n", "column", "encode ns", "decode ns", "bytes/row");
     for (uint32_t i = 0; i <= TYPED_COLUMNS; i++) {
         struct memory_sink sink = {.sink = {write_bytes}};
         bool is_last = i == TYPED_COLUMNS; /* all of them */
+        if (only && (is_last || strcmp(only, typed_columns[i].name) != 0)) continue;
         uint32_t first = is_last ? 0 : i, count = is_last ? TYPED_COLUMNS : 1;
         double written = write_typed(&sink, first, count, rows, stripe_rows, codec);
         double scanned = scan_typed(&sink, count);
@@ -387,7 +389,8 @@ int main(int argc, char **argv) {
     struct memory_sink sink = {.sink = {write_bytes}};
     struct parquet_reader *reader;
     struct plinth_error error = {0};
-    struct typed_result typed = bench_typed(rows, typed_stripe_rows, code);
+    struct typed_result typed = bench_typed(rows, typed_stripe_rows, code, argc > 5 ? argv[5] : NULL);
+    if (argc > 5) return 0;
     double written = write_table(&sink, rows, stripe_rows, code);
     struct parquet_source source = {.size = sink.bytes.size, .mapped = sink.bytes.data};
     must(parquet_reader_open(&source, NULL, &reader, &error), &error);

@@ -4,6 +4,10 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "parquet/bits_avx2.h"
+
+/* Values whose bytes are the last ones are unpacked from a copy with bytes behind. */
+enum { TAIL_BYTES = 64, TAIL_SLACK = 32 };
 
 /* The value whose first bit is bit `at` of `in`, near the end of the input: touches only bytes it needs. */
 static uint64_t unpack_careful(const uint8_t *in, uint64_t at, unsigned width) {
@@ -26,7 +30,32 @@ static size_t count_fast(size_t in_bytes, unsigned width, size_t count, unsigned
     return fast < count ? (size_t)fast : count;
 }
 
+/* What the vector instructions can do of it; the rest is left in the arguments. */
+static void unpack_vectors(const uint8_t **in, size_t *in_bytes, unsigned width, size_t *count, uint32_t **out) {
+    size_t done = bits_avx2_unpack_u32(*in, *in_bytes, width, *count, *out), bytes = done / 8 * width;
+    *in += bytes;
+    *in_bytes -= bytes;
+    *out += done;
+    *count -= done;
+}
+
 void bits_unpack_u32(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint32_t *out) {
+    uint8_t tail[TAIL_BYTES + TAIL_SLACK];
+    if (width > 0) {
+        unpack_vectors(&in, &in_bytes, width, &count, &out);
+        size_t bytes = (size_t)bits_bytes(count, width);
+        if (count > 0 && bytes <= TAIL_BYTES && in_bytes < bytes + TAIL_SLACK) { /* the end, with room behind it */
+            memcpy(tail, in, bytes);
+            memset(tail + bytes, 0, TAIL_SLACK);
+            in = tail;
+            in_bytes = bytes + TAIL_SLACK;
+            unpack_vectors(&in, &in_bytes, width, &count, &out);
+        }
+    }
+    bits_unpack_u32_scalar(in, in_bytes, width, count, out);
+}
+
+void bits_unpack_u32_scalar(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint32_t *out) {
     if (width == 0) {
         memset(out, 0, count * sizeof *out);
         return;
@@ -71,39 +100,57 @@ void bits_unpack_u64(const uint8_t *in, size_t in_bytes, unsigned width, size_t 
     for (; i < count; i++, at += width) out[i] = unpack_careful(in, at, width);
 }
 
-/* Bits wait in `word` until 64 are there. */
+/* Bits wait in `word` until they are whole bytes; each put writes a whole word over them. */
 struct packer {
     uint8_t *out;
     uint64_t word;
-    unsigned filled;
+    unsigned filled; /* below 8 */
 };
 
+/* `width` up to 56. Without branches. */
 static inline void packer_put(struct packer *packer, uint64_t value, unsigned width) {
     packer->word |= value << packer->filled;
-    packer->filled += width;
-    if (packer->filled < 64) return;
     store_u64(packer->out, packer->word);
-    packer->out += 8;
-    packer->filled -= 64;
-    packer->word = packer->filled ? value >> (width - packer->filled) : 0;
+    packer->filled += width;
+    packer->out += packer->filled >> 3;
+    packer->word >>= packer->filled & ~7u;
+    packer->filled &= 7;
 }
 
-static void packer_end(struct packer *packer) {
-    for (unsigned i = 0; i < packer->filled; i += 8) *packer->out++ = (uint8_t)(packer->word >> i);
+static inline __attribute__((always_inline)) uint64_t value_at(const void *in, bool is_u64, size_t i) {
+    return is_u64 ? ((const uint64_t *)in)[i] : ((const uint32_t *)in)[i];
+}
+
+/* Four or two values at a time where they fit into one put; wide ones in two parts. */
+static inline __attribute__((always_inline)) void pack(const void *in, bool is_u64, size_t count, unsigned width,
+                                                       uint8_t *out) {
+    struct packer packer = {out, 0, 0};
+    size_t i = 0;
+    if (width <= 14) {
+        for (; count - i >= 4; i += 4) {
+            uint64_t low = value_at(in, is_u64, i) | value_at(in, is_u64, i + 1) << width;
+            uint64_t high = value_at(in, is_u64, i + 2) | value_at(in, is_u64, i + 3) << width;
+            packer_put(&packer, low | high << 2 * width, 4 * width);
+        }
+    }
+    if (width <= 28) {
+        for (; count - i >= 2; i += 2)
+            packer_put(&packer, value_at(in, is_u64, i) | value_at(in, is_u64, i + 1) << width, 2 * width);
+    }
+    for (; i < count; i++) {
+        uint64_t value = value_at(in, is_u64, i);
+        packer_put(&packer, (uint32_t)value, width < 32 ? width : 32);
+        if (width > 32) packer_put(&packer, value >> 32, width - 32);
+    }
+    store_u64(packer.out, packer.word);
 }
 
 void bits_pack_u64(const uint64_t *in, size_t count, unsigned width, uint8_t *out) {
-    struct packer packer = {out, 0, 0};
-    if (width == 0) return;
-    for (size_t i = 0; i < count; i++) packer_put(&packer, in[i], width);
-    packer_end(&packer);
+    if (width > 0) pack(in, true, count, width, out);
 }
 
 void bits_pack_u32(const uint32_t *in, size_t count, unsigned width, uint8_t *out) {
-    struct packer packer = {out, 0, 0};
-    if (width == 0) return;
-    for (size_t i = 0; i < count; i++) packer_put(&packer, in[i], width);
-    packer_end(&packer);
+    if (width > 0) pack(in, false, count, width, out);
 }
 
 static void fill_in_byte(uint8_t *byte, unsigned begin, unsigned end, bool value) {

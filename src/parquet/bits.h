@@ -14,9 +14,14 @@ static inline unsigned bits_width_u64(uint64_t value) { return value ? 64 - (uns
 /* Unpacks `count` values of `width` (0 to 32) bits. `in` holds at least bits_bytes(count, width) bytes; of the
  * `in_bytes` that are there none beyond is read. */
 void bits_unpack_u32(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint32_t *out);
+/* The same without the vector instructions of the machine: for tests. */
+void bits_unpack_u32_scalar(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint32_t *out);
 /* The same for 0 to 64 bits. */
 void bits_unpack_u64(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint64_t *out);
-/* Packs `count` values, which fit into `width` (0 to 64) bits; writes exactly bits_bytes(count, width) bytes. */
+/* Room behind the bytes that count, which the packers may overwrite by whole words. */
+enum { BITS_PACK_SLACK = 8 };
+/* Packs `count` values, which fit into `width` (0 to 64) bits; makes bits_bytes(count, width) bytes,
+ * and may overwrite BITS_PACK_SLACK bytes behind them. */
 void bits_pack_u64(const uint64_t *in, size_t count, unsigned width, uint8_t *out);
 void bits_pack_u32(const uint32_t *in, size_t count, unsigned width, uint8_t *out);
 

@@ -23,11 +23,11 @@ __attribute__((target("pclmul,sse4.1"))) static inline __m128i fold(__m128i stat
 
 static inline __m128i load(const uint8_t *at) { return _mm_loadu_si128((const __m128i *)(const void *)at); }
 
-__attribute__((target("pclmul,sse4.1"))) static uint32_t crc32_machine(const uint8_t *at, size_t size) {
+__attribute__((target("pclmul,sse4.1"))) static uint32_t crc32_machine(uint32_t crc, const uint8_t *at, size_t size) {
     const __m128i by_512_bits = _mm_set_epi64x(0x1c6e41596, 0x154442bd4);
     const __m128i by_128_bits = _mm_set_epi64x(0x0ccaa009e, 0x1751997d0);
-    /* The CRC begins with all ones, which is the same as inverting the first 32 bits. */
-    __m128i a = _mm_xor_si128(load(at), _mm_cvtsi32_si128(-1));
+    /* The state before is added to the first 32 bits; a CRC is the state inverted, and begins with all ones. */
+    __m128i a = _mm_xor_si128(load(at), _mm_cvtsi32_si128((int)~crc));
     __m128i b = load(at + 16), c = load(at + 32), d = load(at + 48);
     for (at += 64, size -= 64; size >= 64; at += 64, size -= 64) {
         a = fold(a, by_512_bits, load(at));
@@ -52,8 +52,8 @@ static bool machine_can(size_t size) {
 
 enum { HWCAP_BIT_CRC32 = 1 << 7 };
 
-static uint32_t crc32_machine(const uint8_t *at, size_t size) {
-    uint32_t crc = UINT32_MAX;
+static uint32_t crc32_machine(uint32_t crc, const uint8_t *at, size_t size) {
+    crc = ~crc;
     for (; size >= 8; at += 8, size -= 8)
         __asm__(".arch_extension crc\n\tcrc32x %w0, %w0, %x1" : "+r"(crc) : "r"(load_u64(at)));
     for (; size; at++, size--) __asm__(".arch_extension crc\n\tcrc32b %w0, %w0, %w1" : "+r"(crc) : "r"((uint32_t)*at));
@@ -64,13 +64,14 @@ static bool machine_can(size_t size) { return size > 0 && (getauxval(AT_HWCAP) &
 
 #else
 
-static uint32_t crc32_machine(const uint8_t *at, size_t size) { return (uint32_t)crc32_z(0, at, size); }
+static uint32_t crc32_machine(uint32_t crc, const uint8_t *at, size_t size) { return (uint32_t)crc32_z(crc, at, size); }
 static bool machine_can(size_t size) { return size > 0; }
 
 #endif
 
-uint32_t crc32_of(const void *data, size_t size) {
-    static const uint8_t nothing[1];
-    if (!data) data = nothing;
-    return machine_can(size) ? crc32_machine(data, size) : (uint32_t)crc32_z(0, data, size);
+uint32_t crc32_extend(uint32_t crc, const void *data, size_t size) {
+    if (size == 0) return crc;
+    return machine_can(size) ? crc32_machine(crc, data, size) : (uint32_t)crc32_z(crc, data, size);
 }
+
+uint32_t crc32_of(const void *data, size_t size) { return crc32_extend(0, data, size); }

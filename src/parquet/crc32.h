@@ -8,5 +8,7 @@
 
 /* Of `size` bytes. */
 uint32_t crc32_of(const void *data, size_t size);
+/* Of the bytes that `crc` is of, and these behind them. */
+uint32_t crc32_extend(uint32_t crc, const void *data, size_t size);
 
 #endif

@@ -61,25 +61,116 @@ static bool append_entry(struct dictionary *dictionary, struct slice value, uint
     return true;
 }
 
-static bool add_one(struct dictionary *dictionary, struct slice value, uint32_t *index) {
-    uint32_t hash = (uint32_t)hash_fast(value.data, value.size);
-    if (dictionary->count * 2 >= dictionary->slot_count && !grow(dictionary)) return false;
-    uint32_t mask = dictionary->slot_count - 1, at = hash & mask;
-    for (; dictionary->slots[at]; at = (at + 1) & mask) {
-        *index = dictionary->slots[at] - 1;
-        if (load_integer(&dictionary->hashes, *index) == hash && slice_equal(entry_at(dictionary, *index), value))
-            return true;
-    }
-    *index = dictionary->count;
+/* Puts a value that was not found into the empty slot `at`. */
+static bool add_entry(struct dictionary *dictionary, struct slice value, uint32_t hash, uint32_t at) {
     if (!append_entry(dictionary, value, hash)) return false;
     dictionary->slots[at] = dictionary->count;
+    return dictionary->count * 2 < dictionary->slot_count || grow(dictionary);
+}
+
+/* ---- Numbers of 4 and 8 bytes: a multiplication as hash, and comparison as numbers ---- */
+
+static inline uint32_t hash_number(uint64_t value) {
+    value *= UINT64_C(0x9e3779b97f4a7c15);
+    return (uint32_t)(value >> 32 ^ value >> 52);
+}
+
+static inline uint64_t load_number(const uint8_t *at, uint32_t width) {
+    return width == 4 ? load_u32(at) : load_u64(at);
+}
+
+static inline __attribute__((always_inline)) bool
+add_numbers(struct dictionary *dictionary, const struct bytes_view *values, uint32_t width, uint32_t *indices) {
+    uint64_t last = 0;
+    uint32_t last_index = UINT32_MAX;
+    for (uint32_t i = 0; i < values->count; i++) {
+        const uint8_t *from = values->bytes + (size_t)i * width;
+        uint64_t value = load_number(from, width);
+        if (value == last && last_index != UINT32_MAX) {
+            indices[i] = last_index;
+            continue;
+        }
+        uint32_t hash = hash_number(value), mask = dictionary->slot_count - 1, at = hash & mask, entry;
+        while ((entry = dictionary->slots[at]) != 0 &&
+               load_number(dictionary->bytes.data + (size_t)(entry - 1) * width, width) != value)
+            at = (at + 1) & mask;
+        if (entry == 0) {
+            if (!add_entry(dictionary, slice_of(from, width), hash, at)) return false;
+            entry = dictionary->count;
+        }
+        indices[i] = last_index = entry - 1;
+        last = value;
+    }
+    return true;
+}
+
+/* ---- Anything else ---- */
+
+/* Strings of up to 16 bytes as two words that overlap: equal when the strings are of one size and equal. */
+struct words {
+    uint64_t low, high;
+};
+
+static inline struct words load_words(const uint8_t *at, size_t size) {
+    if (size >= 8) return (struct words){load_u64(at), load_u64(at + size - 8)};
+    if (size >= 4) return (struct words){load_u32(at), load_u32(at + size - 4)};
+    if (size == 0) return (struct words){0, 0};
+    return (struct words){at[0], (uint64_t)at[size / 2] << 8 | at[size - 1]};
+}
+
+static inline uint64_t mix(struct words words, uint64_t with) {
+    __uint128_t product =
+        (__uint128_t)(words.low ^ UINT64_C(0xa0761d6478bd642f)) * (words.high ^ with ^ UINT64_C(0xe7037ed1a0b428db));
+    return (uint64_t)(product >> 64) ^ (uint64_t)product;
+}
+
+/* Of short strings without a call; those of up to 32 bytes are two of up to 16 that overlap. */
+static inline uint32_t hash_bytes(struct slice value) {
+    uint64_t hash;
+    if (value.size <= 16) {
+        hash = mix(load_words(value.data, value.size), value.size);
+    } else if (value.size <= 32) {
+        hash = mix(load_words(value.data, 16), value.size);
+        hash = mix(load_words(value.data + value.size - 16, 16), hash);
+    } else {
+        return (uint32_t)hash_fast(value.data, value.size);
+    }
+    return (uint32_t)(hash ^ hash >> 32);
+}
+
+static inline bool words_equal(const uint8_t *a, const uint8_t *b, size_t size) {
+    struct words left = load_words(a, size), right = load_words(b, size);
+    return left.low == right.low && left.high == right.high;
+}
+
+static inline bool is_equal(struct slice a, struct slice b) {
+    if (a.size != b.size) return false;
+    if (a.size <= 16) return words_equal(a.data, b.data, a.size);
+    if (a.size > 32) return memcmp(a.data, b.data, a.size) == 0;
+    return words_equal(a.data, b.data, 16) && words_equal(a.data + a.size - 16, b.data + a.size - 16, 16);
+}
+
+static bool add_bytes(struct dictionary *dictionary, const struct bytes_view *values, uint32_t *indices) {
+    for (uint32_t i = 0; i < values->count; i++) {
+        struct slice value = bytes_view_at(values, i);
+        uint32_t hash = hash_bytes(value), mask = dictionary->slot_count - 1, at = hash & mask, entry;
+        while ((entry = dictionary->slots[at]) != 0 && (load_integer(&dictionary->hashes, entry - 1) != hash ||
+                                                        !is_equal(entry_at(dictionary, entry - 1), value)))
+            at = (at + 1) & mask;
+        if (entry == 0) {
+            if (!add_entry(dictionary, value, hash, at)) return false;
+            entry = dictionary->count;
+        }
+        indices[i] = entry - 1;
+    }
     return true;
 }
 
 bool dictionary_add(struct dictionary *dictionary, const struct bytes_view *values, uint32_t *indices) {
-    for (uint32_t i = 0; i < values->count; i++)
-        if (!add_one(dictionary, bytes_view_at(values, i), &indices[i])) return false;
-    return true;
+    if (dictionary->slot_count == 0 && !grow(dictionary)) return false;
+    if (dictionary->width == 4) return add_numbers(dictionary, values, 4, indices);
+    if (dictionary->width == 8) return add_numbers(dictionary, values, 8, indices);
+    return add_bytes(dictionary, values, indices);
 }
 
 void dictionary_cut(struct dictionary *dictionary, uint32_t count) {

@@ -14,10 +14,10 @@ static inline void copy_words(uint8_t *to, const uint8_t *from, size_t size) {
     }
 }
 
-/* Short strings are copied in words, where there is room to run over. */
+/* `from_end` is the end of what may be read; `to` has COPY_SLACK bytes behind. */
 static inline void copy_short(uint8_t *to, const uint8_t *from, size_t size, const uint8_t *from_end) {
-    if (size <= 64 && (size_t)(from_end - from) >= size + COPY_SLACK)
-        copy_words(to, from, size);
+    if ((size_t)(from_end - from) >= size + COPY_SLACK)
+        copy_over(to, from, size);
     else if (size > 0)
         memcpy(to, from, size);
 }
@@ -152,12 +152,13 @@ static size_t view_bytes(const struct bytes_view *view) {
 }
 
 bool plain_bytes_encode(const struct bytes_view *view, struct buffer *out) {
-    if (!buffer_reserve(out, view_bytes(view) + (size_t)view->count * 4)) return false;
+    if (!buffer_reserve(out, view_bytes(view) + (size_t)view->count * 4 + COPY_SLACK)) return false;
     uint8_t *at = out->data + out->size;
+    const uint8_t *end = view->bytes + (view->offsets ? view->offsets[view->count] : view_bytes(view));
     for (uint32_t i = 0; i < view->count; i++) {
         struct slice value = bytes_view_at(view, i);
         store_u32(at, (uint32_t)value.size);
-        if (value.size) memcpy(at + 4, value.data, value.size);
+        copy_short(at + 4, value.data, value.size, end);
         at += 4 + value.size;
     }
     out->size = (size_t)(at - out->data);
@@ -198,11 +199,12 @@ bool delta_bytes_encode(const struct bytes_view *view, struct buffer *lengths, s
         last = value;
     }
     if (!delta_encode_i32(prefixes, view->count, out) || !delta_encode_i32(suffixes, view->count, out) ||
-        !buffer_reserve(out, suffix_bytes))
+        !buffer_reserve(out, suffix_bytes + COPY_SLACK))
         return false;
+    const uint8_t *end = last.data + last.size;
     for (uint32_t i = 0; i < view->count; i++) {
         struct slice value = bytes_view_at(view, i);
-        if (suffixes[i]) memcpy(out->data + out->size, value.data + prefixes[i], (size_t)suffixes[i]);
+        copy_short(out->data + out->size, value.data + prefixes[i], (size_t)suffixes[i], end);
         out->size += (size_t)suffixes[i];
     }
     return true;

@@ -15,6 +15,13 @@
 /* Room that copies of whole 16-byte words may run over behind the bytes that count. */
 enum { COPY_SLACK = 32 };
 
+/* Copies `size` bytes; those of most strings without a branch on their size. Both sides have COPY_SLACK bytes behind.
+ */
+static inline void copy_over(uint8_t *to, const uint8_t *from, size_t size) {
+    memcpy(to, from, COPY_SLACK);
+    if (size > COPY_SLACK) memcpy(to + COPY_SLACK, from + COPY_SLACK, size - COPY_SLACK);
+}
+
 /* `bytes` is overwritten. */
 PLINTH_MUST_CHECK enum plinth_status plain_bytes_decode(struct slice in, uint32_t count, uint32_t *offsets,
                                                         struct buffer *bytes, struct plinth_error *error);

@@ -24,32 +24,48 @@ static void put_first(struct delta_out *out, uint64_t value) {
         out->i32[out->at++] = (int32_t)value;
 }
 
-static void put_deltas(struct delta_out *out, const uint64_t *deltas, uint64_t least, uint32_t count) {
-    uint64_t value = out->last;
-    if (out->i64) {
-        int64_t *to = out->i64 + out->at;
-        for (uint32_t i = 0; i < count; i++) to[i] = (int64_t)(value += deltas[i] + least);
-    } else {
-        int32_t *to = out->i32 + out->at;
-        for (uint32_t i = 0; i < count; i++) to[i] = (int32_t)(value += deltas[i] + least);
-    }
-    out->last = value;
-    out->at += count;
+/* Adds up `count` deltas: to[i] is `last` and all deltas up to i, `least` added to each. */
+static uint64_t add_up_i64(int64_t *to, const uint32_t *deltas, uint64_t last, uint64_t least, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) to[i] = (int64_t)(last += deltas[i] + least);
+    return last;
+}
+
+static uint64_t add_up_i64_wide(int64_t *to, const uint64_t *deltas, uint64_t last, uint64_t least, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) to[i] = (int64_t)(last += deltas[i] + least);
+    return last;
+}
+
+static uint64_t add_up_i32(int32_t *to, const uint32_t *deltas, uint64_t last, uint64_t least, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) to[i] = (int32_t)(last += deltas[i] + least);
+    return last;
 }
 
 static void put_constant_deltas(struct delta_out *out, uint64_t least, uint32_t count) {
-    static const uint64_t zeros[STEP] = {0};
-    for (uint32_t i = 0; i < count; i += STEP) put_deltas(out, zeros, least, count - i < STEP ? count - i : STEP);
+    static const uint32_t zeros[STEP] = {0};
+    for (uint32_t i = 0; i < count; i += STEP) {
+        uint32_t step = count - i < STEP ? count - i : STEP;
+        out->last = out->i64 ? add_up_i64(out->i64 + out->at, zeros, out->last, least, step)
+                             : add_up_i32(out->i32 + out->at, zeros, out->last, least, step);
+        out->at += step;
+    }
 }
 
 /* `count` of a miniblock's values; `in` holds at least their bytes. */
 static void put_miniblock(struct delta_out *out, struct slice in, unsigned width, uint64_t least, uint32_t count) {
-    uint64_t deltas[STEP];
+    uint32_t deltas[STEP];
+    uint64_t wide[STEP];
     size_t skip = 0;
     for (uint32_t i = 0; i < count; i += STEP, skip += STEP / 8 * width) {
         uint32_t step = count - i < STEP ? count - i : STEP;
-        bits_unpack_u64(in.data + skip, in.size - skip, width, step, deltas);
-        put_deltas(out, deltas, least, step);
+        if (width > 32) { /* only of 64-bit values */
+            bits_unpack_u64(in.data + skip, in.size - skip, width, step, wide);
+            out->last = add_up_i64_wide(out->i64 + out->at, wide, out->last, least, step);
+        } else {
+            bits_unpack_u32(in.data + skip, in.size - skip, width, step, deltas);
+            out->last = out->i64 ? add_up_i64(out->i64 + out->at, deltas, out->last, least, step)
+                                 : add_up_i32(out->i32 + out->at, deltas, out->last, least, step);
+        }
+        out->at += step;
     }
 }
 
@@ -77,7 +93,8 @@ static enum plinth_status decode_block(struct reader *reader, struct delta_out *
         uint64_t whole = bits_bytes(per_miniblock, width), needed = bits_bytes(values, width);
         size_t left = reader_left(reader);
         if (needed > left) return truncated(error);
-        struct slice packed = reader_bytes(reader, whole < left ? whole : left);
+        struct slice packed = slice_of(reader->at, left); /* of which unpacking may read more than it needs */
+        reader->at += whole < left ? whole : left;
         put_miniblock(out, packed, width, least, values);
     }
     return PLINTH_OK;
@@ -139,7 +156,7 @@ static bool put_block(struct buffer *out, const uint64_t *deltas, uint32_t count
         bytes += MINIBLOCK / 8 * widths[i];
     }
     if (!buffer_append_varint(out, zigzag_encode(least)) || !buffer_append(out, widths, sizeof widths) ||
-        !buffer_reserve(out, bytes))
+        !buffer_reserve(out, bytes + BITS_PACK_SLACK))
         return false;
     for (uint32_t i = 0; i < MINIBLOCKS; i++) {
         bits_pack_u64(deltas + i * MINIBLOCK, MINIBLOCK, widths[i], out->data + out->size);

@@ -49,8 +49,8 @@ static enum plinth_status next_run(struct run_cursor *cursor, uint32_t wanted, s
     if (run->is_packed) {
         if (bits_bytes(run->count, cursor->width) > left) return truncated(error);
         uint64_t bytes = bits_bytes(count, cursor->width);
-        run->packed = slice_of(cursor->at, bytes < left ? (size_t)bytes : left);
-        cursor->at += run->packed.size;
+        run->packed = slice_of(cursor->at, left); /* of which unpacking may read more than it needs */
+        cursor->at += bytes < left ? (size_t)bytes : left;
         return PLINTH_OK;
     }
     unsigned value_bytes = (cursor->width + 7) / 8;
@@ -81,31 +81,55 @@ enum plinth_status rle_decode_u32(struct slice in, unsigned width, uint32_t coun
     return PLINTH_OK;
 }
 
-enum plinth_status rle_decode_levels(struct slice in, uint8_t level_max, uint32_t count, uint8_t *out,
-                                     struct plinth_error *error) {
+/* Eight levels of 1 or 2 bits spread to bytes. */
+static inline uint64_t spread_1(uint64_t packed) {
+    uint64_t in_place = packed * UINT64_C(0x0101010101010101) & UINT64_C(0x8040201008040201);
+    return (in_place + UINT64_C(0x7f7f7f7f7f7f7f7f)) >> 7 & UINT64_C(0x0101010101010101);
+}
+
+static inline uint64_t spread_2(uint64_t packed) {
+    packed = (packed | packed << 24) & UINT64_C(0x000000ff000000ff);
+    packed = (packed | packed << 12) & UINT64_C(0x000f000f000f000f);
+    return (packed | packed << 6) & UINT64_C(0x0303030303030303);
+}
+
+/* Unpacks whole groups of eight levels of 1 or 2 bits; returns how many levels. */
+static uint32_t unpack_narrow_levels(const uint8_t *packed, unsigned width, uint32_t count, uint8_t *out) {
+    uint32_t groups = count / 8;
+    if (width == 1)
+        for (uint32_t i = 0; i < groups; i++) store_u64(out + i * 8, spread_1(packed[i]));
+    else if (width == 2)
+        for (uint32_t i = 0; i < groups; i++) store_u64(out + i * 8, spread_2(load_u16(packed + i * 2)));
+    else
+        return 0;
+    return groups * 8;
+}
+
+static void unpack_levels(struct slice packed, unsigned width, uint32_t count, uint8_t *out) {
     enum { STEP = 256 };
     uint32_t unpacked[STEP];
+    for (uint32_t i = unpack_narrow_levels(packed.data, width, count, out); i < count; i += STEP) {
+        uint32_t step = count - i < STEP ? count - i : STEP; /* begins on a byte */
+        size_t skip = (size_t)bits_bytes(i, width);
+        bits_unpack_u32(packed.data + skip, packed.size - skip, width, step, unpacked);
+        for (uint32_t j = 0; j < step; j++) out[i + j] = (uint8_t)unpacked[j];
+    }
+}
+
+enum plinth_status rle_decode_levels(struct slice in, uint8_t level_max, uint32_t count, uint8_t *out,
+                                     struct plinth_error *error) {
     struct run_cursor cursor = cursor_of(in, bits_width_u64(level_max));
     struct run run;
-    uint32_t highest = 0;
     for (uint32_t i = 0; i < count; i += run.count) {
         enum plinth_status st = next_run(&cursor, count - i, &run, error);
         if (st) return st;
-        if (!run.is_packed) {
-            if (run.count) memset(out + i, (int)run.value, run.count);
-            if (run.value > highest) highest = run.value;
-            continue;
-        }
-        for (uint32_t k = 0; k < run.count; k += STEP) { /* STEP values end on a byte */
-            uint32_t step = run.count - k < STEP ? run.count - k : STEP;
-            size_t skip = (size_t)bits_bytes(k, cursor.width);
-            bits_unpack_u32(run.packed.data + skip, run.packed.size - skip, cursor.width, step, unpacked);
-            for (uint32_t j = 0; j < step; j++) {
-                out[i + k + j] = (uint8_t)unpacked[j];
-                if (unpacked[j] > highest) highest = unpacked[j];
-            }
-        }
+        if (run.is_packed)
+            unpack_levels(run.packed, cursor.width, run.count, out + i);
+        else if (run.count)
+            memset(out + i, (int)run.value, run.count);
     }
+    uint8_t highest = 0;
+    for (uint32_t i = 0; i < count; i++) highest = out[i] > highest ? out[i] : highest;
     if (highest > level_max)
         return error_set(error, PLINTH_CORRUPT, "a level is %u, but at most %u is possible", highest, level_max);
     return PLINTH_OK;
@@ -145,9 +169,13 @@ enum plinth_status bit_packed_decode_levels(struct slice in, uint8_t level_max, 
 static bool put_packed(const uint32_t *values, uint32_t count, unsigned width, struct buffer *out) {
     uint32_t groups = (count + 7) / 8;
     if (count == 0) return true;
-    if (!buffer_append_varint(out, (uint64_t)groups << 1 | 1) || !buffer_append_zeros(out, (size_t)groups * width))
+    size_t bytes = (size_t)groups * width;
+    if (!buffer_append_varint(out, (uint64_t)groups << 1 | 1) || !buffer_reserve(out, bytes + BITS_PACK_SLACK))
         return false;
-    bits_pack_u32(values, count, width, out->data + out->size - (size_t)groups * width);
+    uint8_t *packed = out->data + out->size;
+    memset(packed + bytes - width, 0, width); /* the padding of the last group */
+    bits_pack_u32(values, count, width, packed);
+    out->size += bytes;
     return true;
 }
 

@@ -48,17 +48,31 @@ static bool find_nulls(const struct parquet_column *column, struct encode_scratc
 
 /* ---- Values without their nulls ---- */
 
+/* Without branches on what is null: every value is written, and overwritten by the next when it does not count. */
+static inline __attribute__((always_inline)) uint32_t gather_dense(const struct page_slots *slots, const uint8_t *from,
+                                                                   size_t width, uint8_t *to) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < slots->count; i++) {
+        memcpy(to + count * width, from + i * width, width);
+        count += has_value(slots, i);
+    }
+    return count;
+}
+
 static bool dense_fixed(const struct page_slots *slots, uint32_t width, struct buffer *dense) {
     const uint8_t *from = (const uint8_t *)slots->data->values + slots->begin * width;
+    uint32_t count;
     buffer_clear(dense);
     if (!buffer_reserve(dense, (size_t)slots->count * width)) return false;
-    uint8_t *to = dense->data;
-    for (uint32_t i = 0; i < slots->count; i++) {
-        if (!has_value(slots, i)) continue;
-        memcpy(to, from + (size_t)i * width, width);
-        to += width;
-    }
-    dense->size = (size_t)(to - dense->data);
+    if (width == 4)
+        count = gather_dense(slots, from, 4, dense->data);
+    else if (width == 8)
+        count = gather_dense(slots, from, 8, dense->data);
+    else if (width == 16)
+        count = gather_dense(slots, from, 16, dense->data);
+    else
+        count = gather_dense(slots, from, width, dense->data);
+    dense->size = (size_t)count * width;
     return true;
 }
 
@@ -82,22 +96,21 @@ static bool dense_bits(const struct page_slots *slots, struct buffer *dense) {
 /* The bytes themselves are copied only when a null has bytes, which must not be written. */
 static bool dense_bytes(const struct page_slots *slots, struct encode_scratch *scratch, struct bytes_view *view) {
     const uint32_t *offsets = slots->data->offsets + slots->begin;
-    bool nulls_have_bytes = false;
+    uint32_t bytes_of_nulls = 0;
     buffer_clear(&scratch->offsets);
     buffer_clear(&scratch->dense);
     if (!buffer_reserve(&scratch->offsets, ((size_t)slots->count + 1) * sizeof(uint32_t))) return false;
     uint32_t *to = (uint32_t *)(void *)scratch->offsets.data;
     uint32_t count = 0;
     for (uint32_t i = 0; i < slots->count; i++) {
+        uint32_t is_there = has_value(slots, i);
         to[count] = offsets[i];
-        if (has_value(slots, i))
-            count++;
-        else
-            nulls_have_bytes |= offsets[i + 1] != offsets[i];
+        count += is_there;
+        bytes_of_nulls |= (is_there - 1) & (offsets[i + 1] - offsets[i]);
     }
     to[count] = offsets[slots->count];
     view->offsets = to;
-    if (!nulls_have_bytes) return true;
+    if (bytes_of_nulls == 0) return true;
     count = 0;
     for (uint32_t i = 0; i < slots->count; i++) {
         if (!has_value(slots, i)) continue;
@@ -224,42 +237,56 @@ static bool encode_by_dictionary(struct column_writer *writer, const struct byte
            rle_encode_u32(indices, values->count, width, &scratch->values);
 }
 
+/* Encodes the values into scratch->values, or leaves PLAIN ones where they are. */
 static bool encode(struct column_writer *writer, const struct bytes_view *values, struct encode_scratch *scratch,
-                   enum parquet_encoding *encoding) {
+                   enum parquet_encoding *encoding, struct slice *encoded) {
+    *encoded = slice_of(NULL, 0);
     buffer_clear(&scratch->values);
     *encoding = PARQUET_ENCODING_RLE_DICTIONARY;
     if (writer->uses_dictionary && !encode_by_dictionary(writer, values, scratch)) return false;
-    if (writer->uses_dictionary) return true;
-    *encoding = writer->options.encoding;
-    return encode_values(*encoding, writer->column->type, values, scratch);
+    if (!writer->uses_dictionary) {
+        *encoding = writer->options.encoding;
+        if (*encoding == PARQUET_ENCODING_PLAIN && writer->column->width) {
+            *encoded = slice_of(values->bytes, (size_t)values->count * values->width);
+            return true;
+        }
+        if (!encode_values(*encoding, writer->column->type, values, scratch)) return false;
+    }
+    *encoded = buffer_slice(&scratch->values);
+    return true;
 }
 
 /* ---- Page ---- */
 
-/* Puts header and body (`prefix` uncompressed, then `content` compressed when `is_compressed`) together. */
+/* Compresses `content` into scratch->body, unless it is not to be or may stay as it is and would not get smaller. */
+static enum plinth_status compress(const struct column_writer *writer, struct parquet_page_header *header,
+                                   bool may_leave_uncompressed, struct encode_scratch *scratch, struct slice *content,
+                                   struct plinth_error *error) {
+    header->is_compressed = writer->options.codec != PARQUET_CODEC_UNCOMPRESSED;
+    if (!header->is_compressed) return PLINTH_OK;
+    buffer_clear(&scratch->body);
+    enum plinth_status st = codec_compress(&scratch->codec, writer->options.codec, writer->options.codec_level,
+                                           *content, &scratch->body, error);
+    if (st) return st;
+    if (may_leave_uncompressed && scratch->body.size >= content->size)
+        header->is_compressed = false;
+    else
+        *content = buffer_slice(&scratch->body);
+    return PLINTH_OK;
+}
+
+/* Puts header and body (`prefix` uncompressed, then `content` compressed) together. */
 static enum plinth_status append_page(const struct column_writer *writer, struct parquet_page_header *header,
                                       struct slice prefix, struct slice content, bool may_leave_uncompressed,
                                       struct encode_scratch *scratch, struct buffer *out, struct plinth_error *error) {
-    struct buffer *body = &scratch->body;
     header->uncompressed_bytes = (uint32_t)(prefix.size + content.size);
-    header->is_compressed = writer->options.codec != PARQUET_CODEC_UNCOMPRESSED;
-    buffer_clear(body);
-    if (prefix.size && !buffer_append(body, prefix.data, prefix.size)) return error_no_memory(error, "Parquet page");
-    if (header->is_compressed) {
-        enum plinth_status st =
-            codec_compress(&scratch->codec, writer->options.codec, writer->options.codec_level, content, body, error);
-        if (st) return st;
-        if (may_leave_uncompressed && body->size - prefix.size >= content.size) {
-            header->is_compressed = false;
-            body->size = prefix.size;
-        }
-    }
-    if (!header->is_compressed && content.size && !buffer_append(body, content.data, content.size))
-        return error_no_memory(error, "Parquet page");
-    header->compressed_bytes = (uint32_t)body->size;
+    enum plinth_status st = compress(writer, header, may_leave_uncompressed, scratch, &content, error);
+    if (st) return st;
+    header->compressed_bytes = (uint32_t)(prefix.size + content.size);
     header->has_crc = writer->has_checksums;
-    if (header->has_crc) header->crc = crc32_of(body->data, body->size);
-    if (!page_header_encode(header, out) || (body->size && !buffer_append(out, body->data, body->size)))
+    if (header->has_crc) header->crc = crc32_extend(crc32_of(prefix.data, prefix.size), content.data, content.size);
+    if (!page_header_encode(header, out) || !buffer_append(out, prefix.data, prefix.size) ||
+        !buffer_append(out, content.data, content.size))
         return error_no_memory(error, "Parquet page");
     return PLINTH_OK;
 }
@@ -291,7 +318,7 @@ static bool encode_levels(const struct column_writer *writer, const struct page_
 }
 
 static enum plinth_status append_data_page(struct column_writer *writer, enum parquet_encoding encoding, uint32_t rows,
-                                           const struct page_slots *slots, size_t repetition_bytes,
+                                           const struct page_slots *slots, size_t repetition_bytes, struct slice values,
                                            struct encode_scratch *scratch, struct plinth_error *error) {
     bool is_v2 = writer->data_page_version == 2;
     struct parquet_page_header header = {.type = is_v2 ? PARQUET_PAGE_DATA_V2 : PARQUET_PAGE_DATA,
@@ -303,16 +330,15 @@ static enum plinth_status append_data_page(struct column_writer *writer, enum pa
                                          .row_count = rows,
                                          .definition_bytes = (uint32_t)(scratch->levels.size - repetition_bytes),
                                          .repetition_bytes = (uint32_t)repetition_bytes};
-    struct slice levels = buffer_slice(&scratch->levels), values = buffer_slice(&scratch->values);
+    struct slice levels = buffer_slice(&scratch->levels);
     size_t before = writer->pages.size;
     enum plinth_status st;
-    if (!is_v2 && levels.size > 0) { /* v1: levels and values are compressed as one */
-        if (!buffer_append(&scratch->levels, values.data ? values.data : (const uint8_t *)"", values.size))
-            return error_no_memory(error, "Parquet page");
+    bool compresses = writer->options.codec != PARQUET_CODEC_UNCOMPRESSED;
+    if (!is_v2 && compresses && levels.size > 0) { /* v1: levels and values are compressed as one */
+        if (!buffer_append(&scratch->levels, values.data, values.size)) return error_no_memory(error, "Parquet page");
         values = buffer_slice(&scratch->levels);
         levels = slice_of(NULL, 0);
     }
-    if (!is_v2) levels = slice_of(NULL, 0);
     st = append_page(writer, &header, levels, values, is_v2, scratch, &writer->pages, error);
     if (st) return st;
     size_t header_bytes = writer->pages.size - before - header.compressed_bytes;
@@ -386,6 +412,7 @@ enum plinth_status page_write(struct column_writer *writer, const struct parquet
     struct page_slots slots = {.data = data, .begin = range->begin, .count = range->slots};
     struct bytes_view values;
     enum parquet_encoding encoding;
+    struct slice encoded;
     size_t repetition_bytes = 0;
     if (!find_nulls(column, scratch, &slots) || !make_dense(column, &slots, scratch, &values))
         return error_no_memory(error, "Parquet page");
@@ -396,10 +423,11 @@ enum plinth_status page_write(struct column_writer *writer, const struct parquet
         return error_set(error, PLINTH_TOO_LARGE, "more than %d bytes in a stripe", PARQUET_PAGE_BYTES_MAX);
     record.unencoded_bytes = raw;
     if (!collect_statistics(writer, &values, index_arena, &record) || !add_to_bloom(writer, &values) ||
-        !encode(writer, &values, scratch, &encoding) ||
+        !encode(writer, &values, scratch, &encoding, &encoded) ||
         !encode_levels(writer, &slots, &scratch->levels, &repetition_bytes))
         return error_no_memory(error, "Parquet page");
-    enum plinth_status st = append_data_page(writer, encoding, range->rows, &slots, repetition_bytes, scratch, error);
+    enum plinth_status st =
+        append_data_page(writer, encoding, range->rows, &slots, repetition_bytes, encoded, scratch, error);
     if (st) return st;
     record.location.bytes = (uint32_t)(writer->pages.size - record.location.offset);
     if (!buffer_append(&writer->records, &record, sizeof record)) return error_no_memory(error, "Parquet page");

@@ -32,12 +32,12 @@ static void bit_packing_of_every_width_comes_back(void **state) {
         for (size_t count = 0; count <= 131; count += count < 20 ? 1 : 37) {
             uint64_t mask = width == 64 ? UINT64_MAX : (UINT64_C(1) << width) - 1;
             size_t bytes = (size_t)bits_bytes(count, width);
-            uint8_t *packed = malloc(bytes + 1);
+            uint8_t *packed = malloc(bytes + BITS_PACK_SLACK + 1);
             assert_non_null(packed);
-            packed[bytes] = 0xa5;
+            packed[bytes + BITS_PACK_SLACK] = 0xa5;
             for (size_t i = 0; i < count; i++) in[i] = test_random_u64(&random) & mask;
             bits_pack_u64(in, count, width, packed);
-            assert_int_equal(packed[bytes], 0xa5);
+            assert_int_equal(packed[bytes + BITS_PACK_SLACK], 0xa5);
             struct slice copy = exact_copy(slice_of(packed, bytes));
             bits_unpack_u64(copy.data, bytes, width, count, out);
             assert_memory_equal(in, out, count * sizeof in[0]);
@@ -47,10 +47,32 @@ static void bit_packing_of_every_width_comes_back(void **state) {
                 assert_memory_equal(packed, copy.data, bytes);
                 bits_unpack_u32(copy.data, bytes, width, count, out32);
                 assert_memory_equal(in32, out32, count * sizeof in32[0]);
+                bits_unpack_u32_scalar(copy.data, bytes, width, count, out32);
+                assert_memory_equal(in32, out32, count * sizeof in32[0]);
             }
             free_copy(copy);
             free(packed);
         }
+    }
+}
+
+/* What comes after the wanted values, in the last bytes that are there, has no influence. */
+static void vector_and_scalar_unpacking_agree_on_any_bytes(void **state) {
+    struct test_random random = test_random_of(17);
+    uint8_t bytes[600];
+    uint32_t fast[1100], slow[1100];
+    (void)state;
+    for (int round = 0; round < 20000; round++) {
+        unsigned width = 1 + (unsigned)test_random_below(&random, 32);
+        size_t most = test_random_below(&random, sizeof bytes) + 1;
+        size_t count = test_random_below(&random, most * 8 / width + 1);
+        if (count > 1100) count = 1100;
+        test_random_bytes(&random, bytes, most);
+        struct slice copy = exact_copy(slice_of(bytes, most));
+        bits_unpack_u32(copy.data, most, width, count, fast);
+        bits_unpack_u32_scalar(copy.data, most, width, count, slow);
+        assert_memory_equal(fast, slow, count * sizeof fast[0]);
+        free_copy(copy);
     }
 }
 
@@ -409,6 +431,7 @@ static void gzip_members_and_hadoop_blocks_follow_one_another(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bit_packing_of_every_width_comes_back),
+        cmocka_unit_test(vector_and_scalar_unpacking_agree_on_any_bytes),
         cmocka_unit_test(bitmaps_are_copied_filled_and_counted_at_every_offset),
         cmocka_unit_test(rle_of_every_width_comes_back_and_truncated_is_refused),
         cmocka_unit_test(rle_bitmaps_come_back),
