@@ -158,7 +158,7 @@ static void fill_in_byte(uint8_t *byte, unsigned begin, unsigned end, bool value
     *byte = value ? *byte | mask : *byte & (uint8_t)~mask;
 }
 
-void bitmap_fill(uint8_t *bitmap, uint64_t begin, uint64_t count, bool value) {
+void bits_fill(uint8_t *bitmap, uint64_t begin, uint64_t count, bool value) {
     uint64_t end = begin + count;
     if (count == 0) return;
     uint64_t first = begin >> 3, last = (end - 1) >> 3;
@@ -172,9 +172,9 @@ void bitmap_fill(uint8_t *bitmap, uint64_t begin, uint64_t count, bool value) {
     fill_in_byte(&bitmap[last], 0, end_bit, value);
 }
 
-void bitmap_copy(uint8_t *to, uint64_t to_begin, const uint8_t *from, uint64_t from_begin, uint64_t count) {
+void bits_copy(uint8_t *to, uint64_t to_begin, const uint8_t *from, uint64_t from_begin, uint64_t count) {
     uint64_t i = 0;
-    for (; i < count && ((to_begin + i) & 7); i++) bitmap_fill(to, to_begin + i, 1, bitmap_get(from, from_begin + i));
+    for (; i < count && ((to_begin + i) & 7); i++) bits_fill(to, to_begin + i, 1, bitmap_get(from, from_begin + i));
     uint64_t whole = (count - i) / 8;
     uint8_t *out = to + ((to_begin + i) >> 3);
     const uint8_t *in = from + ((from_begin + i) >> 3);
@@ -184,10 +184,10 @@ void bitmap_copy(uint8_t *to, uint64_t to_begin, const uint8_t *from, uint64_t f
     } else {
         for (uint64_t k = 0; k < whole; k++) out[k] = (uint8_t)(in[k] >> shift | in[k + 1] << (8 - shift));
     }
-    for (i += whole * 8; i < count; i++) bitmap_fill(to, to_begin + i, 1, bitmap_get(from, from_begin + i));
+    for (i += whole * 8; i < count; i++) bits_fill(to, to_begin + i, 1, bitmap_get(from, from_begin + i));
 }
 
-uint64_t bitmap_count(const uint8_t *bitmap, uint64_t begin, uint64_t count) {
+uint64_t bits_count(const uint8_t *bitmap, uint64_t begin, uint64_t count) {
     uint64_t set = 0, i = begin, end = begin + count;
     for (; i < end && (i & 7); i++) set += bitmap_get(bitmap, i);
     for (; end - i >= 64; i += 64) set += (uint64_t)__builtin_popcountll(load_u64(bitmap + (i >> 3)));

@@ -28,10 +28,10 @@ void bits_pack_u32(const uint32_t *in, size_t count, unsigned width, uint8_t *ou
 static inline bool bitmap_get(const uint8_t *bitmap, uint64_t i) { return (bitmap[i >> 3] >> (i & 7)) & 1; }
 static inline void bitmap_set(uint8_t *bitmap, uint64_t i) { bitmap[i >> 3] |= (uint8_t)(1u << (i & 7)); }
 /* Sets or clears `count` bits from bit `begin` on. */
-void bitmap_fill(uint8_t *bitmap, uint64_t begin, uint64_t count, bool value);
+void bits_fill(uint8_t *bitmap, uint64_t begin, uint64_t count, bool value);
 /* Copies `count` bits; the ranges do not overlap, other bits of `to` stay. */
-void bitmap_copy(uint8_t *to, uint64_t to_begin, const uint8_t *from, uint64_t from_begin, uint64_t count);
+void bits_copy(uint8_t *to, uint64_t to_begin, const uint8_t *from, uint64_t from_begin, uint64_t count);
 /* How many of `count` bits from bit `begin` on are set. */
-uint64_t bitmap_count(const uint8_t *bitmap, uint64_t begin, uint64_t count);
+uint64_t bits_count(const uint8_t *bitmap, uint64_t begin, uint64_t count);
 
 #endif

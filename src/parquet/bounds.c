@@ -138,7 +138,7 @@ static struct value_bounds bounds_floating(enum parquet_order order, const struc
 
 static struct value_bounds bounds_boolean(const struct bytes_view *values) {
     static const uint8_t truths[2] = {0, 1};
-    uint64_t set = bitmap_count(values->bytes, 0, values->count);
+    uint64_t set = bits_count(values->bytes, 0, values->count);
     return (struct value_bounds){true, slice_of(&truths[set == values->count], 1), slice_of(&truths[set > 0], 1)};
 }
 

@@ -136,9 +136,9 @@ static bool join_bits(struct buffer *bitmap, uint64_t have, const uint8_t *bits,
     size_t bytes = (size_t)bits_bytes(have + count, 1);
     if (bytes > bitmap->size && !buffer_append_zeros(bitmap, bytes - bitmap->size)) return false;
     if (bits)
-        bitmap_copy(bitmap->data, have, bits, 0, count);
+        bits_copy(bitmap->data, have, bits, 0, count);
     else
-        bitmap_fill(bitmap->data, have, count, true);
+        bits_fill(bitmap->data, have, count, true);
     return true;
 }
 
@@ -169,7 +169,7 @@ static bool join(const struct parquet_column *column, struct parquet_column_buff
         return false;
     data->rows += levels_count_zeros(from->repetition_levels, count);
     data->slots += count;
-    data->null_count += from->validity ? count - bitmap_count(from->validity, 0, count) : 0;
+    data->null_count += from->validity ? count - bits_count(from->validity, 0, count) : 0;
     return true;
 }
 
@@ -287,7 +287,7 @@ static enum plinth_status view_bits(const uint8_t *bits, uint64_t begin, uint64_
     if ((begin & 7) == 0) return PLINTH_OK;
     buffer_clear(aligned);
     if (!buffer_append_zeros(aligned, (size_t)bits_bytes(count, 1))) return error_no_memory(error, "Parquet bitmap");
-    bitmap_copy(aligned->data, 0, bits, begin, count);
+    bits_copy(aligned->data, 0, bits, begin, count);
     *view = aligned->data;
     return PLINTH_OK;
 }
@@ -316,7 +316,7 @@ enum plinth_status column_cursor_take(struct column_cursor *cursor, uint64_t row
     if (st || !from->validity) return st;
     st = view_bits(from->validity, begin, slots, &cursor->aligned[0], &data->validity, error);
     if (st) return st;
-    data->null_count = slots - bitmap_count(data->validity, 0, slots);
+    data->null_count = slots - bits_count(data->validity, 0, slots);
     if (data->null_count == 0) data->validity = NULL;
     return PLINTH_OK;
 }

@@ -172,9 +172,9 @@ static bool append_bits(struct buffer *bitmap, uint64_t have, const uint8_t *bit
     size_t bytes = (size_t)bits_bytes(have + range->slots, 1);
     if (bytes > bitmap->size && !buffer_append_zeros(bitmap, bytes - bitmap->size)) return false;
     if (bits)
-        bitmap_copy(bitmap->data, have, bits, range->begin, range->slots);
+        bits_copy(bitmap->data, have, bits, range->begin, range->slots);
     else
-        bitmap_fill(bitmap->data, have, range->slots, true);
+        bits_fill(bitmap->data, have, range->slots, true);
     return true;
 }
 
@@ -194,7 +194,7 @@ static bool append_bytes(struct column_writer *writer, const struct parquet_colu
 }
 
 static bool append_validity(struct column_writer *writer, const uint8_t *validity, const struct slot_range *range) {
-    uint64_t nulls = validity ? range->slots - bitmap_count(validity, range->begin, range->slots) : 0;
+    uint64_t nulls = validity ? range->slots - bits_count(validity, range->begin, range->slots) : 0;
     struct slot_range before = {0, writer->stripe_rows, writer->stripe_slots};
     /* The stripe gets a bitmap with its first null. */
     if (nulls == 0 && writer->stripe_nulls == 0) return true;

@@ -143,9 +143,9 @@ enum plinth_status rle_decode_bitmap(struct slice in, uint32_t count, uint8_t *b
         enum plinth_status st = next_run(&cursor, count - i, &run, error);
         if (st) return st;
         if (run.is_packed)
-            bitmap_copy(bitmap, i, run.packed.data, 0, run.count);
+            bits_copy(bitmap, i, run.packed.data, 0, run.count);
         else
-            bitmap_fill(bitmap, i, run.count, run.value != 0);
+            bits_fill(bitmap, i, run.count, run.value != 0);
     }
     return PLINTH_OK;
 }
@@ -273,7 +273,7 @@ static bool put_packed_bits(const uint8_t *bitmap, uint64_t begin, uint32_t coun
     uint32_t groups = (count + 7) / 8;
     if (count == 0) return true;
     if (!buffer_append_varint(out, (uint64_t)groups << 1 | 1) || !buffer_append_zeros(out, groups)) return false;
-    bitmap_copy(out->data + out->size - groups, 0, bitmap, begin, count);
+    bits_copy(out->data + out->size - groups, 0, bitmap, begin, count);
     return true;
 }
 

@@ -73,7 +73,7 @@ static void copier_run(struct value_copier *copier, uint64_t begin, uint64_t cou
         memcpy(copier->values + copier->to * width, (const uint8_t *)copier->from->values + begin * width,
                count * width);
     else
-        bitmap_copy(copier->values, copier->to, copier->from->values, begin, count);
+        bits_copy(copier->values, copier->to, copier->from->values, begin, count);
     copier->to += count;
 }
 
@@ -223,7 +223,7 @@ enum plinth_status parquet_list_to_levels(const struct parquet_column *column, c
     data->slots = shape.slots;
     data->definition_levels = definition;
     data->repetition_levels = repetition;
-    data->null_count = shape.slots - bitmap_count(into->validity.data, 0, shape.slots);
+    data->null_count = shape.slots - bits_count(into->validity.data, 0, shape.slots);
     if (data->null_count > 0) data->validity = into->validity.data;
     return PLINTH_OK;
 }
@@ -253,7 +253,7 @@ static enum plinth_status put_validity(const uint8_t *flags, uint64_t count, str
                                        const uint8_t **validity, uint64_t *null_count, struct plinth_error *error) {
     if (!resize(bitmap, bits_bytes(count, 1))) return error_no_memory(error, "list validity");
     levels_equal(flags, count, 1, bitmap->data);
-    *null_count = count - bitmap_count(bitmap->data, 0, count);
+    *null_count = count - bits_count(bitmap->data, 0, count);
     *validity = *null_count > 0 ? bitmap->data : NULL;
     return PLINTH_OK;
 }

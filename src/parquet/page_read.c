@@ -164,7 +164,7 @@ static enum plinth_status decode_validity(const struct page_context *context, co
         st = rle_decode_bitmap(parts->definition, count, into->validity.data, error);
     }
     if (st) return st;
-    into->data.null_count = count - bitmap_count(into->validity.data, 0, count);
+    into->data.null_count = count - bits_count(into->validity.data, 0, count);
     if (into->data.null_count > 0) into->data.validity = into->validity.data;
     return PLINTH_OK;
 }

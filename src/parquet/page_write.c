@@ -41,7 +41,7 @@ static bool find_nulls(const struct parquet_column *column, struct encode_scratc
     }
     slots->nulls = 0;
     if (slots->validity)
-        slots->nulls = slots->count - (uint32_t)bitmap_count(slots->validity, slots->validity_begin, slots->count);
+        slots->nulls = slots->count - (uint32_t)bits_count(slots->validity, slots->validity_begin, slots->count);
     if (slots->nulls == 0) slots->validity = NULL;
     return true;
 }
@@ -81,7 +81,7 @@ static bool dense_bits(const struct page_slots *slots, struct buffer *dense) {
     buffer_clear(dense);
     if (!buffer_append_zeros(dense, (size_t)bits_bytes(slots->count, 1))) return false;
     if (!slots->validity) {
-        bitmap_copy(dense->data, 0, values, slots->begin, slots->count);
+        bits_copy(dense->data, 0, values, slots->begin, slots->count);
         return true;
     }
     uint64_t to = 0;

@@ -86,16 +86,16 @@ static void bitmaps_are_copied_filled_and_counted_at_every_offset(void **state) 
         test_random_bytes(&random, from, sizeof from);
         test_random_bytes(&random, to, sizeof to);
         memcpy(before, to, sizeof to);
-        bitmap_copy(to, to_begin, from, begin, count);
+        bits_copy(to, to_begin, from, begin, count);
         for (uint64_t i = 0; i < sizeof to * 8; i++) {
             bool is_inside = i >= to_begin && i < to_begin + count;
             assert_int_equal(bitmap_get(to, i),
                              is_inside ? bitmap_get(from, begin + i - to_begin) : bitmap_get(before, i));
         }
         for (uint64_t i = 0; i < count; i++) set += bitmap_get(from, begin + i);
-        assert_int_equal(bitmap_count(from, begin, count), set);
+        assert_int_equal(bits_count(from, begin, count), set);
         memcpy(to, before, sizeof to);
-        bitmap_fill(to, to_begin, count, round & 1);
+        bits_fill(to, to_begin, count, round & 1);
         for (uint64_t i = 0; i < sizeof to * 8; i++) {
             bool is_inside = i >= to_begin && i < to_begin + count;
             assert_int_equal(bitmap_get(to, i), is_inside ? (round & 1) : bitmap_get(before, i));
@@ -149,7 +149,7 @@ static void rle_bitmaps_come_back(void **state) {
         for (uint64_t begin = 0; begin < 9; begin += 4) {
             struct buffer encoded = BUFFER_INIT;
             make_runs(&random, values, MANY, 1);
-            for (uint32_t i = 0; i < MANY; i++) bitmap_fill(bitmap, i, 1, values[i]);
+            for (uint32_t i = 0; i < MANY; i++) bits_fill(bitmap, i, 1, values[i]);
             assert_true(rle_encode_bitmap(bitmap, begin, count, &encoded));
             assert_ok(rle_decode_bitmap(buffer_slice(&encoded), count, out, &error), &error);
             for (uint32_t i = 0; i < count; i++) assert_int_equal(bitmap_get(out, i), values[begin + i]);
