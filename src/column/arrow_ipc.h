@@ -3,11 +3,11 @@
  *
  * Reading is defensive: whatever the bytes are, a call gives batches or a status (PLINTH_INVALID_ARGUMENT with what was
  * wrong where; PLINTH_UNSUPPORTED names the feature; PLINTH_TOO_LARGE above `bytes_max`). Read are: all types of
- * type.h, Null, LargeUtf8/LargeBinary, LargeList and FixedSizeList (as lists), Utf8View/BinaryView not; Date64 (as
- * TIMESTAMP ms), Time and Duration (as INT32/INT64), FixedSizeBinary (16 as UUID when the field carries the extension
- * arrow.uuid, else BYTES), dictionary-encoded columns (decoded; delta dictionaries too), bodies compressed with
- * LZ4_FRAME or ZSTD; both byte orders are not: big-endian is PLINTH_UNSUPPORTED. Structs, maps, unions are named and
- * refused. */
+ * type.h, Null (as STRING), LargeUtf8/LargeBinary, LargeList and FixedSizeList (as lists), Utf8View/BinaryView not;
+ * Date64 (as TIMESTAMP ms), Time and Duration (as INT32/INT64), FixedSizeBinary (16 as UUID when the field carries the
+ * extension arrow.uuid, else BYTES), dictionary-encoded columns (decoded; delta dictionaries too), bodies compressed
+ * with LZ4_FRAME or ZSTD; both byte orders are not: big-endian is PLINTH_UNSUPPORTED. Structs, maps, unions are named
+ * and refused. */
 #ifndef PLINTH_COLUMN_ARROW_IPC_H
 #define PLINTH_COLUMN_ARROW_IPC_H
 
@@ -71,7 +71,9 @@ PLINTH_MUST_CHECK enum plinth_status arrow_reader_next(struct arrow_reader *read
 const struct arrow_schema *arrow_reader_schema(const struct arrow_reader *reader);
 
 /* All batches of a whole stream or file in memory ("ARROW1" at the start tells), through a callback. The batch is the
- * callback's to ref when it keeps it; it borrows from `bytes`. A non-zero status of the callback stops and returns. */
+ * callback's to ref when it keeps it; it borrows from `bytes`. A non-zero status of the callback stops and returns.
+ * Where there are no batches the callback sees one without rows, for the schema's sake. Files are read by their footer;
+ * a stream may lack its end marker, but nothing may follow it. */
 typedef enum plinth_status arrow_batch_visitor(void *context, const struct arrow_schema *schema, struct batch *batch,
                                                struct plinth_error *error);
 PLINTH_MUST_CHECK enum plinth_status arrow_read_all(struct slice bytes, const struct arrow_reader_options *options,

@@ -359,10 +359,12 @@ static enum plinth_status read_encoded(struct ipc_source *source, const struct i
         return column_make_nulls(source->arena, field->type, rows, out) ? PLINTH_OK
                                                                         : error_no_memory(error, "Arrow batch");
     }
-    st = take(source, gathered_bytes(&dictionary->column, indexes, rows), error);
+    uint64_t bytes = gathered_bytes(&dictionary->column, indexes, rows);
+    st = take(source, bytes, error);
+    if (!st && bytes > INT32_MAX) st = error_set(error, PLINTH_TOO_LARGE, "decoding its dictionary takes above 2 GiB");
     if (st) return st;
     if (!column_gather(source->arena, &dictionary->column, indexes, rows, out))
-        return error_set(error, PLINTH_TOO_LARGE, "decoding its dictionary ran out of memory or of 2 GiB in a column");
+        return error_no_memory(error, "Arrow batch");
     if (out->null_count == 0) out->validity = NULL;
     if (column_kind_is_bytes(out->type.kind)) extent->bytes_size = out->offsets[rows];
     return PLINTH_OK;

@@ -109,17 +109,31 @@ struct visit {
     struct arrow_reader *reader;
     arrow_batch_visitor *visit;
     void *context;
+    bool has_seen_batch;
     uint64_t block_bytes_left; /* of the file that no block has named */
 };
 
-static enum plinth_status visit_batch(const struct visit *visit, struct batch *batch, struct plinth_error *error) {
+static enum plinth_status visit_batch(struct visit *visit, struct batch *batch, struct plinth_error *error) {
     if (!batch) return PLINTH_OK;
+    visit->has_seen_batch = true;
     enum plinth_status st = visit->visit(visit->context, arrow_reader_schema(visit->reader), batch, error);
     batch_unref(batch);
     return st;
 }
 
-static enum plinth_status read_stream(const struct visit *visit, struct slice bytes, struct plinth_error *error) {
+/* A batch without rows, where there was none. */
+static enum plinth_status visit_schema(struct visit *visit, struct plinth_error *error) {
+    const struct arrow_schema *schema = arrow_reader_schema(visit->reader);
+    struct batch *batch = batch_create(schema->field_count);
+    bool ok = batch != NULL;
+    for (uint32_t i = 0; i < schema->field_count && ok; i++)
+        ok = column_make_nulls(&batch->arena, schema->fields[i].type, 0, &batch->columns[i]);
+    if (ok) return visit_batch(visit, batch, error);
+    batch_unref(batch);
+    return error_no_memory(error, "Arrow batch");
+}
+
+static enum plinth_status read_stream(struct visit *visit, struct slice bytes, struct plinth_error *error) {
     size_t at = 0;
     bool is_end = false;
     while (at < bytes.size && !is_end) {
@@ -213,6 +227,7 @@ enum plinth_status arrow_read_all(struct slice bytes, const struct arrow_reader_
     if (st) return st;
     bool is_file = slice_starts_with(bytes, slice_of(FILE_MAGIC, FILE_MAGIC_BYTES));
     st = is_file ? read_file(&how, bytes, error) : read_stream(&how, bytes, error);
+    if (!st && !how.has_seen_batch) st = visit_schema(&how, error);
     arrow_reader_destroy(how.reader);
     return st;
 }

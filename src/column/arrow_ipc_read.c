@@ -113,15 +113,13 @@ static enum plinth_status dictionary_set(struct ipc_dictionary *dictionary, cons
     if (rows) stretches[count++] = (struct row_stretch){1, 0, rows};
     stretches[count++] = (struct row_stretch){2, 0, 1};
     uint64_t bytes = column_bytes(values, rows) + (kept ? dictionary->bytes : 0) + 64;
-    if (bytes > bytes_left || kept + rows > BATCH_ROWS_MAX)
-        return error_set(error, PLINTH_TOO_LARGE, "dictionary %lld with %u values takes %llu bytes",
-                         (long long)dictionary->id, kept + rows, (unsigned long long)bytes);
+    if (bytes > bytes_left || bytes > INT32_MAX || kept + rows > BATCH_ROWS_MAX)
+        return error_set(error, PLINTH_TOO_LARGE, "%u values take %llu bytes", kept + rows, (unsigned long long)bytes);
     struct ipc_dictionary next = *dictionary;
     arena_init(&next.arena);
     if (!column_concat(&next.arena, values->type, sources, stretches, count, kept + rows + 1, &next.column)) {
         arena_deinit(&next.arena);
-        return error_set(error, PLINTH_TOO_LARGE, "dictionary %lld: out of memory, or above 2 GiB",
-                         (long long)dictionary->id);
+        return error_no_memory(error, "Arrow dictionary");
     }
     arena_deinit(&dictionary->arena);
     next.rows = kept + rows;

@@ -128,20 +128,6 @@ static enum plinth_status read_pieces(struct conversion *to, struct slice bytes,
     return st;
 }
 
-/* A stream without batches: its schema has to be asked for. */
-static enum plinth_status begin_empty(struct conversion *to, struct slice bytes, struct plinth_error *error) {
-    struct arrow_reader *reader;
-    struct batch *batch;
-    size_t used;
-    bool is_end;
-    if (bytes.size >= 8 && memcmp(bytes.data, "ARROW1", 6) == 0) bytes = slice_of(bytes.data + 8, bytes.size - 8);
-    enum plinth_status st = arrow_reader_create(NULL, &reader, error);
-    if (!st) st = arrow_reader_next(reader, bytes, &used, &batch, &is_end, error);
-    if (!st) st = begin(to, arrow_reader_schema(reader), error);
-    arrow_reader_destroy(reader);
-    return st;
-}
-
 static enum plinth_status convert(struct conversion *to, struct plinth_error *error) {
     size_t size;
     uint8_t *memory = read_whole(to->in_path, &size);
@@ -152,7 +138,6 @@ static enum plinth_status convert(struct conversion *to, struct plinth_error *er
     }
     enum plinth_status st =
         to->piece_bytes ? read_pieces(to, bytes, error) : arrow_read_all(bytes, &to->options, write_batch, to, error);
-    if (!st && !to->has_begun) st = begin_empty(to, bytes, error);
     if (!st && to->is_file) {
         st = arrow_file_end(to->writer, &to->out, error);
         to->writer = NULL;
