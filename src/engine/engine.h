@@ -165,7 +165,8 @@ PLINTH_MUST_CHECK enum plinth_status engine_begin_read(struct plinth *db, const 
                                                        struct view **view, uint64_t *lsn, struct plinth_error *error);
 
 /* The newest version of a key not above `lsn`, from memtables, then runs. PLINTH_NOT_FOUND without text when there is
- * none; a delete is found as a row. `stored` is prefix + key. Flags: enum segment_get_flags. */
+ * none; a delete is found as a row. `stored` is prefix + key. Rows of typed tables are found without their columns
+ * (rows.h), and their `row.key` is the caller's. Flags: enum segment_get_flags. */
 PLINTH_MUST_CHECK enum plinth_status view_get(struct view *view, struct table_id table, struct slice stored,
                                               size_t prefix_size, uint64_t lsn, unsigned flags, struct segment_hit *hit,
                                               struct plinth_error *error);

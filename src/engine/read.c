@@ -77,14 +77,36 @@ enum plinth_status engine_begin_read(struct plinth *db, const struct plinth_read
     }
 }
 
+/* The newest version among the blocks of a memtable; `hit` has no columns, and the caller's key. */
+static bool get_in_blocks(struct memtable *memtable, struct table_id table, struct slice key, uint64_t lsn,
+                          struct segment_hit *hit) {
+    struct memtable_blocks blocks;
+    memtable_blocks(memtable, table, &blocks);
+    if (!blocks.count) {
+        memtable_blocks_release(&blocks);
+        return false;
+    }
+    uint32_t row;
+    size_t found = memtable_blocks_find(&blocks, key, hash_stable(key.data, key.size), lsn, &row);
+    if (found != SIZE_MAX)
+        hit->row = (struct row){.key = key,
+                                .lsn = row_block_lsn(blocks.blocks[found], row),
+                                .operation = row_block_operation(blocks.blocks[found], row)};
+    memtable_blocks_release(&blocks);
+    return found != SIZE_MAX;
+}
+
 enum plinth_status view_get(struct view *view, struct table_id table, struct slice stored, size_t prefix_size,
                             uint64_t lsn, unsigned flags, struct segment_hit *hit, struct plinth_error *error) {
     *hit = (struct segment_hit){0};
-    for (size_t i = 0; i < view->memtable_count; i++)
-        if (memtable_get(view->memtables[i].memtable, stored, lsn, &hit->row)) return PLINTH_OK;
+    struct slice key = slice_of(stored.data + prefix_size, stored.size - prefix_size);
+    for (size_t i = 0; i < view->memtable_count; i++) {
+        struct memtable *memtable = view->memtables[i].memtable;
+        if (get_in_blocks(memtable, table, key, lsn, hit) || memtable_get(memtable, stored, lsn, &hit->row))
+            return PLINTH_OK;
+    }
     const struct view_table *runs = view_find_table(view, table);
     if (!runs || runs->run_count == 0) return PLINTH_NOT_FOUND;
-    struct slice key = slice_of(stored.data + prefix_size, stored.size - prefix_size);
     uint64_t hash = hash_stable(key.data, key.size);
     for (size_t i = 0; i < runs->run_count; i++) {
         enum plinth_status st = run_get(runs->runs[i].run, key, hash, lsn, flags, hit, error);

@@ -151,6 +151,24 @@ void memtable_blocks_release(struct memtable_blocks *blocks) {
     *blocks = (struct memtable_blocks){0};
 }
 
+size_t memtable_blocks_find(const struct memtable_blocks *blocks, struct slice key, uint64_t key_hash, uint64_t lsn_max,
+                            uint32_t *row) {
+    size_t found = SIZE_MAX;
+    uint64_t newest = 0;
+    uint32_t at;
+    *row = 0;
+    for (size_t i = 0; i < blocks->count; i++) {
+        const struct row_block *block = blocks->blocks[i];
+        if (block->lsn_max <= newest || !row_block_get(block, key, key_hash, lsn_max, &at)) continue;
+        uint64_t lsn = row_block_lsn(block, at);
+        if (lsn <= newest) continue;
+        newest = lsn;
+        found = i;
+        *row = at;
+    }
+    return found;
+}
+
 /* ---- adding; the table's mutex is held ---- */
 
 /* A list with all blocks but those of `without`, and room for more; takes the place of the present one. */

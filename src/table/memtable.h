@@ -38,6 +38,10 @@ struct memtable_blocks {
 };
 void memtable_blocks(struct memtable *memtable, struct table_id table, struct memtable_blocks *blocks);
 void memtable_blocks_release(struct memtable_blocks *blocks);
+/* The newest version of a key not above `lsn_max` among blocks: the place of its block, whose row is `*row`; SIZE_MAX
+ * when there is none. `key_hash` is hash_stable(key). */
+size_t memtable_blocks_find(const struct memtable_blocks *blocks, struct slice key, uint64_t key_hash, uint64_t lsn_max,
+                            uint32_t *row);
 /* The newest version of the stored key not above `lsn_max`. Its slices live as long as the memtable. */
 bool memtable_get(struct memtable *memtable, struct slice stored_key, uint64_t lsn_max, struct row *row);
 /* Memory of all rows (what is held is up to one arena chunk, 4 MiB, more, and what merges of blocks are at), and rows

@@ -279,19 +279,10 @@ static void parallel_inserts_are_all_there_and_readers_see_order(void **state) {
 
 static const struct table_id block_table = {1, 1, 50};
 
-/* The newest version not above lsn_max among all blocks, as a reader looks for it. */
 static const struct row_block *get_row(const struct memtable_blocks *blocks, struct slice key, uint64_t lsn_max,
                                        uint32_t *row) {
-    const struct row_block *newest = NULL;
-    uint64_t hash = hash_stable(key.data, key.size);
-    uint32_t at;
-    for (size_t i = 0; i < blocks->count; i++) {
-        if (!row_block_get(blocks->blocks[i], key, hash, lsn_max, &at)) continue;
-        if (newest && row_block_lsn(newest, *row) > row_block_lsn(blocks->blocks[i], at)) continue;
-        newest = blocks->blocks[i];
-        *row = at;
-    }
-    return newest;
+    size_t found = memtable_blocks_find(blocks, key, hash_stable(key.data, key.size), lsn_max, row);
+    return found == SIZE_MAX ? NULL : blocks->blocks[found];
 }
 
 static void assert_blocks_hold(struct memtable *memtable, const struct block_model *model) {
