@@ -71,7 +71,8 @@ void segment_stripes_in(const struct segment *segment, struct slice lower, struc
                         uint32_t *end);
 
 /* Decodes columns of one stripe into a batch (columns in the order asked for; missing ones are nulls of the type that
- * `schema` has). `cached`: through the page cache, column by column (point reads), else into fresh memory of the batch. */
+ * `schema` has). `cached`: through the page cache, column by column (point reads), else into fresh memory of the batch.
+ */
 PLINTH_MUST_CHECK enum plinth_status segment_read_stripe(struct segment *segment, uint32_t stripe,
                                                          const struct table_schema *schema, const uint32_t *column_ids,
                                                          uint32_t column_count, bool cached, struct batch **batch,
@@ -96,7 +97,8 @@ PLINTH_MUST_CHECK enum plinth_status segment_column_bounds(struct segment *segme
 PLINTH_MUST_CHECK enum plinth_status segment_stripe_bounds(struct segment *segment, const struct table_schema *schema,
                                                            uint32_t stripe, uint32_t column_id, struct arena *arena,
                                                            struct column_bounds *bounds, struct plinth_error *error);
-/* Whether a row group's bloom filter (INDEX_BLOOM) rules the value out for the stripe's row group; true: may be there. */
+/* Whether a row group's bloom filter (INDEX_BLOOM) rules the value out for the stripe's row group; true: may be there.
+ */
 PLINTH_MUST_CHECK enum plinth_status segment_stripe_bloom(struct segment *segment, uint32_t stripe, uint32_t column_id,
                                                           const struct column *value, bool *maybe,
                                                           struct plinth_error *error);

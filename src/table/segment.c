@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "table/row_segment_private.h"
 #include "table/stripe.h"
 
 static atomic_uint_fast64_t next_id = 1;
@@ -27,7 +28,7 @@ static enum plinth_status open_object(struct segment *segment, struct store *sto
     return parquet_reader_open(&segment->source, NULL, &segment->reader, error);
 }
 
-static bool parse_number(struct slice text, uint64_t *number) {
+bool segment_parse_number(struct slice text, uint64_t *number) {
     uint64_t sum = 0;
     if (text.size == 0 || text.size > 20) return false;
     for (size_t i = 0; i < text.size; i++) {
@@ -43,11 +44,18 @@ static enum plinth_status check_number(const struct segment *segment, const char
                                        struct plinth_error *error) {
     struct slice text;
     uint64_t number;
-    if (!parquet_metadata_find(parquet_reader_metadata(segment->reader), key, &text) || !parse_number(text, &number))
+    if (!parquet_metadata_find(parquet_reader_metadata(segment->reader), key, &text) ||
+        !segment_parse_number(text, &number))
         return error_set(error, PLINTH_CORRUPT, "metadata %s is missing or not a number", key);
     if (number == wanted) return PLINTH_OK;
     return error_set(error, PLINTH_CORRUPT, "metadata %s is %" PRIu64 ", the manifest says %" PRIu64, key, number,
                      wanted);
+}
+
+static bool has_kind_rows(const struct segment *segment) {
+    struct slice kind;
+    return parquet_metadata_find(parquet_reader_metadata(segment->reader), SEGMENT_META_KIND, &kind) &&
+           slice_equal(kind, slice_of_string(SEGMENT_KIND_ROWS));
 }
 
 static enum plinth_status check_metadata(const struct segment *segment, struct plinth_error *error) {
@@ -72,6 +80,9 @@ static enum plinth_status check_metadata(const struct segment *segment, struct p
         enum plinth_status st = check_number(segment, numbers[i].key, numbers[i].wanted, error);
         if (st) return st;
     }
+    if (has_kind_rows(segment) != info->is_rows)
+        return error_set(error, PLINTH_CORRUPT, "the manifest calls it a segment of a %s table, the file does not",
+                         info->is_rows ? "typed" : "key-value");
     uint64_t rows = 0;
     for (uint32_t i = 0; i < metadata->row_group_count; i++) rows += metadata->row_groups[i].row_count;
     if (rows == info->rows && metadata->row_count == info->rows) return PLINTH_OK;
@@ -103,6 +114,7 @@ static enum plinth_status find_columns(struct segment *segment, struct plinth_er
 static void segment_destroy(struct segment *segment) {
     if (segment->cache) page_cache_forget(segment->cache, segment->id);
     for (uint32_t i = 0; i < segment->group_count; i++) parquet_bloom_deinit(&segment->groups[i].bloom);
+    row_segment_unload(segment);
     parquet_reader_close(segment->reader);
     object_close(segment->object);
     arena_deinit(&segment->arena);
@@ -124,8 +136,12 @@ enum plinth_status segment_open(struct store *store, struct page_cache *cache, c
     enum plinth_status st = open_object(opened, store, error);
     if (!st) st = segment_check_indexes(opened, error);
     if (!st) st = check_metadata(opened, error);
-    if (!st) st = find_columns(opened, error);
-    if (!st) st = segment_load_index(opened, error);
+    if (!st && info->is_rows) {
+        st = row_segment_load(opened, error);
+    } else if (!st) {
+        st = find_columns(opened, error);
+        if (!st) st = segment_load_index(opened, error);
+    }
     if (st) {
         st = segment_error(opened, st, error);
         segment_destroy(opened);
@@ -160,7 +176,7 @@ const struct segment_info *segment_info(const struct segment *segment) { return 
 uint64_t segment_memory_bytes(const struct segment *segment) {
     uint64_t bytes = sizeof *segment + segment->arena.used_bytes + parquet_reader_memory(segment->reader);
     for (uint32_t i = 0; i < segment->group_count; i++) bytes += segment->groups[i].bloom.owned.capacity;
-    return bytes;
+    return bytes + row_segment_memory(segment);
 }
 
 /* ---- point reads ---- */
@@ -229,6 +245,9 @@ enum plinth_status segment_get(struct segment *segment, struct slice key, uint64
         if (row < stripe->rows.count && slice_equal(stripe_rows_key(&stripe->rows, row), key)) {
             stripe_rows_get(&stripe->rows, row, &hit->row);
             hit->pinned = &stripe->entry;
+            hit->segment = segment;
+            hit->stripe = number;
+            hit->stripe_row = row;
             return PLINTH_OK;
         }
         /* The version may be the first one of the next stripe. */

@@ -94,12 +94,16 @@ uint64_t segment_memory_bytes(const struct segment *segment);
 struct segment_hit {
     struct row row;
     struct page_cache_entry *pinned;
+    struct segment *segment; /* where it is: the caller's reference, */
+    uint32_t stripe;         /* which stripe of it, */
+    uint32_t stripe_row;     /* and which row of that; for reading columns (row_segment.h) */
 };
 enum segment_get_flags {
     SEGMENT_MEMORY_ONLY = 1, /* PLINTH_WOULD_BLOCK when the stripe is not in the cache */
     SEGMENT_LSN_ONLY = 2,    /* row.key, lsn and operation are enough (probing for a version) */
 };
-/* The newest version of `key` (without prefix) not above `lsn_max`; PLINTH_NOT_FOUND (error not filled) when there is
+/* The newest version of `key` (without prefix) not above `lsn_max` (of a typed table without its columns, whatever the
+ * flags); PLINTH_NOT_FOUND (error not filled) when there is
  * none. `key_hash` is hash_stable(key), computed once by the caller for all segments. Thread-safe. */
 PLINTH_MUST_CHECK enum plinth_status segment_get(struct segment *segment, struct slice key, uint64_t key_hash,
                                                  uint64_t lsn_max, unsigned flags, struct segment_hit *hit,

@@ -100,13 +100,12 @@ static enum plinth_status add_stripe(struct builder *builder, uint32_t group, ui
 }
 
 /* What the bounds of the other columns save reading. */
-static void note_bounds(struct builder *builder, uint32_t stripe, enum segment_column column,
-                        const struct parquet_page_bounds *bounds) {
-    uint8_t *flags = &builder->flags.data[stripe];
+void stripe_index_note_bounds(uint8_t *flags, uint64_t *lsn, enum segment_column column,
+                              const struct parquet_page_bounds *bounds) {
     if (column == SEGMENT_INDEXES && bounds->is_null_page) *flags |= STRIPE_NO_INDEXES;
     if (bounds->is_null_page || !slice_equal(bounds->min, bounds->max)) return;
     if (column == SEGMENT_LSN && bounds->min.size == 8) {
-        memcpy(builder->lsns.data + 8 * (size_t)stripe, bounds->min.data, 8);
+        *lsn = load_u64(bounds->min.data);
         *flags |= STRIPE_LSN_CONSTANT;
     }
     uint32_t operation = column == SEGMENT_OPERATION && bounds->min.size == 4 ? load_u32(bounds->min.data) : 0;
@@ -159,7 +158,8 @@ static enum plinth_status load_column(struct segment *segment, struct builder *b
             location->row_count != load_u32(builder->rows.data + 4 * (size_t)stripe)) {
             st = page_error(column, number, page, "its rows are not those of the keys", error);
         } else if (index.bounds) {
-            note_bounds(builder, stripe, column, &index.bounds[page]);
+            stripe_index_note_bounds(&builder->flags.data[stripe], (uint64_t *)(void *)builder->lsns.data + stripe,
+                                     column, &index.bounds[page]);
         }
     }
     if (!st) st = keep_places(segment, group, column, &index, error);
@@ -204,20 +204,25 @@ static enum plinth_status finish(struct segment *segment, struct builder *builde
     index->first_rows = keep(segment, &builder->first_rows);
     index->rows = keep(segment, &builder->rows);
     index->flags = keep(segment, &builder->flags);
-    index->prefixes = arena_alloc(&segment->arena, index->count * sizeof *index->prefixes);
     if (!index->key_offsets || !index->keys || !index->lsns || !index->groups || !index->first_rows || !index->rows ||
-        !index->flags || !index->prefixes)
+        !index->flags)
         return error_no_memory(error, "stripe index");
+    return segment_finish_index(segment, error);
+}
+
+enum plinth_status segment_finish_index(struct segment *segment, struct plinth_error *error) {
+    struct stripe_index *index = &segment->stripes;
+    index->prefixes = arena_alloc(&segment->arena, index->count * sizeof *index->prefixes);
+    if (!index->prefixes) return error_no_memory(error, "stripe index");
     /* They ascend, so what the first and the last share, all do. */
     index->common = (uint32_t)shared_bytes(stripe_first_key(index, 0), stripe_first_key(index, index->count - 1));
     for (uint32_t i = 0; i < index->count; i++) index->prefixes[i] = key_prefix(first_key_rest(index, i));
     return PLINTH_OK;
 }
 
-/* The manifest's bounds must be the file's; long ones it leaves to the file. */
-static enum plinth_status check_key_bounds(struct segment *segment, const struct builder *builder,
-                                           struct plinth_error *error) {
-    struct slice first = stripe_first_key(&segment->stripes, 0), last = buffer_slice(&builder->last_key);
+/* Long ones the manifest leaves to the file. */
+enum plinth_status segment_check_bounds(struct segment *segment, struct slice last, struct plinth_error *error) {
+    struct slice first = stripe_first_key(&segment->stripes, 0);
     if (segment->info.key_min.size == 0 && segment->info.key_max.size == 0)
         return buffer_append(&segment->info.key_min, first.data, first.size) &&
                        buffer_append(&segment->info.key_max, last.data, last.size)
@@ -244,7 +249,7 @@ enum plinth_status segment_load_index(struct segment *segment, struct plinth_err
         if (!st) st = load_bloom(segment, group, error);
     }
     if (!st) st = finish(segment, &builder, error);
-    if (!st) st = check_key_bounds(segment, &builder, error);
+    if (!st) st = segment_check_bounds(segment, buffer_slice(&builder.last_key), error);
     builder_deinit(&builder);
     return st;
 }

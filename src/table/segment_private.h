@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "parquet/bloom.h"
+#include "parquet/page_index.h"
 #include "parquet/reader.h"
 #include "table/segment.h"
 
@@ -31,6 +32,17 @@ extern const char *const segment_column_names[SEGMENT_COLUMNS];
 #define SEGMENT_META_LSN_MAX "plinth.lsn_max"
 #define SEGMENT_META_DELETES "plinth.rows_deleted"
 #define SEGMENT_META_SUPERSEDED "plinth.rows_superseded"
+
+/* Of typed tables (row_segment.h) only. */
+#define SEGMENT_META_KIND "plinth.kind"
+#define SEGMENT_META_SCHEMA_VERSION "plinth.schema_version"
+#define SEGMENT_META_KEY "plinth.key"
+#define SEGMENT_META_TYPES "plinth.types"
+#define SEGMENT_META_NO_NAN "plinth.no_nan"
+#define SEGMENT_META_PARTITION "plinth.partition"
+#define SEGMENT_META_STRIPE_INDEX "plinth.stripe_index"
+#define SEGMENT_META_POSTINGS "plinth.postings."
+#define SEGMENT_KIND_ROWS "rows"
 
 /* What the page index says of a stripe's pages, so that some need not be read. */
 enum stripe_flags {
@@ -70,6 +82,8 @@ struct stripe_index {
     uint8_t *flags;
 };
 
+struct row_segment; /* row_segment_private.h */
+
 struct segment {
     atomic_uint references;
     uint64_t id; /* in the page cache */
@@ -80,6 +94,7 @@ struct segment {
     struct segment_info info;
     bool has_column[SEGMENT_COLUMNS];
     uint32_t leaf[SEGMENT_COLUMNS];
+    struct row_segment *rows; /* null: a segment of a key space or an index */
     uint32_t group_count;
     struct segment_group *groups;
     struct stripe_index stripes;
@@ -110,6 +125,17 @@ enum plinth_status segment_error(const struct segment *segment, enum plinth_stat
 
 /* Builds groups and stripe index from the footer and the page indexes; memory from segment->arena. */
 PLINTH_MUST_CHECK enum plinth_status segment_load_index(struct segment *segment, struct plinth_error *error);
+
+/* What follows the bytes that all first keys share, as numbers; the arrays of first keys are there. */
+PLINTH_MUST_CHECK enum plinth_status segment_finish_index(struct segment *segment, struct plinth_error *error);
+/* The manifest's bounds must be the file's, when it has some; else they are taken from the file. */
+PLINTH_MUST_CHECK enum plinth_status segment_check_bounds(struct segment *segment, struct slice last_key,
+                                                          struct plinth_error *error);
+/* Sets the flags of a stripe from the bounds of its page of `column`. */
+void stripe_index_note_bounds(uint8_t *flags, uint64_t *lsn, enum segment_column column,
+                              const struct parquet_page_bounds *bounds);
+/* A decimal number of at most 64 bits. */
+PLINTH_MUST_CHECK bool segment_parse_number(struct slice text, uint64_t *number);
 
 /* Computes the checksum of footer, page indexes and bloom filters, and compares it with info.index_crc (or sets that).
  */

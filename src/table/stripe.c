@@ -122,6 +122,8 @@ static enum plinth_status stripe_build(struct segment *segment, uint32_t number,
 
 struct stripe *stripe_find_cached(struct segment *segment, uint32_t stripe, unsigned parts) {
     if (!segment->cache) return NULL;
+    if (segment->rows) /* columns are cached one by one (row_segment_read.c) */
+        return (struct stripe *)page_cache_find(segment->cache, cache_key(segment, stripe, STRIPE_KEYS_ONLY));
     struct page_cache_entry *entry = page_cache_find(segment->cache, cache_key(segment, stripe, STRIPE_VALUES));
     if (!entry && !(parts & STRIPE_VALUES)) entry = page_cache_find(segment->cache, cache_key(segment, stripe, parts));
     return (struct stripe *)entry;
@@ -129,6 +131,7 @@ struct stripe *stripe_find_cached(struct segment *segment, uint32_t stripe, unsi
 
 enum plinth_status stripe_load(struct segment *segment, uint32_t stripe, unsigned parts, struct stripe **loaded,
                                struct plinth_error *error) {
+    if (segment->rows) parts &= ~(unsigned)STRIPE_VALUES;
     *loaded = stripe_find_cached(segment, stripe, parts);
     if (*loaded) return PLINTH_OK;
     struct stripe_decoder *decoder;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "table/row_segment_read.h"
 #include "table/stripe.h"
 
 enum { POOL_DECODERS_MAX = 16, POOLED_BYTES_MAX = 4 * 1024 * 1024 };
@@ -13,6 +14,7 @@ struct stripe_decoder {
     struct parquet_column_buffer columns[SEGMENT_COLUMNS];
     bool has_read[SEGMENT_COLUMNS];
     struct buffer operations; /* one byte a row */
+    struct row_decoder *rows; /* of typed tables; made when first needed */
 };
 
 /* Decoders that nobody uses at the moment. They hold a stripe's worth of memory each; keeping them saves a page fault
@@ -27,13 +29,14 @@ static void decoder_destroy(struct stripe_decoder *decoder) {
     parquet_scratch_destroy(decoder->scratch);
     for (int i = 0; i < SEGMENT_COLUMNS; i++) parquet_column_buffer_deinit(&decoder->columns[i]);
     buffer_deinit(&decoder->operations);
+    row_decoder_destroy(decoder->rows);
     free(decoder);
 }
 
 static size_t decoder_bytes(const struct stripe_decoder *decoder) {
     size_t bytes = parquet_scratch_memory(decoder->scratch) + decoder->operations.capacity;
     for (int i = 0; i < SEGMENT_COLUMNS; i++) bytes += parquet_column_buffer_size(&decoder->columns[i]);
-    return bytes;
+    return decoder->rows ? bytes + row_decoder_memory(decoder->rows) : bytes;
 }
 
 enum plinth_status stripe_decoder_acquire(struct stripe_decoder **decoder, struct plinth_error *error) {
@@ -69,6 +72,13 @@ void stripe_decoder_release(struct stripe_decoder *decoder) {
         pthread_mutex_unlock(&pool.mutex);
     }
     if (decoder) decoder_destroy(decoder);
+}
+
+enum plinth_status stripe_decoder_rows(struct stripe_decoder *decoder, struct row_decoder **rows,
+                                       struct plinth_error *error) {
+    enum plinth_status st = decoder->rows ? PLINTH_OK : row_decoder_create(&decoder->rows, error);
+    *rows = decoder->rows;
+    return st;
 }
 
 const uint8_t *stripe_decoder_validity(const struct stripe_decoder *decoder, enum segment_column column) {
@@ -159,6 +169,7 @@ enum plinth_status stripe_decode(struct segment *segment, uint32_t stripe, unsig
                                  struct stripe_decoder *decoder, struct stripe_rows *rows, struct plinth_error *error) {
     *rows = (struct stripe_rows){0};
     memset(decoder->has_read, 0, sizeof decoder->has_read);
+    if (segment->rows) return row_stripe_decode(segment, stripe, parts, decoder, rows, error);
     enum plinth_status st = PLINTH_OK;
     for (enum segment_column column = 0; column < SEGMENT_COLUMNS && !st; column++) {
         if (wants_column(segment, stripe, column, parts)) st = read_column(segment, stripe, column, decoder, error);
