@@ -11,6 +11,7 @@
 #define PLINTH_COLUMN_ARROW_IPC_PRIVATE_H
 
 #include "column/arrow_ipc.h"
+#include "column/column_builder.h"
 #include "column/flatbuffer.h"
 
 /* Field ids and enums of Message.fbs, Schema.fbs and File.fbs. */
@@ -71,15 +72,15 @@ struct ipc_field {
     struct ipc_field *child;
 };
 
-/* A dictionary as last read: `rows` values and behind them one null, to which null indexes point. */
+/* A dictionary as last read: `rows` values and behind them one null, to which null indexes point. It is a builder so
+ * that a stream of small deltas does not copy it again each time. */
 struct ipc_dictionary {
     int64_t id;
     const struct ipc_field *field; /* the first that uses it */
     bool is_known;                 /* a dictionary batch was read */
     uint32_t rows;
-    uint64_t bytes; /* memory it takes */
-    struct column column;
-    struct arena arena;
+    struct column_builder builder;
+    struct column column; /* the builder's view */
 };
 
 struct ipc_schema {
@@ -89,7 +90,7 @@ struct ipc_schema {
     uint32_t dictionary_count;
 };
 
-/* Reads a Schema table; everything lies in `arena` but the dictionaries' own arenas. */
+/* Reads a Schema table; everything lies in `arena` but what the dictionaries' builders take. */
 PLINTH_MUST_CHECK enum plinth_status ipc_schema_read(struct flatbuffer_table table, struct arena *arena,
                                                      struct ipc_schema *schema, struct plinth_error *error);
 struct ipc_dictionary *ipc_schema_dictionary(const struct ipc_schema *schema, int64_t id);

@@ -90,7 +90,8 @@ enum plinth_status ipc_message_read(struct slice bytes, uint64_t bytes_max, stru
 
 static uint64_t dictionaries_bytes(const struct ipc_schema *schema) {
     uint64_t bytes = 0;
-    for (uint32_t i = 0; i < schema->dictionary_count; i++) bytes += schema->dictionaries[i].bytes;
+    for (uint32_t i = 0; i < schema->dictionary_count; i++)
+        bytes += column_builder_bytes(&schema->dictionaries[i].builder);
     return bytes;
 }
 
@@ -102,30 +103,50 @@ static struct ipc_source source_of(struct arrow_reader *reader, struct arena *ar
     return source;
 }
 
+static bool append_row(struct column_builder *to, const struct column *from, uint32_t row) {
+    const uint8_t *values = from->values;
+    if (column_is_null(from, row)) return column_builder_null(to);
+    if (column_kind_is_bytes(from->type.kind)) return column_builder_bytes_value(to, column_bytes_at(from, row));
+    switch (column_type_width(from->type)) {
+    case 1: return column_builder_integer(to, values[row]);
+    case 2: return column_builder_integer(to, load_u16(values + 2 * (size_t)row));
+    case 4: return column_builder_integer(to, load_u32(values + 4 * (size_t)row)); /* floats, too: as their bits */
+    case 8: return column_builder_integer(to, (int64_t)load_u64(values + 8 * (size_t)row));
+    case 16: return column_builder_bytes_value(to, slice_of(values + 16 * (size_t)row, 16));
+    default: break;
+    }
+    if (from->type.kind == COLUMN_BOOL) return column_builder_bool(to, bitmap_get(values, row));
+    for (uint32_t i = from->offsets[row]; i < from->offsets[row + 1]; i++)
+        if (!append_row(to->child, from->child, i)) return false;
+    return column_builder_list(to);
+}
+
+static bool append_rows(struct column_builder *to, const struct column *from, uint32_t rows) {
+    for (uint32_t i = 0; i < rows; i++)
+        if (!append_row(to, from, i)) return false;
+    return column_builder_null(to);
+}
+
 /* Makes `values` the dictionary, or puts them behind those that it has, and a null behind all. */
 static enum plinth_status dictionary_set(struct ipc_dictionary *dictionary, const struct column *values, uint32_t rows,
                                          bool is_delta, uint64_t bytes_left, struct plinth_error *error) {
+    struct column_builder *builder = &dictionary->builder;
     uint32_t kept = is_delta ? dictionary->rows : 0;
-    const struct column *sources[3] = {&dictionary->column, values, NULL};
-    struct row_stretch stretches[3];
-    uint32_t count = 0;
-    if (kept) stretches[count++] = (struct row_stretch){0, 0, kept};
-    if (rows) stretches[count++] = (struct row_stretch){1, 0, rows};
-    stretches[count++] = (struct row_stretch){2, 0, 1};
-    uint64_t bytes = column_bytes(values, rows) + (kept ? dictionary->bytes : 0) + 64;
-    if (bytes > bytes_left || bytes > INT32_MAX || kept + rows > BATCH_ROWS_MAX)
+    uint64_t bytes = column_bytes(values, rows) + (kept ? column_builder_bytes(builder) : 0);
+    if (column_bytes(values, rows) > bytes_left || bytes > INT32_MAX || kept + rows > BATCH_ROWS_MAX)
         return error_set(error, PLINTH_TOO_LARGE, "%u values take %llu bytes", kept + rows, (unsigned long long)bytes);
-    struct ipc_dictionary next = *dictionary;
-    arena_init(&next.arena);
-    if (!column_concat(&next.arena, values->type, sources, stretches, count, kept + rows + 1, &next.column)) {
-        arena_deinit(&next.arena);
+    bool is_new = !builder->type.kind;
+    dictionary->is_known = false; /* should it fail in the middle */
+    dictionary->rows = 0;
+    if (is_new && !column_builder_init(builder, dictionary->field->type)) {
+        *builder = (struct column_builder){0};
         return error_no_memory(error, "Arrow dictionary");
     }
-    arena_deinit(&dictionary->arena);
-    next.rows = kept + rows;
-    next.bytes = bytes;
-    next.is_known = true;
-    *dictionary = next;
+    column_builder_truncate(builder, kept);
+    if (!append_rows(builder, values, rows)) return error_no_memory(error, "Arrow dictionary");
+    dictionary->rows = kept + rows;
+    dictionary->column = column_builder_view(builder);
+    dictionary->is_known = true;
     return PLINTH_OK;
 }
 
@@ -187,7 +208,8 @@ enum plinth_status arrow_reader_create(const struct arrow_reader_options *option
 
 void arrow_reader_destroy(struct arrow_reader *reader) {
     if (!reader) return;
-    for (uint32_t i = 0; i < reader->schema.dictionary_count; i++) arena_deinit(&reader->schema.dictionaries[i].arena);
+    for (uint32_t i = 0; i < reader->schema.dictionary_count; i++)
+        column_builder_deinit(&reader->schema.dictionaries[i].builder);
     arena_deinit(&reader->arena);
     ipc_codec_deinit(&reader->codec);
     buffer_deinit(&reader->scratch);

@@ -328,7 +328,6 @@ static enum plinth_status note_dictionary(struct ipc_schema *schema, struct ipc_
     }
     struct ipc_dictionary *added = &schema->dictionaries[schema->dictionary_count++];
     *added = (struct ipc_dictionary){.id = field->dictionary_id, .field = field};
-    arena_init(&added->arena);
     return PLINTH_OK;
 }
 

@@ -308,7 +308,10 @@ def test_a_stream_without_its_end_marker_is_whole(tmp_path):
 # ---- Dictionaries
 
 
-@pytest.mark.parametrize("value_type", [pa.string(), pa.int32(), pa.list_(pa.string())])
+@pytest.mark.parametrize("value_type", [
+    pa.string(), pa.int32(), pa.bool_(), pa.uint8(), pa.int16(), pa.float32(), pa.float64(), pa.decimal128(20, 3),
+    pa.uuid(), pa.large_binary(), pa.list_(pa.string()), pa.list_(pa.uint64()),
+])
 @pytest.mark.parametrize("form,deltas", [("stream", True), ("stream", False), ("file", True)])
 def test_dictionaries_grow_and_are_replaced(tmp_path, value_type, form, deltas):
     rng = random.Random(9)
