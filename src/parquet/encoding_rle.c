@@ -253,22 +253,6 @@ bool rle_encode_levels(const uint8_t *levels, uint32_t count, uint8_t level_max,
     return put_packed_levels(levels + packed_begin, count - packed_begin, width, out);
 }
 
-/* How many bits from `i` on equal bit `i`, at most `most`. */
-static uint32_t bit_run(const uint8_t *bitmap, uint64_t i, uint32_t most) {
-    bool value = bitmap_get(bitmap, i);
-    uint8_t whole = value ? 0xff : 0;
-    uint32_t run = 1;
-    while (run < most) {
-        if (((i + run) & 7) == 0 && most - run >= 8 && bitmap[(i + run) >> 3] == whole)
-            run += 8;
-        else if (bitmap_get(bitmap, i + run) == value)
-            run++;
-        else
-            break;
-    }
-    return run;
-}
-
 static bool put_packed_bits(const uint8_t *bitmap, uint64_t begin, uint32_t count, struct buffer *out) {
     uint32_t groups = (count + 7) / 8;
     if (count == 0) return true;
@@ -277,15 +261,32 @@ static bool put_packed_bits(const uint8_t *bitmap, uint64_t begin, uint32_t coun
     return true;
 }
 
+/* Eight bits from bit `at` on. */
+static inline uint8_t group_at(const uint8_t *bitmap, uint64_t at) {
+    unsigned shift = (unsigned)(at & 7);
+    uint8_t low = (uint8_t)(bitmap[at >> 3] >> shift);
+    return shift ? (uint8_t)(low | bitmap[(at >> 3) + 1] << (8 - shift)) : low;
+}
+
+/* By groups of eight bits, in which packed runs end anyway: four groups of one kind are worth a run of their own, as a
+ * packed one costs a byte a group. */
 bool rle_encode_bitmap(const uint8_t *bitmap, uint64_t begin, uint32_t count, struct buffer *out) {
-    uint32_t packed_begin = 0, i = 0;
+    enum { GROUPS_MIN = 4 };
+    uint32_t whole = count / 8 * 8, packed_begin = 0, i = 0;
     if (!bitmap) return count == 0 || put_repeated(1, count, 1, out);
-    while (i < count) {
-        uint32_t run = bit_run(bitmap, begin + i, count - i);
-        uint32_t fill = fill_of(i - packed_begin);
-        if (run >= fill + 32) { /* a packed run costs 1 bit a value: short repetitions are not worth a break */
-            if (!put_packed_bits(bitmap, begin + packed_begin, i + fill - packed_begin, out) ||
-                !put_repeated(bitmap_get(bitmap, begin + i), run - fill, 1, out))
+    while (i < whole) {
+        uint8_t group = group_at(bitmap, begin + i);
+        uint32_t run = 8;
+        if (group != 0 && group != 0xff) {
+            i += 8;
+            continue;
+        }
+        while (i + run < whole && group_at(bitmap, begin + i + run) == group) run += 8;
+        if (run >= GROUPS_MIN * 8) {
+            /* and what is left behind the last group */
+            while (i + run >= whole && i + run < count && bitmap_get(bitmap, begin + i + run) == (group & 1)) run++;
+            if (!put_packed_bits(bitmap, begin + packed_begin, i - packed_begin, out) ||
+                !put_repeated(group & 1, run, 1, out))
                 return false;
             packed_begin = i + run;
         }

@@ -8,6 +8,7 @@
 #include "parquet/encoding_rle.h"
 #include "parquet/encoding_split.h"
 #include "parquet/levels.h"
+#include "parquet/nulls.h"
 
 /* A dictionary is judged by the first values of this many slots; it must then have less than half as many entries. */
 enum { DICTIONARY_TRIAL_SLOTS = 8192 };
@@ -48,31 +49,12 @@ static bool find_nulls(const struct parquet_column *column, struct encode_scratc
 
 /* ---- Values without their nulls ---- */
 
-/* Without branches on what is null: every value is written, and overwritten by the next when it does not count. */
-static inline __attribute__((always_inline)) uint32_t gather_dense(const struct page_slots *slots, const uint8_t *from,
-                                                                   size_t width, uint8_t *to) {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < slots->count; i++) {
-        memcpy(to + count * width, from + i * width, width);
-        count += has_value(slots, i);
-    }
-    return count;
-}
-
 static bool dense_fixed(const struct page_slots *slots, uint32_t width, struct buffer *dense) {
     const uint8_t *from = (const uint8_t *)slots->data->values + slots->begin * width;
-    uint32_t count;
     buffer_clear(dense);
-    if (!buffer_reserve(dense, (size_t)slots->count * width)) return false;
-    if (width == 4)
-        count = gather_dense(slots, from, 4, dense->data);
-    else if (width == 8)
-        count = gather_dense(slots, from, 8, dense->data);
-    else if (width == 16)
-        count = gather_dense(slots, from, 16, dense->data);
-    else
-        count = gather_dense(slots, from, width, dense->data);
-    dense->size = (size_t)count * width;
+    if (!buffer_reserve(dense, (size_t)slots->count * width + NULLS_SLACK)) return false;
+    dense->size =
+        (size_t)nulls_gather(from, slots->count, width, slots->validity, slots->validity_begin, dense->data) * width;
     return true;
 }
 

@@ -7,6 +7,7 @@
 #include "parquet/encoding_delta.h"
 #include "parquet/encoding_rle.h"
 #include "parquet/encoding_split.h"
+#include "parquet/nulls.h"
 
 bool values_may_borrow(const struct parquet_column *column, enum parquet_encoding encoding) {
     return encoding == PARQUET_ENCODING_DELTA_LENGTH_BYTE_ARRAY ||
@@ -25,6 +26,8 @@ static enum plinth_status too_short(enum parquet_encoding encoding, size_t has, 
                      parquet_encoding_name(encoding), has, (unsigned long long)needs);
 }
 
+_Static_assert((int)COPY_SLACK >= (int)NULLS_SLACK, "what is decoded may be spread");
+
 /* Makes `buffer` exactly `size` bytes long, of any content. */
 static enum plinth_status resize(struct buffer *buffer, uint64_t size, struct plinth_error *error) {
     buffer_clear(buffer);
@@ -34,46 +37,6 @@ static enum plinth_status resize(struct buffer *buffer, uint64_t size, struct pl
 }
 
 /* ---- Putting nulls back in ---- */
-
-/* Moves `count` dense values to their slots, from the last one on, in place; nulls get zeros. It ends where the values
- * in front are in their slots already. Without branches on what is null, for widths with a type of their own. */
-static void spread_4(uint8_t *values, uint64_t slots, uint64_t count, const uint8_t *validity) {
-    uint64_t from = count;
-    for (uint64_t slot = slots; slot-- > 0 && from <= slot;) {
-        uint32_t is_there = bitmap_get(validity, slot);
-        from -= is_there;
-        store_u32(values + slot * 4, load_u32(values + from * 4) & (0 - is_there));
-    }
-}
-
-static void spread_8(uint8_t *values, uint64_t slots, uint64_t count, const uint8_t *validity) {
-    uint64_t from = count;
-    for (uint64_t slot = slots; slot-- > 0 && from <= slot;) {
-        uint64_t is_there = bitmap_get(validity, slot);
-        from -= is_there;
-        store_u64(values + slot * 8, load_u64(values + from * 8) & (0 - is_there));
-    }
-}
-
-static void spread(uint8_t *values, uint64_t slots, uint64_t count, size_t width, const uint8_t *validity) {
-    if (width == 4) {
-        spread_4(values, slots, count, validity);
-        return;
-    }
-    if (width == 8) {
-        spread_8(values, slots, count, validity);
-        return;
-    }
-    uint64_t from = count;
-    for (uint64_t slot = slots; slot-- > 0 && from <= slot;) {
-        if (bitmap_get(validity, slot)) {
-            from--;
-            memmove(values + slot * width, values + from * width, width);
-        } else {
-            memset(values + slot * width, 0, width);
-        }
-    }
-}
 
 static void spread_offsets(uint32_t *offsets, uint64_t slots, uint64_t count, const uint8_t *validity) {
     uint64_t from = count;
@@ -293,7 +256,7 @@ static enum plinth_status decode_fixed(const struct page_context *context, enum 
         }
         if (st) return st;
     }
-    if (data->validity) spread(values, data->slots, count, width, data->validity);
+    if (data->validity) nulls_spread(values, data->slots, count, width, data->validity);
     data->values = values;
     return PLINTH_OK;
 }
