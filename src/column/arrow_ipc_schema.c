@@ -354,6 +354,7 @@ enum plinth_status ipc_schema_read(struct flatbuffer_table table, struct arena *
     for (uint32_t i = 0; i < fields.count; i++) {
         struct ipc_field *field = &schema->fields[i];
         enum plinth_status st = read_field(flatbuffer_element_table(table.in, fields, i), arena, false, field, error);
+        if (st && !field->name) error_prefix(error, "column number %u", i + 1);
         if (st) return st;
         st = note_dictionary(schema, field, error);
         if (!st && field->child) st = note_dictionary(schema, field->child, error);

@@ -384,6 +384,13 @@ def test_other_types_are_refused_by_name(tmp_path, kind, name):
         assert text.startswith("unsupported: ") and "column 'odd one'" in text and name in text
 
 
+def test_names_that_are_not_utf8_are_refused(tmp_path):
+    for name in (b"na\xffe", b"na\0e"):
+        path = write(tmp_path / "in.arrow", pa.schema([("fine", pa.int8()), ("name", pa.int8())]).empty_table())
+        path.write_bytes(path.read_bytes().replace(b"name", name))
+        assert "column number 2: a column's name is not valid UTF-8" in refusal(path)
+
+
 def int32s(*values):
     return b"".join(value.to_bytes(4, "little", signed=True) for value in values)
 
