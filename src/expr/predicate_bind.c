@@ -245,6 +245,16 @@ static bound_node group_node(const struct binder *binder, enum predicate_kind ki
     return node;
 }
 
+static bound_node compare_node(const struct binder *binder, uint32_t column, struct column_type type,
+                               enum predicate_comparison comparison, const struct scalar *value) {
+    struct predicate *node = node_create(binder, PREDICATE_COMPARE);
+    if (!node || !column_of_scalars(binder->arena, type, value, 1, &node->values)) return NULL;
+    node->column = column;
+    node->comparison = comparison;
+    node->value_count = 1;
+    return node;
+}
+
 static bound_node negated(const struct binder *binder, bound_node node);
 
 static bound_node negated_group(const struct binder *binder, bound_node node) {
@@ -272,6 +282,10 @@ static bound_node negated(const struct binder *binder, bound_node node) {
     case PREDICATE_OR: return negated_group(binder, node);
     case PREDICATE_NOT: return node->children[0];
     case PREDICATE_COMPARE:
+        if (node->values.type.kind == COLUMN_BOOL) { /* = is all that they have */
+            struct scalar other = {.integer = !scalar_at(&node->values, 0).integer};
+            return compare_node(binder, node->column, node->values.type, COMPARE_EQ, &other);
+        }
         result = node_create(binder, PREDICATE_COMPARE);
         if (!result) return NULL;
         *result = *node;
@@ -298,16 +312,6 @@ static bound_node for_all_values(const struct binder *binder, uint32_t column, b
     is_null->column = column;
     bound_node is_false = group_node(binder, PREDICATE_AND, (bound_node[]){is_null, unknown}, 2);
     return is_false && truth ? negated(binder, is_false) : is_false;
-}
-
-static bound_node compare_node(const struct binder *binder, uint32_t column, struct column_type type,
-                               enum predicate_comparison comparison, const struct scalar *value) {
-    struct predicate *node = node_create(binder, PREDICATE_COMPARE);
-    if (!node || !column_of_scalars(binder->arena, type, value, 1, &node->values)) return NULL;
-    node->column = column;
-    node->comparison = comparison;
-    node->value_count = 1;
-    return node;
 }
 
 /* Booleans know only =: what the others mean follows from there being two values. */

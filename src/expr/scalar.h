@@ -5,7 +5,8 @@
 
 #include "column/batch.h"
 
-__extension__ typedef __int128 int128;
+/* Aligned as arenas are. */
+__extension__ typedef __int128 int128 __attribute__((aligned(8)));
 
 /* Which field of a scalar a kind uses. */
 enum scalar_class {
