@@ -10,7 +10,6 @@ enum { SLOTS_FIRST = 1024 };
 void dictionary_deinit(struct dictionary *dictionary) {
     buffer_deinit(&dictionary->bytes);
     buffer_deinit(&dictionary->offsets);
-    buffer_deinit(&dictionary->hashes);
     free(dictionary->slots);
     *dictionary = (struct dictionary){.width = dictionary->width};
 }
@@ -19,7 +18,6 @@ void dictionary_clear(struct dictionary *dictionary) {
     dictionary->count = 0;
     buffer_clear(&dictionary->bytes);
     buffer_clear(&dictionary->offsets);
-    buffer_clear(&dictionary->hashes);
     if (dictionary->slots) memset(dictionary->slots, 0, dictionary->slot_count * sizeof *dictionary->slots);
 }
 
@@ -33,15 +31,17 @@ static struct slice entry_at(const struct dictionary *dictionary, uint32_t i) {
     return slice_of(dictionary->bytes.data + begin, load_integer(&dictionary->offsets, i + 1) - begin);
 }
 
-/* Doubles the slots, so that at most half of them are taken. */
+/* Doubles the slots, so that at most a third of them is taken. */
 static bool grow(struct dictionary *dictionary) {
     uint32_t slot_count = dictionary->slot_count ? dictionary->slot_count * 2 : SLOTS_FIRST;
-    uint32_t *slots = calloc(slot_count, sizeof *slots);
+    uint64_t *slots = calloc(slot_count, sizeof *slots);
     if (!slots) return false;
-    for (uint32_t i = 0; i < dictionary->count; i++) {
-        uint32_t at = load_integer(&dictionary->hashes, i) & (slot_count - 1);
+    for (uint32_t i = 0; i < dictionary->slot_count; i++) {
+        uint64_t slot = dictionary->slots[i];
+        uint32_t at = (uint32_t)(slot >> 32) & (slot_count - 1);
+        if (slot == 0) continue;
         while (slots[at]) at = (at + 1) & (slot_count - 1);
-        slots[at] = i + 1;
+        slots[at] = slot;
     }
     free(dictionary->slots);
     dictionary->slots = slots;
@@ -49,23 +49,16 @@ static bool grow(struct dictionary *dictionary) {
     return true;
 }
 
-static bool append_entry(struct dictionary *dictionary, struct slice value, uint32_t hash) {
+/* Puts a value that was not found into the empty slot `at`. */
+static bool add_entry(struct dictionary *dictionary, struct slice value, uint32_t hash, uint32_t at) {
     if (!dictionary->width) {
         if (dictionary->offsets.size == 0 && !buffer_append_u32(&dictionary->offsets, 0)) return false;
         if (!buffer_append_u32(&dictionary->offsets, (uint32_t)(dictionary->bytes.size + value.size))) return false;
     }
-    if ((value.size > 0 && !buffer_append(&dictionary->bytes, value.data, value.size)) ||
-        !buffer_append_u32(&dictionary->hashes, hash))
-        return false;
+    if (!buffer_append(&dictionary->bytes, value.data, value.size)) return false;
     dictionary->count++;
-    return true;
-}
-
-/* Puts a value that was not found into the empty slot `at`. */
-static bool add_entry(struct dictionary *dictionary, struct slice value, uint32_t hash, uint32_t at) {
-    if (!append_entry(dictionary, value, hash)) return false;
-    dictionary->slots[at] = dictionary->count;
-    return dictionary->count * 2 < dictionary->slot_count || grow(dictionary);
+    dictionary->slots[at] = (uint64_t)hash << 32 | dictionary->count;
+    return dictionary->count * 3 < dictionary->slot_count || grow(dictionary);
 }
 
 /* ---- Numbers of 4 and 8 bytes: a multiplication as hash, and comparison as numbers ---- */
@@ -91,7 +84,7 @@ add_numbers(struct dictionary *dictionary, const struct bytes_view *values, uint
             continue;
         }
         uint32_t hash = hash_number(value), mask = dictionary->slot_count - 1, at = hash & mask, entry;
-        while ((entry = dictionary->slots[at]) != 0 &&
+        while ((entry = (uint32_t)dictionary->slots[at]) != 0 &&
                load_number(dictionary->bytes.data + (size_t)(entry - 1) * width, width) != value)
             at = (at + 1) & mask;
         if (entry == 0) {
@@ -153,15 +146,13 @@ static inline bool is_equal(struct slice a, struct slice b) {
 static bool add_bytes(struct dictionary *dictionary, const struct bytes_view *values, uint32_t *indices) {
     for (uint32_t i = 0; i < values->count; i++) {
         struct slice value = bytes_view_at(values, i);
-        uint32_t hash = hash_bytes(value), mask = dictionary->slot_count - 1, at = hash & mask, entry;
-        while ((entry = dictionary->slots[at]) != 0 && (load_integer(&dictionary->hashes, entry - 1) != hash ||
-                                                        !is_equal(entry_at(dictionary, entry - 1), value)))
+        uint32_t hash = hash_bytes(value), mask = dictionary->slot_count - 1, at = hash & mask;
+        uint64_t slot;
+        while ((slot = dictionary->slots[at]) != 0 &&
+               (slot >> 32 != hash || !is_equal(entry_at(dictionary, (uint32_t)slot - 1), value)))
             at = (at + 1) & mask;
-        if (entry == 0) {
-            if (!add_entry(dictionary, value, hash, at)) return false;
-            entry = dictionary->count;
-        }
-        indices[i] = entry - 1;
+        if (slot == 0 && !add_entry(dictionary, value, hash, at)) return false;
+        indices[i] = slot ? (uint32_t)slot - 1 : dictionary->count - 1;
     }
     return true;
 }
@@ -176,7 +167,6 @@ bool dictionary_add(struct dictionary *dictionary, const struct bytes_view *valu
 void dictionary_cut(struct dictionary *dictionary, uint32_t count) {
     if (count >= dictionary->count) return;
     dictionary->count = count;
-    dictionary->hashes.size = (size_t)count * sizeof(uint32_t);
     if (dictionary->width) {
         dictionary->bytes.size = (size_t)count * dictionary->width;
     } else {
@@ -197,6 +187,6 @@ struct bytes_view dictionary_view(const struct dictionary *dictionary) {
 }
 
 size_t dictionary_memory(const struct dictionary *dictionary) {
-    return dictionary->bytes.capacity + dictionary->offsets.capacity + dictionary->hashes.capacity +
+    return dictionary->bytes.capacity + dictionary->offsets.capacity +
            dictionary->slot_count * sizeof *dictionary->slots;
 }

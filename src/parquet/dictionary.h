@@ -10,8 +10,7 @@ struct dictionary {
     uint32_t count;
     struct buffer bytes;   /* the values, one behind the other */
     struct buffer offsets; /* BYTE_ARRAY: count + 1 uint32 */
-    struct buffer hashes;  /* uint32 each, for growing and for quick comparison */
-    uint32_t *slots;       /* entry + 1; 0: empty */
+    uint64_t *slots;       /* hash << 32 | entry + 1; 0: empty */
     uint32_t slot_count;   /* a power of two */
 };
 

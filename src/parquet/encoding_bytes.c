@@ -14,14 +14,6 @@ static inline void copy_words(uint8_t *to, const uint8_t *from, size_t size) {
     }
 }
 
-/* `from_end` is the end of what may be read; `to` has COPY_SLACK bytes behind. */
-static inline void copy_short(uint8_t *to, const uint8_t *from, size_t size, const uint8_t *from_end) {
-    if ((size_t)(from_end - from) >= size + COPY_SLACK)
-        copy_over(to, from, size);
-    else if (size > 0)
-        memcpy(to, from, size);
-}
-
 static enum plinth_status truncated(const char *encoding, struct plinth_error *error) {
     return error_set(error, PLINTH_CORRUPT, "%s data ends too early", encoding);
 }
@@ -39,7 +31,7 @@ enum plinth_status plain_bytes_decode(struct slice in, uint32_t count, uint32_t 
         at += 4;
         if (size > (size_t)(end - at)) return truncated("PLAIN", error);
         offsets[i] = written;
-        copy_short(bytes->data + written, at, size, end);
+        copy_within(bytes->data + written, at, size, end);
         written += size;
         at += size;
     }
@@ -112,7 +104,7 @@ static void unfold(const uint32_t *prefixes, const uint32_t *suffixes, uint32_t 
             copy_words(to, last, prefix);
         else
             memcpy(to, last, prefix);
-        copy_short(to + prefix, from, suffix, end);
+        copy_within(to + prefix, from, suffix, end);
         from += suffix;
         last = to;
         to += prefix + suffix;
@@ -158,7 +150,7 @@ bool plain_bytes_encode(const struct bytes_view *view, struct buffer *out) {
     for (uint32_t i = 0; i < view->count; i++) {
         struct slice value = bytes_view_at(view, i);
         store_u32(at, (uint32_t)value.size);
-        copy_short(at + 4, value.data, value.size, end);
+        copy_within(at + 4, value.data, value.size, end);
         at += 4 + value.size;
     }
     out->size = (size_t)(at - out->data);
@@ -204,7 +196,7 @@ bool delta_bytes_encode(const struct bytes_view *view, struct buffer *lengths, s
     const uint8_t *end = last.data + last.size;
     for (uint32_t i = 0; i < view->count; i++) {
         struct slice value = bytes_view_at(view, i);
-        copy_short(out->data + out->size, value.data + prefixes[i], (size_t)suffixes[i], end);
+        copy_within(out->data + out->size, value.data + prefixes[i], (size_t)suffixes[i], end);
         out->size += (size_t)suffixes[i];
     }
     return true;

@@ -22,6 +22,14 @@ static inline void copy_over(uint8_t *to, const uint8_t *from, size_t size) {
     if (size > COPY_SLACK) memcpy(to + COPY_SLACK, from + COPY_SLACK, size - COPY_SLACK);
 }
 
+/* The same where only `to` has them, and nothing from `from_end` on may be read. */
+static inline void copy_within(uint8_t *to, const uint8_t *from, size_t size, const uint8_t *from_end) {
+    if ((size_t)(from_end - from) >= size + COPY_SLACK)
+        copy_over(to, from, size);
+    else if (size > 0)
+        memcpy(to, from, size);
+}
+
 /* `bytes` is overwritten. */
 PLINTH_MUST_CHECK enum plinth_status plain_bytes_decode(struct slice in, uint32_t count, uint32_t *offsets,
                                                         struct buffer *bytes, struct plinth_error *error);

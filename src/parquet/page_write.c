@@ -93,13 +93,18 @@ static bool dense_bytes(const struct page_slots *slots, struct encode_scratch *s
     to[count] = offsets[slots->count];
     view->offsets = to;
     if (bytes_of_nulls == 0) return true;
+    const uint8_t *end = view->bytes + offsets[slots->count];
+    if (!buffer_reserve(&scratch->dense, offsets[slots->count] - offsets[0] + COPY_SLACK)) return false;
+    uint32_t size = 0;
     count = 0;
     for (uint32_t i = 0; i < slots->count; i++) {
         if (!has_value(slots, i)) continue;
-        to[count++] = (uint32_t)scratch->dense.size;
-        if (!buffer_append(&scratch->dense, view->bytes + offsets[i], offsets[i + 1] - offsets[i])) return false;
+        to[count++] = size;
+        copy_within(scratch->dense.data + size, view->bytes + offsets[i], offsets[i + 1] - offsets[i], end);
+        size += offsets[i + 1] - offsets[i];
     }
-    to[count] = (uint32_t)scratch->dense.size;
+    to[count] = size;
+    scratch->dense.size = size;
     view->bytes = scratch->dense.data;
     return true;
 }
