@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/status.h"
 #include "parquet/page_index.h"
+#include "table/row_segment_verify.h"
 #include "table/stripe.h"
 
 struct verifier {
@@ -14,7 +15,8 @@ struct verifier {
     segment_problem_visitor *visit;
     void *context;
     struct stripe_decoder *decoder;
-    struct buffer last_key; /* the row before */
+    struct row_verifier *columns; /* of typed tables; else null */
+    struct buffer last_key;       /* the row before */
     uint64_t last_lsn;
     bool has_last;
     bool is_incomplete; /* a stripe could not be read: sums mean nothing */
@@ -55,6 +57,10 @@ static void check_order(struct verifier *verifier, uint32_t stripe, uint32_t num
     if (order > 0 || (order == 0 && verifier->last_lsn <= row->lsn))
         problem(verifier, "stripe %u, row %u: out of order", stripe, number);
     verifier->superseded += order == 0;
+    bool continues = verifier->segment->stripes.flags[stripe] & STRIPE_CONTINUES;
+    if (number == 0 && continues != (order == 0))
+        problem(verifier, "stripe %u: it %s with the last key of the one before, the stripe index says otherwise",
+                stripe, order == 0 ? "begins" : "does not begin");
 }
 
 static void check_constants(struct verifier *verifier, uint32_t stripe, uint32_t number, const struct row *row) {
@@ -69,17 +75,23 @@ static void check_constants(struct verifier *verifier, uint32_t stripe, uint32_t
         problem(verifier, "stripe %u, row %u: index entries in a page that the page index calls null", stripe, number);
 }
 
-static void check_row(struct verifier *verifier, uint32_t stripe, uint32_t number, const struct row *row) {
+/* Value and _index, of key spaces. */
+static void check_value(struct verifier *verifier, uint32_t stripe, uint32_t number, const struct row *row) {
     const struct segment *segment = verifier->segment;
-    const struct segment_group *group = &segment->groups[segment->stripes.groups[stripe]];
     bool has_value = stripe_decoder_has_read(verifier->decoder, SEGMENT_VALUE) &&
                      !is_null(stripe_decoder_validity(verifier->decoder, SEGMENT_VALUE), number);
-    check_order(verifier, stripe, number, row);
-    check_constants(verifier, stripe, number, row);
     if (segment->has_column[SEGMENT_VALUE] && has_value != (row->operation == ROW_SET))
         problem(verifier, "stripe %u, row %u: %s", stripe, number,
                 has_value ? "a delete with a value" : "a set without a value");
     if (!indexes_are_right(row->indexes)) problem(verifier, "stripe %u, row %u: malformed _index", stripe, number);
+}
+
+static void check_row(struct verifier *verifier, uint32_t stripe, uint32_t number, const struct row *row) {
+    const struct segment *segment = verifier->segment;
+    const struct segment_group *group = &segment->groups[segment->stripes.groups[stripe]];
+    check_order(verifier, stripe, number, row);
+    check_constants(verifier, stripe, number, row);
+    if (!verifier->columns) check_value(verifier, stripe, number, row);
     if (group->has_bloom && !parquet_bloom_check_hash(&group->bloom, hash_stable(row->key.data, row->key.size)))
         problem(verifier, "stripe %u, row %u: the key is missing from the bloom filter", stripe, number);
     verifier->rows++;
@@ -96,8 +108,9 @@ static enum plinth_status remember(struct verifier *verifier, const struct row *
     return PLINTH_OK;
 }
 
-static enum plinth_status check_stripe(struct verifier *verifier, uint32_t stripe,
-                                       const struct parquet_page_bounds *bounds, struct plinth_error *error) {
+/* `last_key` is what the index says that the stripe ends with, if it does. */
+static enum plinth_status check_stripe(struct verifier *verifier, uint32_t stripe, const struct slice *last_key,
+                                       struct plinth_error *error) {
     struct stripe_rows rows;
     enum plinth_status st =
         stripe_decode(verifier->segment, stripe, STRIPE_VALUES | STRIPE_EVERY_PAGE, verifier->decoder, &rows, error);
@@ -114,29 +127,36 @@ static enum plinth_status check_stripe(struct verifier *verifier, uint32_t strip
         check_row(verifier, stripe, i, &row);
         st = remember(verifier, &row, error);
     }
-    if (!st && !slice_equal(buffer_slice(&verifier->last_key), bounds->max))
+    if (!st && last_key && !slice_equal(buffer_slice(&verifier->last_key), *last_key))
         problem(verifier, "stripe %u: the last key is not the page index's", stripe);
+    if (!st && verifier->columns) st = row_verifier_stripe(verifier->columns, stripe, &rows, error);
     return st;
 }
 
 static enum plinth_status check_group(struct verifier *verifier, uint32_t number, struct plinth_error *error) {
     struct segment *segment = verifier->segment;
     const struct segment_group *group = &segment->groups[number];
-    struct parquet_page_index keys;
+    struct parquet_page_index keys = {0};
     if (!group->has_bloom) problem(verifier, "row group %u: no bloom filter for the keys", number);
-    enum plinth_status st =
-        parquet_reader_page_index(segment->reader, number, segment->leaf[SEGMENT_KEY], &keys, error);
+    enum plinth_status st = PLINTH_OK;
+    if (verifier->columns) {
+        for (uint32_t i = 0; i < group->stripe_count && !st; i++)
+            st = check_stripe(verifier, group->first_stripe + i, NULL, error);
+        return st;
+    }
+    st = parquet_reader_page_index(segment->reader, number, segment->leaf[SEGMENT_KEY], &keys, error);
     if (!st && (!keys.bounds || keys.page_count != group->stripe_count))
         st = error_set(error, PLINTH_CORRUPT, "row group %u: the page index has changed", number);
     if (st) return segment_error(segment, st, error);
     for (uint32_t i = 0; i < group->stripe_count && !st; i++)
-        st = check_stripe(verifier, group->first_stripe + i, &keys.bounds[i], error);
+        st = check_stripe(verifier, group->first_stripe + i, &keys.bounds[i].max, error);
     parquet_page_index_deinit(&keys);
     return st;
 }
 
 static void check_sums(struct verifier *verifier) {
     const struct segment_info *info = &verifier->segment->info;
+    bool ends_right = slice_equal(buffer_slice(&verifier->last_key), buffer_slice(&info->key_max));
     const struct {
         const char *what;
         uint64_t found, wanted;
@@ -148,6 +168,7 @@ static void check_sums(struct verifier *verifier) {
         {"greatest LSN", verifier->lsn_max, info->lsn_max},
     };
     if (verifier->is_incomplete) return;
+    if (!ends_right) problem(verifier, "the last key is not the manifest's");
     for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) {
         if (sums[i].found != sums[i].wanted)
             problem(verifier, "%s: %" PRIu64 ", the manifest says %" PRIu64, sums[i].what, sums[i].found,
@@ -171,8 +192,11 @@ enum plinth_status segment_verify(struct segment *segment, segment_problem_visit
     if (!error) error = &own; /* problems are made of its text */
     enum plinth_status st = stripe_decoder_acquire(&verifier.decoder, error);
     if (!st) st = check_beginning(&verifier, error);
+    if (!st && segment->rows) st = row_verifier_create(segment, visit, context, &verifier.columns, error);
     for (uint32_t group = 0; group < segment->group_count && !st; group++) st = check_group(&verifier, group, error);
     if (!st) check_sums(&verifier);
+    if (!st && verifier.columns) st = row_verifier_finish(verifier.columns, error);
+    row_verifier_destroy(verifier.columns);
     stripe_decoder_release(verifier.decoder);
     buffer_deinit(&verifier.last_key);
     return st;
