@@ -13,10 +13,15 @@ extern const struct service_method key_value_set, key_value_delete, key_value_ba
 extern const struct service_method key_value_compare_and_set;                        /* compare_and_set.c */
 extern const struct service_method key_value_get_by_index;                           /* index_read.c */
 extern const struct service_method key_value_scan;                                   /* scan.c */
+extern const struct service_method query_get_row_method, query_get_by_index, query_scan,
+    query_aggregate;                                                 /* rows_read.c */
+extern const struct service_method ingestion_write, ingestion_write_stream; /* ingestion.c */
 extern const struct service_method admin_status, admin_flush, admin_compact, admin_verify, admin_create_space,
-    admin_list_spaces;                                                 /* admin.c */
-extern const struct service_method health_check, health_watch;         /* health.c */
-extern const struct service_method reflection_v1, reflection_v1_alpha; /* reflection.c */
+    admin_list_spaces; /* admin.c */
+extern const struct service_method admin_drop_space, admin_create_table, admin_list_tables, admin_describe_table,
+    admin_drop_table, admin_add_columns, admin_create_index, admin_drop_index, admin_list_indexes; /* admin_tables.c */
+extern const struct service_method health_check, health_watch;                                     /* health.c */
+extern const struct service_method reflection_v1, reflection_v1_alpha;                             /* reflection.c */
 
 /* The engine's commit listener: wakes the loops that have parked writes. `context` is the service. write.c */
 void write_on_commit(void *context);

@@ -6,7 +6,7 @@
 
 /* ---- unpacking ---- */
 
-enum { NESTING_MAX = 8, WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
+enum { NESTING_MAX = 2 * 64 + 8 /* predicates */, WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
 /* Length of the UTF-8 sequence at `at`, 0 when it is malformed (RFC 3629: no overlong forms, no surrogates). */
 static size_t utf8_sequence(const uint8_t *at, size_t left) {

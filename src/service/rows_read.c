@@ -1,0 +1,436 @@
+/* The Query service: rows of typed tables by key, by index, by predicate, and in groups. Everything runs on workers;
+ * Scan, GetByIndex and Aggregate are streams (stream.h) over a query (query/query.h). */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/status.h"
+#include "plinth/v1/query.pb-c.h"
+#include "query/query.h"
+#include "service/encode.h"
+#include "service/methods.h"
+#include "service/row_value.h"
+#include "service/service_private.h"
+#include "service/stream.h"
+
+enum {
+    PIECE_BYTES_MAX = 1 << 20, /* of rows in one message: clients accept 4 MiB unless told otherwise */
+    ROWS_ARROW_FIELD = 1,
+    ROWS_ROWS_FIELD = 2,
+    ROWS_POSITION_FIELD = 3,
+    ROWS_EXPLAIN_FIELD = 4,
+};
+
+/* ---- what requests have in common ---- */
+
+static enum plinth_status find_table(struct service *service, const Plinth__V1__Table *table,
+                                     const struct table_schema **schema, struct plinth_error *error) {
+    if (!table || !*table->name) return error_set(error, PLINTH_INVALID_ARGUMENT, "table.name: must not be empty");
+    return engine_find_schema(service->db, *table->database ? table->database : "default", table->name, schema, error);
+}
+
+static enum plinth_status slices_of(char *const *names, size_t count, struct arena *arena, const struct slice **slices,
+                                    struct plinth_error *error) {
+    struct slice *made = arena_alloc(arena, (count + 1) * sizeof *made);
+    if (!made) return error_no_memory(error, "request");
+    for (size_t i = 0; i < count; i++) made[i] = slice_of_string(names[i]);
+    *slices = made;
+    return PLINTH_OK;
+}
+
+static enum plinth_status compression_of(Plinth__V1__RowFormat format, enum arrow_compression *compression,
+                                         bool *values, struct plinth_error *error) {
+    *values = format == PLINTH__V1__ROW_FORMAT__ROW_FORMAT_VALUES;
+    *compression = format == PLINTH__V1__ROW_FORMAT__ROW_FORMAT_ARROW_LZ4    ? ARROW_LZ4_FRAME
+                   : format == PLINTH__V1__ROW_FORMAT__ROW_FORMAT_ARROW_ZSTD ? ARROW_ZSTD
+                                                                             : ARROW_UNCOMPRESSED;
+    if ((int)format >= 0 && (int)format <= PLINTH__V1__ROW_FORMAT__ROW_FORMAT_VALUES) return PLINTH_OK;
+    return error_set(error, PLINTH_INVALID_ARGUMENT, "format: %d is none of this version", (int)format);
+}
+
+/* ---- streams ---- */
+
+struct rows_stream {
+    struct stream stream;
+    struct arena arena; /* the request */
+    struct request_read read;
+    const struct table_schema *schema;
+    struct query_options options;
+    enum arrow_compression compression;
+    bool as_values;
+    bool explain;
+    pthread_mutex_t mutex; /* guards `query` against the loop's interrupt */
+    struct query *query;
+    struct batch *batch; /* whose rows are being sent */
+    uint32_t batch_next;
+    uint32_t piece_rows;
+    bool began;
+    struct buffer body;
+};
+
+static void rows_close(struct service_call *call) {
+    struct rows_stream *rows = call->state;
+    pthread_mutex_lock(&rows->mutex);
+    struct query *query = rows->query;
+    rows->query = NULL;
+    pthread_mutex_unlock(&rows->mutex);
+    batch_unref(rows->batch);
+    rows->batch = NULL;
+    query_close(query);
+    table_schema_unref(rows->schema);
+    rows->schema = NULL;
+    request_read_deinit(call->service, &rows->read);
+}
+
+static void rows_interrupt(struct service_call *call) {
+    struct rows_stream *rows = call->state;
+    pthread_mutex_lock(&rows->mutex);
+    if (rows->query) query_cancel(rows->query);
+    pthread_mutex_unlock(&rows->mutex);
+}
+
+static bool put_bytes_field(struct buffer *chunk, unsigned field, struct slice bytes) {
+    if (!buffer_reserve(chunk, encoded_bytes_size(bytes.size) + 16)) return false;
+    chunk->size += encode_bytes(chunk->data + chunk->size, field, bytes);
+    return true;
+}
+
+static bool put_explain(struct rows_stream *rows, struct buffer *chunk) {
+    struct query_explain explain;
+    query_explain_read(rows->query, &explain);
+    Plinth__V1__Explain message = PLINTH__V1__EXPLAIN__INIT;
+    if (explain.path) message.path = (char *)explain.path;
+    if (explain.index) message.index = (char *)explain.index;
+    if (explain.predicate) message.predicate = (char *)explain.predicate;
+    message.rows_estimated = explain.rows_estimated;
+    message.segments = explain.segments;
+    message.segments_skipped = explain.segments_skipped;
+    message.stripes = explain.stripes;
+    message.stripes_skipped = explain.stripes_skipped;
+    message.stripes_skipped_by_bloom = explain.stripes_skipped_by_bloom;
+    message.stripes_skipped_by_postings = explain.stripes_skipped_by_postings;
+    message.rows_read = explain.rows_read;
+    message.rows_matched = explain.rows_matched;
+    message.bytes_read = explain.bytes_read;
+    message.memory_rows = explain.memory_rows;
+    message.index_entries_read = explain.entries_read;
+    message.index_entries_dead = explain.entries_dead;
+    message.threads = explain.threads;
+    message.elapsed_us = explain.elapsed_us;
+    size_t size = plinth__v1__explain__get_packed_size(&message);
+    buffer_clear(&rows->body);
+    if (!buffer_reserve(&rows->body, size + 1)) return false;
+    rows->body.size = plinth__v1__explain__pack(&message, rows->body.data);
+    return put_bytes_field(chunk, ROWS_EXPLAIN_FIELD, buffer_slice(&rows->body));
+}
+
+/* The position and, in Arrow's form, the schema: the first message. */
+static enum plinth_status fill_first(struct rows_stream *rows, struct buffer *chunk, struct plinth_error *error) {
+    rows->began = true;
+    buffer_clear(&rows->body);
+    enum plinth_status st = PLINTH_OK;
+    if (!rows->as_values) st = arrow_write_schema(&rows->body, query_schema(rows->query), error);
+    if (st) return st;
+    if (!put_bytes_field(chunk, ROWS_ARROW_FIELD, buffer_slice(&rows->body)) ||
+        !buffer_reserve(chunk, ENCODED_POSITION_BYTES_MAX))
+        return error_no_memory(error, "rows");
+    chunk->size += encode_position(chunk->data + chunk->size, ROWS_POSITION_FIELD, query_position(rows->query));
+    return PLINTH_OK;
+}
+
+static enum plinth_status fill_rows(struct rows_stream *rows, struct buffer *chunk, struct plinth_error *error) {
+    uint32_t left = rows->batch->rows - rows->batch_next;
+    uint32_t count = left < rows->piece_rows ? left : rows->piece_rows;
+    enum plinth_status st = PLINTH_OK;
+    buffer_clear(&rows->body);
+    if (rows->as_values) {
+        if (!row_value_encode(&rows->body, query_schema(rows->query), rows->batch, rows->batch_next, count) ||
+            !put_bytes_field(chunk, ROWS_ROWS_FIELD, buffer_slice(&rows->body)))
+            st = error_no_memory(error, "rows");
+    } else {
+        bool whole = count == rows->batch->rows;
+        struct batch *piece = whole ? batch_ref(rows->batch) : batch_slice(rows->batch, rows->batch_next, count);
+        st = piece ? arrow_write_batch(&rows->body, piece, rows->compression, error) : error_no_memory(error, "rows");
+        batch_unref(piece);
+        if (!st && !put_bytes_field(chunk, ROWS_ARROW_FIELD, buffer_slice(&rows->body)))
+            st = error_no_memory(error, "rows");
+    }
+    rows->batch_next += count;
+    if (rows->batch_next == rows->batch->rows) {
+        batch_unref(rows->batch);
+        rows->batch = NULL;
+    }
+    return st;
+}
+
+static enum plinth_status rows_fill(struct service_call *call, struct buffer *chunk, bool *end,
+                                    struct plinth_error *error) {
+    struct rows_stream *rows = call->state;
+    if (!rows->began) return fill_first(rows, chunk, error);
+    if (!rows->batch) {
+        enum plinth_status st = query_next(rows->query, &rows->batch, error);
+        if (st) return st;
+        rows->batch_next = 0;
+        uint64_t bytes = rows->batch ? batch_bytes(rows->batch) : 0;
+        rows->piece_rows = UINT32_MAX;
+        if (bytes > PIECE_BYTES_MAX)
+            rows->piece_rows = (uint32_t)((uint64_t)rows->batch->rows * PIECE_BYTES_MAX / bytes) + 1;
+        if (rows->as_values && rows->piece_rows > 1000) rows->piece_rows = 1000;
+    }
+    if (rows->batch) return fill_rows(rows, chunk, error);
+    *end = true;
+    buffer_clear(&rows->body);
+    bool ok = rows->as_values || arrow_write_end(&rows->body);
+    ok = ok && put_bytes_field(chunk, ROWS_ARROW_FIELD, buffer_slice(&rows->body));
+    if (ok && rows->explain) ok = put_explain(rows, chunk);
+    return ok ? PLINTH_OK : error_no_memory(error, "rows");
+}
+
+/* Opens the query of a stream whose options are set. */
+static enum plinth_status rows_begin(struct service_call *call, const Plinth__V1__ReadOptions *read,
+                                     Plinth__V1__RowFormat format, struct plinth_error *error) {
+    struct rows_stream *rows = call->state;
+    struct query *query = NULL;
+    enum plinth_status st = compression_of(format, &rows->compression, &rows->as_values, error);
+    if (!st) st = request_read_init(call->service, read, &rows->read, error);
+    if (st) return st;
+    rows->options.read = rows->read.options;
+    rows->options.read.wait_ms_max = request_wait_ms(call->rpc, call->service->env);
+    st = query_open(call->service->db, rows->schema, &rows->options, &query, error);
+    pthread_mutex_lock(&rows->mutex);
+    rows->query = query;
+    pthread_mutex_unlock(&rows->mutex);
+    return st;
+}
+
+static enum plinth_status scan_open(struct service_call *call, struct plinth_error *error) {
+    struct rows_stream *rows = call->state;
+    Plinth__V1__ScanRowsRequest *request;
+    enum plinth_status st = request_unpack(&plinth__v1__scan_rows_request__descriptor, buffer_slice(&call->request),
+                                           &rows->arena, &request, error);
+    if (!st) st = find_table(call->service, request->table, &rows->schema, error);
+    if (!st) st = row_value_predicate(request->predicate, &rows->arena, &rows->options.predicate, error);
+    if (!st) st = slices_of(request->columns, request->n_columns, &rows->arena, &rows->options.columns, error);
+    if (st) return st;
+    rows->options.column_count = (uint32_t)request->n_columns;
+    rows->options.limit = request->limit;
+    rows->options.ordered = request->ordered;
+    rows->options.reverse = request->reverse;
+    rows->options.batch_rows = request->batch_rows < 1u << 20 ? request->batch_rows : 1u << 20;
+    rows->options.explain_only = request->explain_only;
+    rows->explain = request->explain || request->explain_only;
+    return rows_begin(call, request->read, request->format, error);
+}
+
+static enum plinth_status aggregate_open(struct service_call *call, struct plinth_error *error) {
+    struct rows_stream *rows = call->state;
+    Plinth__V1__AggregateRequest *request;
+    enum plinth_status st = request_unpack(&plinth__v1__aggregate_request__descriptor, buffer_slice(&call->request),
+                                           &rows->arena, &request, error);
+    if (!st) st = find_table(call->service, request->table, &rows->schema, error);
+    if (!st) st = row_value_predicate(request->predicate, &rows->arena, &rows->options.predicate, error);
+    if (!st) st = slices_of(request->group_by, request->n_group_by, &rows->arena, &rows->options.group_by, error);
+    if (st) return st;
+    size_t count = request->n_functions;
+    struct query_aggregate *functions = arena_alloc(&rows->arena, (count + 1) * sizeof *functions);
+    if (!functions) return error_no_memory(error, "request");
+    if (count + request->n_group_by == 0)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "functions: at least one function or group is needed");
+    for (size_t i = 0; i < count; i++)
+        functions[i] = (struct query_aggregate){(enum query_aggregate_kind)request->functions[i]->kind,
+                                                slice_of_string(request->functions[i]->column)};
+    rows->options.aggregates = functions;
+    rows->options.aggregate_count = (uint32_t)count;
+    rows->options.group_by_count = (uint32_t)request->n_group_by;
+    rows->options.explain_only = request->explain_only;
+    rows->explain = request->explain || request->explain_only;
+    return rows_begin(call, request->read, request->format, error);
+}
+
+/* An AND of equalities on the index's leading columns and bounds on the next one. */
+static enum plinth_status index_predicate(const Plinth__V1__GetRowsByIndexRequest *request,
+                                          const struct table_schema *schema, const struct table_index *index,
+                                          struct arena *arena, const struct predicate **predicate,
+                                          struct plinth_error *error) {
+    size_t values = request->n_values, bounds = (request->lower != NULL) + (request->upper != NULL);
+    if (values > index->column_count || (bounds && values == index->column_count))
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "values: index \"%s\" has %u columns, %zu values%s were given",
+                         index->name, index->column_count, values, bounds ? " and bounds" : "");
+    if (values + bounds == 0) return error_set(error, PLINTH_INVALID_ARGUMENT, "values: a value or a bound is needed");
+    struct predicate *whole = arena_zalloc(arena, sizeof *whole);
+    const struct predicate **children = arena_alloc(arena, (values + 2) * sizeof *children);
+    struct predicate *nodes = arena_zalloc(arena, (values + 2) * sizeof *nodes);
+    struct literal *literals = arena_zalloc(arena, (values + 2) * sizeof *literals);
+    if (!whole || !children || !nodes || !literals) return error_no_memory(error, "request");
+    *whole =
+        (struct predicate){.kind = PREDICATE_AND, .children = children, .child_count = (uint32_t)(values + bounds)};
+    for (size_t i = 0; i < values + bounds; i++) {
+        bool is_value = i < values, is_lower = !is_value && request->lower && i == values;
+        const Plinth__V1__Value *value = is_value ? request->values[i] : is_lower ? request->lower : request->upper;
+        int32_t at = table_schema_find_id(schema, index->columns[is_value ? i : values]);
+        enum plinth_status st = row_value_literal(value, &literals[i], error);
+        if (st) return st;
+        nodes[i] = (struct predicate){.kind = PREDICATE_COMPARE,
+                                      .comparison = is_value   ? COMPARE_EQ
+                                                    : is_lower ? COMPARE_GE
+                                                               : COMPARE_LE,
+                                      .column_name = slice_of_string(schema->columns[at].name),
+                                      .literals = &literals[i],
+                                      .literal_count = 1};
+        if (is_value && literals[i].kind == LITERAL_NULL) nodes[i].kind = PREDICATE_IS_NULL;
+        children[i] = &nodes[i];
+    }
+    *predicate = whole;
+    return PLINTH_OK;
+}
+
+static enum plinth_status by_index_open(struct service_call *call, struct plinth_error *error) {
+    struct rows_stream *rows = call->state;
+    Plinth__V1__GetRowsByIndexRequest *request;
+    enum plinth_status st = request_unpack(&plinth__v1__get_rows_by_index_request__descriptor,
+                                           buffer_slice(&call->request), &rows->arena, &request, error);
+    if (!st) st = find_table(call->service, request->table, &rows->schema, error);
+    if (st) return st;
+    const struct table_index *index = table_schema_find_index(rows->schema, slice_of_string(request->index));
+    if (!index || index->kind != INDEX_SORTED)
+        return error_set(error, PLINTH_NOT_FOUND, "table \"%s\" has no sorted index \"%.128s\"", rows->schema->name,
+                         request->index);
+    st = index_predicate(request, rows->schema, index, &rows->arena, &rows->options.predicate, error);
+    if (!st) st = slices_of(request->columns, request->n_columns, &rows->arena, &rows->options.columns, error);
+    if (st) return st;
+    rows->options.column_count = (uint32_t)request->n_columns;
+    rows->options.limit = request->limit;
+    rows->options.force_path = slice_of_string(request->index);
+    return rows_begin(call, request->read, request->format, error);
+}
+
+static const struct stream_ops scan_ops = {scan_open, rows_fill, rows_interrupt, rows_close};
+static const struct stream_ops aggregate_ops = {aggregate_open, rows_fill, rows_interrupt, rows_close};
+static const struct stream_ops by_index_ops = {by_index_open, rows_fill, rows_interrupt, rows_close};
+
+static void rows_on_message(struct service_call *call, struct slice message, const struct stream_ops *ops) {
+    struct rows_stream *rows = calloc(1, sizeof *rows);
+    if (!rows) {
+        service_finish_text(call, PLINTH_OUT_OF_MEMORY, "out of memory: query");
+        return;
+    }
+    rows->stream.ops = ops;
+    arena_init(&rows->arena);
+    pthread_mutex_init(&rows->mutex, NULL);
+    call->state = rows;
+    stream_start(call, message);
+}
+
+static void scan_on_message(struct service_call *call, struct slice message) {
+    rows_on_message(call, message, &scan_ops);
+}
+static void aggregate_on_message(struct service_call *call, struct slice message) {
+    rows_on_message(call, message, &aggregate_ops);
+}
+static void by_index_on_message(struct service_call *call, struct slice message) {
+    rows_on_message(call, message, &by_index_ops);
+}
+
+static void rows_on_release(struct service_call *call) {
+    struct rows_stream *rows = call->state;
+    if (!rows) return;
+    stream_deinit(&rows->stream);
+    buffer_deinit(&rows->body);
+    arena_deinit(&rows->arena);
+    pthread_mutex_destroy(&rows->mutex);
+    free(rows);
+}
+
+/* ---- GetRow ---- */
+
+static enum plinth_status answer_row(struct service_call *call, const struct arrow_schema *columns,
+                                     const struct batch *batch, struct plinth_position version,
+                                     Plinth__V1__RowFormat format, struct plinth_error *error) {
+    enum arrow_compression compression;
+    bool values;
+    struct buffer body = BUFFER_INIT, message = BUFFER_INIT;
+    enum plinth_status st = compression_of(format, &compression, &values, error);
+    bool ok = true;
+    if (!st && values) {
+        ok = row_value_encode(&body, columns, batch, 0, batch->rows);
+    } else if (!st) {
+        st = arrow_write_schema(&body, columns, error);
+        if (!st) st = arrow_write_batch(&body, batch, compression, error);
+        ok = arrow_write_end(&body);
+    }
+    if (!st && ok)
+        ok = put_bytes_field(&message, values ? ROWS_ROWS_FIELD : ROWS_ARROW_FIELD, buffer_slice(&body)) &&
+             buffer_reserve(&message, ENCODED_POSITION_BYTES_MAX);
+    if (!st && !ok) st = error_no_memory(error, "row");
+    if (!st) {
+        message.size += encode_position(message.data + message.size, ROWS_POSITION_FIELD, version);
+        service_answer(call, buffer_slice(&message));
+    }
+    buffer_deinit(&body);
+    buffer_deinit(&message);
+    return st;
+}
+
+static enum plinth_status name_columns(const struct table_schema *schema, const struct slice *names, uint32_t count,
+                                       struct arena *arena, struct arrow_schema *columns, struct plinth_error *error) {
+    uint32_t all = count ? count : schema->column_count;
+    struct arrow_field *fields = arena_alloc(arena, (all + 1) * sizeof *fields);
+    if (!fields) return error_no_memory(error, "row");
+    for (uint32_t i = 0; i < all; i++) {
+        const struct table_column *column = &schema->columns[count ? table_schema_find(schema, names[i]) : (int32_t)i];
+        fields[i] = (struct arrow_field){column->name, column->type, column->nullable};
+    }
+    *columns = (struct arrow_schema){fields, all};
+    return PLINTH_OK;
+}
+
+static void get_row(struct service_call *call) {
+    struct arena arena;
+    struct request_read read = {0};
+    const struct table_schema *schema = NULL;
+    const struct slice *names = NULL;
+    struct batch *batch = NULL;
+    struct plinth_position version;
+    struct plinth_error error = {0};
+    struct arrow_schema columns;
+    struct literal key[ROW_KEY_PARTS_MAX];
+    Plinth__V1__GetRowRequest *request;
+    arena_init(&arena);
+    enum plinth_status st = request_unpack(&plinth__v1__get_row_request__descriptor, buffer_slice(&call->request),
+                                           &arena, &request, &error);
+    if (!st) st = find_table(call->service, request->table, &schema, &error);
+    if (!st) st = request_read_init(call->service, request->read, &read, &error);
+    if (!st) st = slices_of(request->columns, request->n_columns, &arena, &names, &error);
+    if (!st && request->n_key > ROW_KEY_PARTS_MAX)
+        st = error_set(&error, PLINTH_INVALID_ARGUMENT, "key: %zu values; a key has at most %d", request->n_key,
+                       (int)ROW_KEY_PARTS_MAX);
+    for (size_t i = 0; !st && i < request->n_key; i++) st = row_value_literal(request->key[i], &key[i], &error);
+    if (!st) {
+        read.options.wait_ms_max = request_wait_ms(call->rpc, call->service->env);
+        st = query_get_row(call->service->db, schema, key, (uint32_t)request->n_key, names,
+                           (uint32_t)request->n_columns, &read.options, &batch, &version, &error);
+    }
+    if (!st && !batch) st = error_set(&error, PLINTH_NOT_FOUND, "no row with this key in table \"%s\"", schema->name);
+    if (!st) st = name_columns(schema, names, (uint32_t)request->n_columns, &arena, &columns, &error);
+    if (!st) st = answer_row(call, &columns, batch, version, request->format, &error);
+    if (st) service_finish(call, st, &error);
+    batch_unref(batch);
+    table_schema_unref(schema);
+    request_read_deinit(call->service, &read);
+    arena_deinit(&arena);
+}
+
+static void get_row_on_message(struct service_call *call, struct slice message) {
+    service_offload(call, call->service->workers, message, get_row);
+}
+
+const struct service_method query_get_row_method = {"/plinth.v1.Query/GetRow", RPC_UNARY,
+                                                    .on_message = get_row_on_message};
+const struct service_method query_get_by_index = {"/plinth.v1.Query/GetByIndex",     RPC_SERVER_STREAM,
+                                                  .on_message = by_index_on_message, .on_writable = stream_on_writable,
+                                                  .on_cancel = stream_on_cancel,     .on_release = rows_on_release};
+const struct service_method query_scan = {"/plinth.v1.Query/Scan",       RPC_SERVER_STREAM,
+                                          .on_message = scan_on_message, .on_writable = stream_on_writable,
+                                          .on_cancel = stream_on_cancel, .on_release = rows_on_release};
+const struct service_method query_aggregate = {"/plinth.v1.Query/Aggregate",       RPC_SERVER_STREAM,
+                                               .on_message = aggregate_on_message, .on_writable = stream_on_writable,
+                                               .on_cancel = stream_on_cancel,      .on_release = rows_on_release};
