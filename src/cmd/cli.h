@@ -109,6 +109,15 @@ int cli_compact(struct cli *cli);
 int cli_verify(struct cli *cli);
 int cli_space_create(struct cli *cli);
 int cli_space_list(struct cli *cli);
+int cli_space_drop(struct cli *cli);
+int cli_table_create(struct cli *cli);
+int cli_table_list(struct cli *cli);
+int cli_table_describe(struct cli *cli);
+int cli_table_drop(struct cli *cli);
+int cli_table_add_column(struct cli *cli);
+int cli_index_create(struct cli *cli);
+int cli_index_drop(struct cli *cli);
+int cli_index_list(struct cli *cli);
 int cli_completion(struct cli *cli);
 
 #endif

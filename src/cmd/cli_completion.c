@@ -34,23 +34,27 @@ static void print_valued(const struct option_spec *table) {
     }
 }
 
+/* Whether an earlier command begins with the same first `size` bytes of words: their case is printed already. */
+static bool is_printed(const struct cli_command *command, size_t size) {
+    for (const struct cli_command *earlier = cli_commands; earlier < command; earlier++)
+        if (strncmp(earlier->words, command->words, size) == 0 && earlier->words[size] == ' ') return true;
+    return false;
+}
+
 /* case lines: the words so far → what may come next. */
 static void print_cases(void) {
-    const char *last = "";
-    size_t last_size = 0;
     printf("    \"\") words=\"");
     print_next_words("");
     printf("\";;\n");
     for (const struct cli_command *command = cli_commands; command->words; command++) {
-        size_t size = strcspn(command->words, " ");
-        if (command->words[size] && (size != last_size || memcmp(command->words, last, size) != 0)) {
-            char group[32];
+        for (size_t size = strcspn(command->words, " "); command->words[size];
+             size += 1 + strcspn(command->words + size + 1, " ")) {
+            char group[64];
+            if (is_printed(command, size)) continue;
             snprintf(group, sizeof group, "%.*s", (int)size, command->words);
             printf("    \"%s\") words=\"", group);
             print_next_words(group);
             printf("\";;\n");
-            last = command->words;
-            last_size = size;
         }
         printf("    \"%s\") words=\"%s", command->words, strcmp(command->words, "completion") == 0 ? "bash zsh " : "");
         print_options(command->options);

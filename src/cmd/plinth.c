@@ -13,7 +13,7 @@ const struct option_spec cli_global_options[] = {
     {"database", 'd', "NAME", NULL, NULL, "database of the key space; 'default' when left out"},
     {"space", 'k', "NAME", NULL, NULL, "key space; 'default' when left out"},
     {"timeout", 't', "TIME", NULL, "10s",
-     "how long one call may take; flush, compact, scans and exports may take longer"},
+     "how long one call may take; flush, compact, index create, scans and exports may take longer"},
     {"hex", 'x', NULL, NULL, NULL, "keys and values are hex, in and out"},
     {"base64", 0, NULL, NULL, NULL, "keys and values are base64, in and out"},
     {"quiet", 'q', NULL, NULL, NULL, "print errors and asked-for data only"},
@@ -84,6 +84,21 @@ static const struct option_spec compare_options[] = {
     {0},
 };
 static const struct option_spec batch_options[] = {DURABILITY_OPTION, {0}};
+static const struct option_spec table_create_options[] = {
+    {"partition-by", 0, "COLUMN", NULL, NULL, "the date or timestamp column that parts the table by time"},
+    {"every", 0, "INTERVAL", NULL, NULL, "the length of a partition: '1 day', '12 hours'"},
+    {"retention", 0, "INTERVAL", NULL, NULL, "drop partitions that ended longer ago: '30 days'"},
+    {"codec", 0, "CODEC", NULL, NULL, "default, lz4, zstd or none"},
+    {"page-rows", 0, "N", NULL, NULL, "rows that are read together, 16 to 65536"},
+    {"add-columns", 0, NULL, NULL, NULL, "writes may bring new columns"},
+    {0},
+};
+static const struct option_spec index_create_options[] = {
+    {"kind", 0, "KIND", NULL, "sorted", "sorted, bloom, bitmap or token"},
+    {"columns", 0, "COLUMNS", NULL, NULL,
+     "the columns, with commas between; a column of the index's name when left out"},
+    {0},
+};
 
 const struct cli_command cli_commands[] = {
     {"kv set", "KEY [VALUE]", 1, 2, set_options, cli_kv_set, "set a key",
@@ -151,6 +166,38 @@ const struct cli_command cli_commands[] = {
      "  plinth space create sessions\n  plinth space create users --database shop"},
     {"space list", "", 0, 0, NULL, cli_space_list, "list the key spaces",
      "  plinth space list\n  plinth space list -d shop"},
+    {"space drop", "NAME", 1, 1, NULL, cli_space_drop, "drop a key space with its keys and indexes",
+     "  plinth space drop sessions\n  plinth space drop users --database shop"},
+    {"table create", "NAME COLUMNS", 2, 2, table_create_options, cli_table_create, "make a table",
+     "COLUMNS are 'name type [not null]' with commas between, and 'primary key (a, b)'; without a primary key every "
+     "row\n"
+     "is kept. 'partition by COLUMN INTERVAL' at the end is --partition-by and --every. Types: bool, int8 to int64,\n"
+     "uint8 to uint64, float32, float64, decimal(p,s), string, bytes, date, timestamp(s|ms|us|ns[, utc]), uuid,\n"
+     "list<type>. Names with other characters than letters, digits and _ stand in double quotes.\n\n"
+     "  plinth table create users \"id int64, name string not null, born date, primary key (id)\"\n"
+     "  plinth table create metrics \"host string, at timestamp(ms), load float64, primary key (host, at)\" \\\n"
+     "      --partition-by at --every '1 day' --retention '30 days'\n"
+     "  plinth table create events \"at timestamp not null, what text partition by at '12 hours'\" --add-columns"},
+    {"table list", "", 0, 0, NULL, cli_table_list, "list the tables",
+     "Key spaces are tables, too.\n\n  plinth table list\n  plinth table list -d shop -o json"},
+    {"table describe", "NAME", 1, 1, NULL, cli_table_describe,
+     "print columns, key, options, indexes and sizes of a table",
+     "As CSV: the columns only. Rows that were overwritten and not yet merged away count.\n\n"
+     "  plinth table describe metrics\n  plinth table describe metrics -o json | jq .columns"},
+    {"table drop", "NAME", 1, 1, NULL, cli_table_drop, "drop a table with its rows and indexes",
+     "  plinth table drop metrics"},
+    {"table alter add-column", "NAME 'COLUMN TYPE'...", 2, 64, NULL, cli_table_add_column, "add columns to a table",
+     "All or none. Rows that are there have nulls in them.\n\n"
+     "  plinth table alter add-column metrics 'rack string' 'cpu decimal(5,2)'"},
+    {"index create", "TABLE NAME", 2, 2, index_create_options, cli_index_create, "make an index of a table",
+     "Writes to the table wait until it is built. sorted: equality, ranges and order, of one column or more; bloom:\n"
+     "equality, takes little room; bitmap: equality on few distinct values; token: words of a string.\n\n"
+     "  plinth index create metrics by_load --kind sorted --columns load,at\n"
+     "  plinth index create events words --kind token --columns what\n"
+     "  plinth index create users name"},
+    {"index drop", "TABLE NAME", 2, 2, NULL, cli_index_drop, "drop an index of a table",
+     "  plinth index drop metrics by_load"},
+    {"index list", "TABLE", 1, 1, NULL, cli_index_list, "list the indexes of a table", "  plinth index list metrics"},
     {"completion", "bash|zsh", 1, 1, NULL, cli_completion, "print a completion script for a shell",
      "  source <(plinth completion bash)\n  plinth completion zsh > \"${fpath[1]}/_plinth\""},
     {0},
@@ -170,7 +217,7 @@ static void print_general_help(FILE *out) {
           "  0  done\n"
           "  1  failed\n"
           "  2  wrong usage\n"
-          "  3  not found: the key, index or key space\n"
+          "  3  not found: the key, index, table or key space\n"
           "  4  a condition did not hold\n"
           "  5  the server cannot be reached, or did not answer in time\n"
           "  6  verify found problems\n\n"
@@ -191,40 +238,57 @@ static void print_command_help(FILE *out, const struct cli_command *command) {
 
 /* ---- finding the command ---- */
 
-/* The command of the first one or two operands; `*used` says how many of them. */
+/* The command of the first operands; `*used` says how many of them. */
 static const struct cli_command *find_command(char **words, int count, int *used) {
     for (const struct cli_command *command = cli_commands; command->words; command++) {
-        const char *space = strchr(command->words, ' ');
-        size_t first = space ? (size_t)(space - command->words) : strlen(command->words);
-        *used = space ? 2 : 1;
-        if (count < *used || strlen(words[0]) != first || memcmp(words[0], command->words, first) != 0) continue;
-        if (!space || strcmp(words[1], space + 1) == 0) return command;
+        const char *rest = command->words;
+        for (*used = 0; *used < count && *rest; (*used)++) {
+            size_t size = strcspn(rest, " ");
+            if (strlen(words[*used]) != size || memcmp(words[*used], rest, size) != 0) break;
+            rest += size + (rest[size] == ' ');
+        }
+        if (!*rest) return command;
     }
     return NULL;
+}
+
+/* The first `count` words with spaces between, as much of them as fits. */
+static void join_words(char **words, int count, char *text, size_t size) {
+    size_t used = 0;
+    *text = '\0';
+    for (int i = 0; i < count && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%.60s", i ? " " : "", words[i]);
+}
+
+/* Whether `group` is all of the first words of a longer command. */
+static bool is_group(const struct cli_command *command, const char *group) {
+    size_t size = strlen(group);
+    return strncmp(command->words, group, size) == 0 && command->words[size] == ' ';
 }
 
 static int unknown_command(char **words, int count) {
     const char *names[64] = {NULL};
     size_t named = 0;
-    char typed[128];
+    char typed[192];
     bool group = false;
-    size_t first = strlen(words[0]);
+    join_words(words, count, typed, sizeof typed);
     for (const struct cli_command *command = cli_commands; command->words && named < 63; command++) {
-        group = group || (strncmp(command->words, words[0], first) == 0 && command->words[first] == ' ');
+        group = group || is_group(command, typed);
         names[named++] = command->words;
     }
-    if (group && count < 2) {
-        fprintf(stderr, "plinth: %s what? There are:\n", words[0]);
-        for (size_t i = 0; i < named; i++) {
-            if (strncmp(names[i], words[0], first) == 0 && names[i][first] == ' ')
-                fprintf(stderr, "  plinth %s\n", names[i]);
-        }
+    if (group) {
+        fprintf(stderr, "plinth: %s what? There are:\n", typed);
+        for (const struct cli_command *command = cli_commands; command->words; command++)
+            if (is_group(command, typed)) fprintf(stderr, "  plinth %s\n", command->words);
         return CLI_USAGE;
     }
-    /* Two words are looked up as two, then the first alone ("statsu x" means status). */
-    snprintf(typed, sizeof typed, "%.60s%s%.60s", words[0], count > 1 ? " " : "", count > 1 ? words[1] : "");
-    const char *nearest = suggest_nearest(typed, names);
-    if (!nearest) nearest = suggest_nearest(words[0], names);
+    /* Three words are looked up as three, then the first two, then the first alone ("statsu x" means status). */
+    const char *nearest = NULL;
+    for (int used = count < 3 ? count : 3; !nearest && used > 0; used--) {
+        join_words(words, used, typed, sizeof typed);
+        nearest = suggest_nearest(typed, names);
+    }
+    join_words(words, count < 2 ? count : 2, typed, sizeof typed);
     if (nearest) return cli_fail(CLI_USAGE, "unknown command '%s', did you mean '%s'?", typed, nearest);
     return cli_fail(CLI_USAGE, "unknown command '%s'; 'plinth --help' lists all", typed);
 }
@@ -268,7 +332,7 @@ static int run(struct cli *cli, const struct cli_command *command, int argc, cha
                         count < command->operands_min ? "an argument is missing" : "too many arguments", command->words,
                         command->options ? " [OPTION...]" : "", command->operands);
     if (!read_globals(cli)) return CLI_USAGE;
-    bool patient = command->run == cli_flush || command->run == cli_compact;
+    bool patient = command->run == cli_flush || command->run == cli_compact || command->run == cli_index_create;
     if (patient && !options_value(&cli->options, "timeout")) cli->timeout_ms = 0;
     int code = command->run(cli);
     rpc_client_destroy(cli->client);

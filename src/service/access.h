@@ -17,7 +17,7 @@ enum access_right {
     ACCESS_READ,     /* keys, values, index entries */
     ACCESS_WRITE,
     ACCESS_OBSERVE, /* status and names */
-    ACCESS_OPERATE, /* flush, compact, verify, making key spaces */
+    ACCESS_OPERATE, /* flush, compact, verify, making and dropping key spaces, tables and indexes */
 };
 
 /* The right that the method at `path` takes. */
