@@ -235,7 +235,7 @@ bool row_key_append_part(struct buffer *into, const struct column *column, uint3
     struct key_part part = part_of(column, form, last);
     part.zeros = true;
     uint64_t size = part_size(&part, row);
-    if (!buffer_reserve(into, size)) return false;
+    if (!buffer_reserve(into, size + 1)) return false; /* data is not null, even for an empty key */
     put_part(into->data + into->size, &part, row);
     into->size += size;
     return true;
