@@ -10,7 +10,7 @@
 #include "engine/array.h"
 #include "engine/rows_plan.h"
 
-enum { UNMATCHED = -1, AMBIGUOUS = -2, VALUE_TEXT_MAX = 60 };
+enum { UNMATCHED = -1, VALUE_TEXT_MAX = 60 };
 
 enum plinth_status rows_reject(struct rows_plan *plan, uint32_t row, enum plinth_status status,
                                struct plinth_error *error, const char *format, ...) {
@@ -29,16 +29,15 @@ enum plinth_status rows_reject(struct rows_plan *plan, uint32_t row, enum plinth
 
 /* ---- names ---- */
 
-/* The column of this name: as it is written, or, when that is unique, with letters of another case. `hint` is tried
- * first, as batches mostly have the order of their table. */
+/* The column of this name: as it is written, or with letters of another case (no two columns of a table differ in
+ * nothing else). `hint` is tried first, as batches mostly have the order of their table. */
 static int32_t find_column(const struct table_schema *schema, const char *name, uint32_t hint) {
     if (hint < schema->column_count && strcmp(schema->columns[hint].name, name) == 0) return (int32_t)hint;
     int32_t exact = table_schema_find(schema, slice_of_string(name));
     if (exact >= 0) return exact;
-    int32_t found = UNMATCHED;
     for (uint32_t i = 0; i < schema->column_count; i++)
-        if (strcasecmp(schema->columns[i].name, name) == 0) found = found == UNMATCHED ? (int32_t)i : AMBIGUOUS;
-    return found;
+        if (strcasecmp(schema->columns[i].name, name) == 0) return (int32_t)i;
+    return UNMATCHED;
 }
 
 /* sources[i] becomes the batch's column for the schema's i-th, or -1. */
@@ -49,10 +48,6 @@ static enum plinth_status match_names(const struct table_schema *schema, const s
     for (uint32_t i = 0; i < given->field_count; i++) {
         const char *name = given->fields[i].name;
         int32_t at = find_column(schema, name, hint);
-        if (at == AMBIGUOUS)
-            return error_set(error, PLINTH_INVALID_ARGUMENT,
-                             "column \"%.128s\" could be several columns of table \"%s\" that differ in case", name,
-                             schema->name);
         if (at == UNMATCHED) {
             if (!ARRAY_PUSH(unknown->columns, unknown->count, i)) return error_no_memory(error, "rows");
             continue;

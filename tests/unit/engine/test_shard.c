@@ -4,6 +4,7 @@
 
 #include "base/crc32c.h"
 #include "base/hash.h"
+#include "engine/rows_record.h"
 #include "engine/shard.h"
 #include "support/test_support.h"
 
@@ -86,6 +87,46 @@ static uint64_t add_merge(struct script *script, uint64_t job, const uint64_t *i
     assert_true(commit_encode(add(script, CHANGE_COMPACT_COMMIT), CHANGE_COMPACT_COMMIT, &commit));
     segment_info_deinit(&info);
     return script->count;
+}
+
+/* A table of rows with the key "id"; behind what raises the feature level. Two records. */
+static void add_table(struct script *script, const struct catalog *catalog, const char *name) {
+    add_varint(script, CHANGE_FEATURE_LEVEL, CATALOG_FEATURE_LEVEL_TABLES);
+    struct catalog_column column = {slice_of_string("id"), column_type_of(COLUMN_INT64), false};
+    struct catalog_change change = {.version = catalog->version + 1,
+                                    .kind = CATALOG_CREATE_TABLE,
+                                    .tenant = 1,
+                                    .database = 1,
+                                    .name = slice_of_string(name),
+                                    .columns = &column,
+                                    .column_count = 1,
+                                    .key = {1},
+                                    .key_count = 1};
+    assert_true(catalog_change_encode(add(script, CHANGE_CATALOG), &change));
+}
+
+/* Rows `first_id` and behind it; chunk `part` of `parts`, and of a unit unless `unit` is 0. */
+static void add_rows(struct script *script, struct table_id table, uint64_t unit, uint32_t part, uint32_t parts,
+                     uint64_t first_ordinal, int64_t first_id, uint32_t rows) {
+    struct batch *batch = batch_create(1);
+    assert_non_null(batch);
+    int64_t *ids = arena_alloc(&batch->arena, rows * sizeof *ids);
+    for (uint32_t i = 0; i < rows; i++) ids[i] = first_id + i;
+    batch->rows = rows;
+    batch->columns[0] = (struct column){.type = column_type_of(COLUMN_INT64), .values = ids};
+    struct rows_change change = {.table = table,
+                                 .operation = 1,
+                                 .in_unit = unit != 0,
+                                 .last = unit && part + 1 == parts,
+                                 .unit = unit,
+                                 .first_ordinal = first_ordinal,
+                                 .rows = rows,
+                                 .column_count = 1};
+    const uint32_t column_ids[] = {1};
+    assert_true(rows_record_encode(add(script, CHANGE_ROWS), &change, column_ids, batch));
+    script->headers[script->count - 1].chunk = part;
+    script->headers[script->count - 1].chunk_count = parts;
+    batch_unref(batch);
 }
 
 static enum verdict decide(struct shard *shard, const struct script *script, uint64_t lsn) {
@@ -204,7 +245,7 @@ static void a_malformed_record_is_refused_and_changes_nothing(void **state) {
     struct script *script = calloc(1, sizeof *script);
     struct shard shard;
     assert_ok(shard_init(&shard, NULL), NULL);
-    for (int kind = 1; kind <= CHANGE_WINDOW; kind++) {
+    for (int kind = 1; kind <= CHANGE_ROWS; kind++) {
         if (kind == CHANGE_TICK) continue;
         assert_true(buffer_append(add(script, (enum change_kind)kind), "\xff\xff", 2));
     }
@@ -217,6 +258,83 @@ static void a_malformed_record_is_refused_and_changes_nothing(void **state) {
     script_deinit(script);
 }
 
+static void rows_need_their_table_and_feature_level(void **state) {
+    (void)state;
+    struct script *script = calloc(1, sizeof *script);
+    struct shard shard;
+    assert_ok(shard_init(&shard, NULL), NULL);
+    struct table_id table = {1, 1, 3};
+    add_rows(script, table, 0, 0, 1, 0, 5, 2); /* 1: the level is not raised yet */
+    add_table(script, &shard.catalog, "t");    /* 2, 3 */
+    add_rows(script, table, 0, 0, 1, 0, 5, 2); /* 4 */
+    table.table = 2;
+    add_rows(script, table, 0, 0, 1, 0, 5, 2); /* 5: a key space */
+    table = (struct table_id){1, 2, 3};
+    add_rows(script, table, 0, 0, 1, 0, 5, 2); /* 6: not in this database */
+    table = (struct table_id){1, 1, 3};
+    add_rows(script, table, 0, 1, 1, 0, 5, 2); /* 7: chunk 1 of 1 */
+    add_rows(script, table, 0, 0, 1, 0, 5, 2); /* 8: of a schema that is not known yet */
+    script->headers[7].schema_version = 4;
+    const enum verdict wanted[] = {VERDICT_REFUSED, VERDICT_APPLIED, VERDICT_APPLIED, VERDICT_APPLIED,
+                                   VERDICT_VOID,    VERDICT_VOID,    VERDICT_REFUSED, VERDICT_REFUSED};
+    for (uint64_t lsn = 1; lsn <= 8; lsn++) assert_int_equal(decide(&shard, script, lsn), wanted[lsn - 1]);
+    shard_deinit(&shard);
+    script_deinit(script);
+}
+
+static void a_replay_begins_at_the_first_part_of_what_is_not_in_segments(void **state) {
+    (void)state;
+    struct script *script = calloc(1, sizeof *script);
+    struct shard shard;
+    assert_ok(shard_init(&shard, NULL), NULL);
+    struct table_id table = {1, 1, 3};
+    add_table(script, &shard.catalog, "t");
+    add_rows(script, table, 7, 0, 2, 0, 0, 10);  /* 3 */
+    add_varint(script, CHANGE_CUT, 0);           /* 4 */
+    uint64_t job = add_job(script, JOB_FLUSH);   /* 5 */
+    add_flush(script, job, 4);                   /* 6 */
+    add_rows(script, table, 7, 1, 2, 10, 50, 1); /* 7 */
+    add_varint(script, CHANGE_CUT, 4);           /* 8 */
+    job = add_job(script, JOB_FLUSH);            /* 9 */
+    add_flush(script, job, 8);                   /* 10 */
+    for (uint64_t lsn = 1; lsn <= 10; lsn++) {
+        assert_int_equal(decide(&shard, script, lsn), VERDICT_APPLIED);
+        if (lsn >= 6 && lsn < 10) assert_int_equal(shard_replay_lsn(&shard), 3);
+    }
+    assert_int_equal(shard_replay_lsn(&shard), 9);
+    shard_deinit(&shard);
+    script_deinit(script);
+}
+
+/* Units under way in a random log, and what their next part is. */
+struct open_unit {
+    uint64_t id;
+    uint32_t part, parts;
+    uint64_t rows;
+};
+
+static void add_random_rows(struct script *script, struct test_random *random, struct open_unit *units) {
+    struct table_id table = {1, 1, test_random_below(random, 20) ? 3 : 4};
+    struct open_unit *unit = &units[test_random_below(random, 4)];
+    uint32_t rows = 1 + (uint32_t)test_random_below(random, 5);
+    if (test_random_below(random, 3) == 0) { /* a chunk of a batch */
+        uint32_t chunks = 1 + (uint32_t)test_random_below(random, 4);
+        add_rows(script, table, 0, (uint32_t)test_random_below(random, chunks), chunks, 0, 0, rows);
+        return;
+    }
+    if (unit->part == unit->parts) {
+        unit->id++;
+        unit->part = 0;
+        unit->parts = 1 + (uint32_t)test_random_below(random, 4);
+        unit->rows = 0;
+    }
+    uint32_t wrong = test_random_below(random, 12) == 0; /* a part is left out */
+    if (unit->part + wrong >= unit->parts) wrong = 0;
+    add_rows(script, table, unit->id, unit->part + wrong, unit->parts, unit->rows, 0, rows);
+    unit->part += 1 + wrong;
+    unit->rows += rows;
+}
+
 /* A random log, with losers, duplicates, cuts, flushes and merges in it. */
 static struct script *random_script(struct test_random *random) {
     struct script *script = calloc(1, sizeof *script);
@@ -225,13 +343,19 @@ static struct script *random_script(struct test_random *random) {
     struct buffer *window = add(script, CHANGE_WINDOW);
     assert_true(buffer_append_varint(window, 300) && buffer_append_varint(window, 1 << 17));
     decide(&shard, script, 1);
+    add_table(script, &shard.catalog, "t");
+    decide(&shard, script, 2);
+    decide(&shard, script, 3);
+    struct open_unit units[4] = {{1000}, {2000}, {3000}, {4000}};
     while (script->count < RECORDS_MAX - 8) {
         uint64_t before = script->count;
         char key[16];
         snprintf(key, sizeof key, "k%d", (int)test_random_below(random, 200));
         uint64_t dice = test_random_below(random, 100);
-        if (dice < 60) {
-            add_write(script, key, dice < 10 ? NULL : "value");
+        if (dice < 25) {
+            add_random_rows(script, random, units);
+        } else if (dice < 60) {
+            add_write(script, key, dice < 30 ? NULL : "value");
         } else if (dice < 85) {
             uint64_t back = test_random_below(random, 400);
             add_conditional(script, before > back ? before - back : 0, key, "other");
@@ -276,7 +400,7 @@ static void a_checkpoint_and_the_log_behind_it_give_the_same_state(void **state)
         for (uint64_t replay = shard_replay_lsn(&other); replay <= lsn; replay++) {
             const struct record_header *header = &script->headers[replay - 1];
             shard_replay(&other, replay, header, buffer_slice(&script->payloads[replay - 1]));
-            if (header->kind == CHANGE_WRITE || header->kind == CHANGE_CONDITIONAL)
+            if (header->kind == CHANGE_WRITE || header->kind == CHANGE_CONDITIONAL || header->kind == CHANGE_ROWS)
                 assert_int_equal(shard_is_void(&other, replay), was_void[replay]);
         }
         for (uint64_t later = lsn + 1; later <= script->count; later++) decide(&other, script, later);
@@ -327,6 +451,8 @@ int main(void) {
         cmocka_unit_test(cuts_flushes_and_merges_follow_the_log),
         cmocka_unit_test(far_time_jumps_count_only_when_a_host_has_checked_them),
         cmocka_unit_test(a_malformed_record_is_refused_and_changes_nothing),
+        cmocka_unit_test(rows_need_their_table_and_feature_level),
+        cmocka_unit_test(a_replay_begins_at_the_first_part_of_what_is_not_in_segments),
         cmocka_unit_test(a_checkpoint_and_the_log_behind_it_give_the_same_state),
         cmocka_unit_test(a_damaged_checkpoint_is_refused),
     };
