@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
-#include "table/row_block.h"
+#include "table/partition.h"
 
 static const char *const kind_names[] = {
     "?",         "write",      "conditional", "catalog", "cut",           "job_begin", "flush_commit", "compact_commit",
@@ -126,6 +126,11 @@ bool rows_change_decode(struct slice payload, struct rows_change *change) {
     return !from.failed && known && in_range && (change->operation == 1 || change->operation == 2);
 }
 
+bool segments_make_run(const struct segment_info *a, const struct segment_info *b) {
+    return table_id_compare(a->table, b->table) == 0 &&
+           partition_compare(a->has_partition, a->partition, b->has_partition, b->partition) == 0;
+}
+
 void commit_deinit(struct commit *commit) {
     for (uint64_t i = 0; i < commit->segment_count; i++) segment_info_deinit(&commit->segments[i]);
     free(commit->segments);
@@ -144,6 +149,8 @@ bool commit_encode(struct buffer *into, enum change_kind kind, const struct comm
     }
     ok = ok && buffer_append_varint(into, commit->segment_count);
     for (uint64_t i = 0; ok && i < commit->segment_count; i++) ok = segment_info_encode(into, &commit->segments[i]);
+    if (ok && kind == CHANGE_COMPACT_COMMIT && commit->has_partition)
+        ok = buffer_append_u8(into, 1) && buffer_append_varint(into, zigzag_encode(commit->partition));
     return ok;
 }
 
@@ -177,6 +184,11 @@ enum plinth_status commit_decode(enum change_kind kind, struct slice payload, st
         for (; commit->segment_count < segments; commit->segment_count++)
             if (!segment_info_decode(&from, &commit->segments[commit->segment_count])) break;
         if (commit->segment_count < segments) from.failed = true;
+    }
+    if (kind == CHANGE_COMPACT_COMMIT && !from.failed && reader_left(&from)) {
+        if (reader_u8(&from) != 1) from.failed = true;
+        commit->has_partition = true;
+        commit->partition = zigzag_decode(reader_varint(&from));
     }
     if (!from.failed) return PLINTH_OK;
     commit_deinit(commit);

@@ -11,7 +11,8 @@
  *   CUT             LSN of the cut before it (0: none)
  *   JOB_BEGIN       job kind, host id (u64); its own LSN is the job's id
  *   FLUSH_COMMIT    job, cut LSN, segment count, segment infos
- *   COMPACT_COMMIT  job, table, run count, run ids (newest first); output level; segment count, segment infos
+ *   COMPACT_COMMIT  job, table, run count, run ids (newest first); output level; segment count, segment infos; when
+ *                   the runs are of a partition of a typed table: 1, partition (zigzag), from feature level 2 on
  *   JOB_ABORT       job
  *   FILES_GONE      count, object names; count, job ids whose prefixes were collected
  *   HOST            host id (u64), incarnation, LSN it still needs, 1 when it is expelled
@@ -131,11 +132,15 @@ struct commit {
     struct table_id table; /* compaction */
     uint64_t *inputs;      /* compaction: run ids, newest first */
     uint64_t input_count;
+    bool has_partition; /* compaction: inputs and output are of one partition, and this one */
+    int64_t partition;
     uint64_t level;
     struct segment_info *segments;
     uint64_t segment_count;
 };
 void commit_deinit(struct commit *commit);
+/* Whether two segments of a flush, one behind the other, are of the same run: of one table and partition. */
+bool segments_make_run(const struct segment_info *a, const struct segment_info *b);
 PLINTH_MUST_CHECK bool commit_encode(struct buffer *into, enum change_kind kind, const struct commit *commit);
 /* PLINTH_CORRUPT on malformed bytes. */
 PLINTH_MUST_CHECK enum plinth_status commit_decode(enum change_kind kind, struct slice payload, struct commit *commit,

@@ -4,6 +4,7 @@
 
 #include "base/log_event.h"
 #include "base/status.h"
+#include "engine/compact.h"
 #include "engine/compaction_policy.h"
 #include "engine/output.h"
 #include "engine/purge.h"
@@ -11,44 +12,29 @@
 
 enum { SEGMENT_RAW_BYTES_MAX = 128 << 20, ROWS_BETWEEN_CHECKS = 1024 };
 
-/* One merge: `count` runs of `table` from position `first`, newest first, as they are in `view`. */
-struct merge {
-    struct plinth *db;
-    struct view *view;
-    struct table_id table;
-    struct table_id space; /* of an index: the key space whose keys it holds; else table.table is 0 */
-    const struct view_run *runs;
-    size_t first, count;
-    bool bottom;
-    uint64_t horizon_lsn;
-    uint64_t job;
-    uint64_t rows_in, bytes_in;
-    uint64_t level;
-};
-
-/* Whether an index entry at or below the horizon is still what its key's row says. Versions above the horizon may go
- * back to no older entry, so an entry that is dead at the horizon is dead for good. */
+/* Whether an entry of a key space's index, at or below the horizon, is still what its key's row says. Versions above
+ * the horizon may go back to no older entry, so an entry that is dead at the horizon is dead for good. */
 static enum plinth_status entry_is_live(struct merge *merge, const struct row *entry, struct buffer *stored,
                                         struct buffer *value, bool *live, struct plinth_error *error) {
     struct reader reader = reader_of(entry->key);
     buffer_clear(value);
     buffer_clear(stored);
     uint8_t prefix[TABLE_PREFIX_BYTES_MAX];
-    size_t prefix_size = table_prefix_encode(prefix, merge->space);
+    size_t prefix_size = table_prefix_encode(prefix, merge->indexed);
     if (!escaped_decode(&reader, value))
         return error_set(error, PLINTH_CORRUPT, "malformed entry in index table %u at position %llu",
                          merge->table.table, (unsigned long long)entry->lsn);
-    if (!engine_stored_key(stored, merge->space, slice_of(reader.at, reader_left(&reader))))
+    if (!engine_stored_key(stored, merge->indexed, slice_of(reader.at, reader_left(&reader))))
         return error_no_memory(error, "index entry");
     struct segment_hit hit;
-    enum plinth_status st = view_get(merge->view, merge->space, buffer_slice(stored), prefix_size, merge->horizon_lsn,
+    enum plinth_status st = view_get(merge->view, merge->indexed, buffer_slice(stored), prefix_size, merge->horizon_lsn,
                                      SEGMENT_LSN_ONLY, &hit, error);
     *live = !st && hit.row.lsn == entry->lsn && hit.row.operation == ROW_SET;
     if (!st) segment_hit_release(&hit);
     return st == PLINTH_NOT_FOUND ? PLINTH_OK : st;
 }
 
-static enum plinth_status open_inputs(struct merge *merge, struct iterator **merged, struct plinth_error *error) {
+enum plinth_status merge_open_inputs(struct merge *merge, struct iterator **merged, struct plinth_error *error) {
     struct iterator **inputs = malloc(merge->count * sizeof *inputs);
     if (!inputs) return error_no_memory(error, "compaction");
     enum plinth_status st = PLINTH_OK;
@@ -63,28 +49,26 @@ static enum plinth_status open_inputs(struct merge *merge, struct iterator **mer
     return st;
 }
 
-static bool is_closing(struct plinth *db) {
+enum plinth_status merge_check(struct merge *merge, struct plinth_error *error) {
+    struct plinth *db = merge->db;
     pthread_mutex_lock(&db->job_mutex);
     bool closing = db->closing;
     pthread_mutex_unlock(&db->job_mutex);
-    return closing;
+    return closing ? error_set(error, PLINTH_CANCELLED, "the engine is closing") : PLINTH_OK;
 }
 
-static enum plinth_status write_merged(struct merge *merge, struct output *output, struct plinth_error *error) {
+static enum plinth_status merge_space(struct merge *merge, struct output *output, struct plinth_error *error) {
     struct iterator *merged = NULL;
     struct purge purge;
     struct buffer stored = BUFFER_INIT, value = BUFFER_INIT;
-    bool index = merge->space.table != 0;
+    bool index = merge->indexed.table != 0;
     purge_init(&purge, merge->horizon_lsn, merge->bottom);
     enum plinth_status st = output_begin_table(output, merge->table, index, error);
-    if (!st) st = open_inputs(merge, &merged, error);
+    if (!st) st = merge_open_inputs(merge, &merged, error);
     if (!st) st = iterator_seek_first(merged, error);
     while (!st && merged->valid) {
         bool at_horizon, live = true;
-        if (++merge->rows_in % ROWS_BETWEEN_CHECKS == 0 && is_closing(merge->db)) {
-            st = error_set(error, PLINTH_CANCELLED, "the engine is closing");
-            break;
-        }
+        if (++merge->rows_in % ROWS_BETWEEN_CHECKS == 0 && (st = merge_check(merge, error))) break;
         enum purge_verdict verdict = purge_judge(&purge, &merged->row, &at_horizon);
         if (verdict == PURGE_NO_MEMORY) st = error_no_memory(error, "compaction");
         if (verdict == PURGE_KEEP && index && at_horizon)
@@ -100,16 +84,36 @@ static enum plinth_status write_merged(struct merge *merge, struct output *outpu
     return st;
 }
 
+static enum plinth_status write_merged(struct merge *merge, struct output *output, struct plinth_error *error) {
+    if (merge->is_dropping) return PLINTH_OK;
+    if (!merge->schema) return merge_space(merge, output, error);
+    return merge->index ? merge_row_index(merge, output, error) : merge_rows(merge, output, error);
+}
+
+/* Where the merge's newest input stands now: flushes may have put runs in front since, or of other partitions. SIZE_MAX
+ * when the table was dropped. */
+static size_t find_first(const struct merge *merge, const struct view_table *now) {
+    const struct view_run *newest = &merge->runs[merge->first];
+    for (size_t i = 0; now && i < now->run_count; i++)
+        if (now->runs[i].id == newest->id && partition_compare(now->runs[i].has_partition, now->runs[i].partition,
+                                                               newest->has_partition, newest->partition) == 0)
+            return i;
+    return SIZE_MAX;
+}
+
 /* The commit record and the new view. On success *view_sequence is the first view without the inputs. */
 static enum plinth_status commit_merge(struct merge *merge, const struct output *output, struct run *run, uint64_t *lsn,
                                        uint64_t *view_sequence, struct plinth_error *error) {
     struct plinth *db = merge->db;
     struct buffer payload = BUFFER_INIT;
     uint64_t *inputs = malloc(merge->count * sizeof *inputs);
+    const struct view_run *newest = &merge->runs[merge->first];
     struct commit commit = {.job = merge->job,
                             .table = merge->table,
                             .inputs = inputs,
                             .input_count = merge->count,
+                            .has_partition = newest->has_partition,
+                            .partition = newest->partition,
                             .level = merge->level,
                             .segments = output->segments,
                             .segment_count = output->segment_count};
@@ -122,18 +126,22 @@ static enum plinth_status commit_merge(struct merge *merge, const struct output 
     pthread_mutex_lock(&db->sequence_mutex);
     struct view *view = encoded ? view_edit(&db->views) : NULL;
     enum plinth_status st = view ? PLINTH_OK : error_no_memory(error, "compaction");
+    /* A snapshot that is made from here on shall see the new view: no state that one has seen is taken away. */
+    if (merge->is_dropping) pthread_mutex_lock(&db->snapshot_mutex);
+    if (!st && merge->is_dropping && db->snapshot_count)
+        st = error_set(error, PLINTH_CANCELLED, "a snapshot needs what would be dropped");
     if (!st) {
-        /* Flushes may have put runs in front since; nothing but this merge, or dropping the table, takes any away. */
-        const struct view_table *now = view_find_table(view, merge->table);
-        size_t first =
-            now ? now->run_count - (view_find_table(merge->view, merge->table)->run_count - merge->first) : 0;
-        if (now)
+        size_t first = find_first(merge, view_find_table(view, merge->table));
+        if (first != SIZE_MAX)
             view_drop_runs(view, merge->table, first, merge->count);
         else
             st = error_set(error, PLINTH_CANCELLED, "table %u was dropped while it was merged", merge->table.table);
         if (!st && run &&
             !view_insert_run(view, merge->table, first,
-                             (struct view_run){.level = merge->level, .run = run_ref(run)})) {
+                             (struct view_run){.level = merge->level,
+                                               .has_partition = newest->has_partition,
+                                               .partition = newest->partition,
+                                               .run = run_ref(run)})) {
             run_unref(run);
             st = error_no_memory(error, "compaction");
         }
@@ -147,6 +155,7 @@ static enum plinth_status commit_merge(struct merge *merge, const struct output 
             view = NULL;
         }
     }
+    if (merge->is_dropping) pthread_mutex_unlock(&db->snapshot_mutex);
     pthread_mutex_unlock(&db->sequence_mutex);
     view_discard(view);
     buffer_deinit(&payload);
@@ -162,17 +171,30 @@ static void note_inputs(struct merge *merge, uint64_t view_sequence) {
     }
 }
 
+/* What is merged: rows of a key space or typed table, or entries of an index of one. */
+static enum plinth_status describe_table(struct merge *merge, struct plinth_error *error) {
+    struct plinth *db = merge->db;
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    const struct catalog *catalog = &db->shard.catalog;
+    const struct catalog_table *table = catalog_table_by_id(catalog, merge->table.table), *of = table;
+    if (table && table->kind == CATALOG_INDEX) {
+        merge->indexed = (struct table_id){merge->table.tenant, merge->table.database, table->space};
+        of = catalog_table_by_id(catalog, table->space);
+    }
+    if (of && of->kind == CATALOG_ROWS) merge->schema = table_schema_ref(of->schema);
+    pthread_rwlock_unlock(&db->catalog_lock);
+    if (merge->schema && merge->indexed.table) {
+        merge->index = table_schema_find_index_id(merge->schema, merge->table.table);
+        if (!merge->index) of = NULL;
+    }
+    return of ? PLINTH_OK : error_set(error, PLINTH_CANCELLED, "table %u was dropped", merge->table.table);
+}
+
 static void describe_inputs(struct merge *merge) {
     for (size_t i = merge->first; i < merge->first + merge->count; i++) {
         merge->bytes_in += run_bytes(merge->runs[i].run);
         if (merge->runs[i].level >= merge->level) merge->level = merge->runs[i].level + 1;
     }
-    struct plinth *db = merge->db;
-    pthread_rwlock_rdlock(&db->catalog_lock);
-    const struct catalog_table *table = catalog_table_by_id(&db->shard.catalog, merge->table.table);
-    if (table && table->kind == CATALOG_INDEX)
-        merge->space = (struct table_id){merge->table.tenant, merge->table.database, table->space};
-    pthread_rwlock_unlock(&db->catalog_lock);
 }
 
 static enum plinth_status run_merge(struct merge *merge, struct plinth_error *error) {
@@ -181,8 +203,12 @@ static enum plinth_status run_merge(struct merge *merge, struct plinth_error *er
     struct run *run = NULL;
     struct output output = {0};
     describe_inputs(merge);
-    enum plinth_status st = engine_begin_job(db, JOB_COMPACT, &merge->job, error);
-    if (st) return st;
+    enum plinth_status st = describe_table(merge, error);
+    if (!st) st = engine_begin_job(db, JOB_COMPACT, &merge->job, error);
+    if (st) {
+        table_schema_unref(merge->schema);
+        return st;
+    }
     output_init(&output, db, merge->job, merge->bottom ? SEGMENT_ZSTD : SEGMENT_LZ4, SEGMENT_RAW_BYTES_MAX);
     st = write_merged(merge, &output, error);
     if (!st && output.segment_count) st = output_open_run(db, output.segments, output.segment_count, &run, error);
@@ -199,35 +225,60 @@ static enum plinth_status run_merge(struct merge *merge, struct plinth_error *er
         counter_add(&db->counters.compaction_bytes_in, merge->bytes_in);
         counter_add(&db->counters.compaction_bytes_out, output.bytes);
         counter_add(&db->counters.compaction_us, took_us);
-        log_event(LOG_INFO, "runs_merged", "table=%u runs=%zu rows_in=%llu rows_out=%llu bytes_out=%llu ms=%.1f",
-                  merge->table.table, merge->count, (unsigned long long)merge->rows_in, (unsigned long long)output.rows,
+        log_event(LOG_INFO, merge->is_dropping ? "partition_dropped" : "runs_merged",
+                  "table=%u runs=%zu rows_in=%llu rows_out=%llu bytes_out=%llu ms=%.1f", merge->table.table,
+                  merge->count, (unsigned long long)merge->rows_in, (unsigned long long)output.rows,
                   (unsigned long long)output.bytes, (double)took_us / 1000);
     } else if (!atomic_load(&db->failed)) {
         engine_abort_job(db, merge->job);
     }
     output_deinit(&output);
+    table_schema_unref(merge->schema);
     return st;
 }
 
-/* What the policy would merge in one table. */
-static struct compaction_choice choose(const struct view_table *table) {
-    uint64_t small[64] = {0}, *bytes = table->run_count <= 64 ? small : malloc(table->run_count * sizeof *bytes);
+/* ---- which ---- */
+
+/* Runs of one partition of a table, or of all of a table without partitions. */
+struct group {
+    const struct view_table *table;
+    size_t begin, end;
+};
+
+/* The group behind `group`, or the first one of the view for {0}. Tables that are in the view only because they had
+ * runs have none. */
+static bool next_group(const struct view *view, struct group *group) {
+    const struct view_table *table = group->table ? group->table : view->tables;
+    size_t begin = group->end;
+    while (table < view->tables + view->table_count && begin == table->run_count) {
+        table++;
+        begin = 0;
+    }
+    if (table == view->tables + view->table_count) return false;
+    *group = (struct group){table, begin, view_partition_end(table, begin)};
+    return true;
+}
+
+/* What the policy would merge in a group. */
+static struct compaction_choice choose(const struct group *group) {
+    size_t count = group->end - group->begin;
+    uint64_t small[64] = {0}, *bytes = count <= 64 ? small : malloc(count * sizeof *bytes);
     if (!bytes) return (struct compaction_choice){0, 0};
-    for (size_t i = 0; i < table->run_count; i++) bytes[i] = run_bytes(table->runs[i].run);
-    struct compaction_choice choice = compaction_choose(&compaction_policy_default, bytes, table->run_count);
+    for (size_t i = 0; i < count; i++) bytes[i] = run_bytes(group->table->runs[group->begin + i].run);
+    struct compaction_choice choice = compaction_choose(&compaction_policy_default, bytes, count);
     if (bytes != small) free(bytes);
     return choice;
 }
 
-/* The table with the most runs to merge. */
-static const struct view_table *choose_table(const struct view *view, struct compaction_choice *choice) {
-    const struct view_table *best = NULL;
+/* The group with the most runs to merge; choice.count is 0 when there is none. */
+static struct group choose_group(const struct view *view, struct compaction_choice *choice) {
+    struct group group = {0}, best = {0};
     *choice = (struct compaction_choice){0, 0};
-    for (size_t t = 0; t < view->table_count; t++) {
-        struct compaction_choice candidate = choose(&view->tables[t]);
+    while (next_group(view, &group)) {
+        struct compaction_choice candidate = choose(&group);
         if (candidate.count <= choice->count) continue;
         *choice = candidate;
-        best = &view->tables[t];
+        best = group;
     }
     return best;
 }
@@ -235,81 +286,167 @@ static const struct view_table *choose_table(const struct view *view, struct com
 uint64_t engine_compactions_pending(struct plinth *db) {
     struct view *view = view_current(&db->views);
     uint64_t pending = 0;
-    for (size_t t = 0; t < view->table_count; t++) pending += choose(&view->tables[t]).count != 0;
+    for (struct group group = {0}; next_group(view, &group);) pending += choose(&group).count != 0;
     view_unref(view);
     return pending;
 }
 
 static enum plinth_status merge_runs(struct plinth *db, struct view *view, uint64_t horizon_lsn,
-                                     const struct view_table *table, struct compaction_choice choice,
-                                     struct plinth_error *error) {
+                                     const struct group *group, struct compaction_choice choice, bool drop,
+                                     bool *merged, struct plinth_error *error) {
     struct merge merge = {.db = db,
                           .view = view,
-                          .table = table->id,
-                          .runs = table->runs,
-                          .first = choice.first,
+                          .table = group->table->id,
+                          .runs = group->table->runs,
+                          .first = group->begin + choice.first,
                           .count = choice.count,
-                          .bottom = choice.first + choice.count == table->run_count,
+                          .bottom = group->begin + choice.first + choice.count == group->end,
+                          .is_dropping = drop,
                           .horizon_lsn = horizon_lsn};
     enum plinth_status st = run_merge(&merge, error);
-    if (st != PLINTH_CANCELLED || engine_table_exists(db, merge.table)) return st;
-    error_clear(error); /* dropped meanwhile: nothing is left to do */
+    *merged = !st;
+    if (st != PLINTH_CANCELLED || (engine_table_exists(db, merge.table) && !drop)) return st;
+    error_clear(error); /* dropped meanwhile, or needed: nothing is to be done */
     return PLINTH_OK;
 }
 
-enum plinth_status engine_compact_one(struct plinth *db, bool *merged, struct plinth_error *error) {
-    *merged = false;
-    pthread_mutex_lock(&db->compaction_mutex);
+/* ---- retention ---- */
+
+static bool group_is_expired(struct plinth *db, const struct group *group, uint64_t time_us) {
+    const struct view_run *run = &group->table->runs[group->begin];
+    if (!run->has_partition) return false;
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    const struct catalog_table *table = catalog_table_by_id(&db->shard.catalog, group->table->id.table);
+    bool expired = table && table->kind == CATALOG_ROWS && partition_is_expired(table->schema, run->partition, time_us);
+    pthread_rwlock_unlock(&db->catalog_lock);
+    return expired;
+}
+
+/* The first expired group; false when there is none. */
+static bool find_expired(struct plinth *db, const struct view *view, uint64_t time_us, struct group *group) {
+    *group = (struct group){0};
+    while (next_group(view, group))
+        if (group_is_expired(db, group, time_us)) return true;
+    return false;
+}
+
+static bool has_snapshots(struct plinth *db) {
+    pthread_mutex_lock(&db->snapshot_mutex);
+    bool any = db->snapshot_count != 0;
+    pthread_mutex_unlock(&db->snapshot_mutex);
+    return any;
+}
+
+bool engine_retention_is_due(struct plinth *db) {
+    struct view *view = view_current(&db->views);
+    struct group group;
+    bool due = find_expired(db, view, engine_time_us(db), &group) && !has_snapshots(db);
+    view_unref(view);
+    return due;
+}
+
+/* What expires does so by shard time, which stands still while nothing is written: then a tick carries it on. */
+static enum plinth_status advance_shard_time(struct plinth *db, uint64_t *time_us, struct plinth_error *error) {
+    uint64_t lsn;
+    struct decision decision;
+    enum plinth_status st = engine_append(db, CHANGE_TICK, slice_of(NULL, 0), &lsn, &decision, error);
+    pthread_mutex_lock(&db->sequence_mutex);
+    *time_us = db->shard.time_us;
+    pthread_mutex_unlock(&db->sequence_mutex);
+    return st;
+}
+
+/* Drops the first expired partition, unless a snapshot needs it. Entries of its rows in indexes are dead from then on.
+ */
+static enum plinth_status drop_expired(struct plinth *db, bool *dropped, struct plinth_error *error) {
+    *dropped = false;
+    if (!engine_retention_is_due(db)) return PLINTH_OK;
+    uint64_t time_us;
+    struct group group;
+    enum plinth_status st = advance_shard_time(db, &time_us, error);
+    if (st) return st;
     uint64_t horizon_lsn = engine_take_horizon(db);
     struct view *view = view_current(&db->views);
-    struct compaction_choice choice;
-    const struct view_table *table = choose_table(view, &choice);
-    enum plinth_status st = PLINTH_OK;
-    if (table) {
-        st = merge_runs(db, view, horizon_lsn, table, choice, error);
-        *merged = !st;
+    if (find_expired(db, view, time_us, &group)) {
+        struct compaction_choice all = {0, group.end - group.begin};
+        st = merge_runs(db, view, horizon_lsn, &group, all, true, dropped, error);
     }
     view_unref(view);
+    return st;
+}
+
+enum plinth_status engine_compact_one(struct plinth *db, bool *merged, struct plinth_error *error) {
+    pthread_mutex_lock(&db->compaction_mutex);
+    enum plinth_status st = drop_expired(db, merged, error);
+    if (!st && !*merged) {
+        uint64_t horizon_lsn = engine_take_horizon(db);
+        struct view *view = view_current(&db->views);
+        struct compaction_choice choice;
+        struct group group = choose_group(view, &choice);
+        if (choice.count) st = merge_runs(db, view, horizon_lsn, &group, choice, false, merged, error);
+        view_unref(view);
+    }
     pthread_mutex_unlock(&db->compaction_mutex);
     return st;
 }
 
-/* Whether merging all runs of the table would change anything but its age. */
-static bool is_compact(struct plinth *db, const struct view_table *table) {
-    if (table->run_count != 1 || table->runs[0].level == 0) return table->run_count == 0;
+/* ---- everything ---- */
+
+/* Whether merging all runs of the group would change anything but its age. */
+static bool is_compact(struct plinth *db, const struct group *group) {
+    const struct view_run *run = &group->table->runs[group->begin];
+    if (group->end - group->begin != 1 || run->level == 0) return false;
     pthread_rwlock_rdlock(&db->catalog_lock);
-    const struct catalog_table *found = catalog_table_by_id(&db->shard.catalog, table->id.table);
+    const struct catalog_table *found = catalog_table_by_id(&db->shard.catalog, group->table->id.table);
     bool index = found && found->kind == CATALOG_INDEX; /* how many of its entries are dead, only a merge can tell */
     pthread_rwlock_unlock(&db->catalog_lock);
     uint64_t dead = 0;
-    for (size_t s = 0; s < run_segment_count(table->runs[0].run); s++) {
-        const struct segment_info *info = segment_info(run_segment(table->runs[0].run, s));
+    for (size_t s = 0; s < run_segment_count(run->run); s++) {
+        const struct segment_info *info = segment_info(run_segment(run->run, s));
         dead += info->superseded + info->deletes;
     }
     return !index && dead == 0;
 }
 
+/* Whether the group comes behind a table and partition that have been merged. */
+static bool is_behind(const struct group *group, struct table_id table, const struct view_run *done) {
+    int order = table_id_compare(group->table->id, table);
+    const struct view_run *run = &group->table->runs[group->begin];
+    if (!order) order = partition_compare(run->has_partition, run->partition, done->has_partition, done->partition);
+    return order > 0;
+}
+
+/* Merges the first group behind (table, done), and moves these on; `*more` is false when there is none. */
+static enum plinth_status compact_next(struct plinth *db, struct table_id *table, struct view_run *done, bool *more,
+                                       struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    uint64_t horizon_lsn = engine_take_horizon(db);
+    struct view *view = view_current(&db->views);
+    struct group group = {0};
+    do {
+        *more = next_group(view, &group);
+    } while (*more && (!is_behind(&group, *table, done) || is_compact(db, &group)));
+    if (*more) {
+        *table = group.table->id;
+        *done = group.table->runs[group.begin];
+        struct compaction_choice all = {0, group.end - group.begin};
+        bool merged;
+        st = merge_runs(db, view, horizon_lsn, &group, all, false, &merged, error);
+    }
+    view_unref(view);
+    return st;
+}
+
 enum plinth_status engine_compact_all(struct plinth *db, struct plinth_error *error) {
+    /* Group by group from the present views, as each merge makes a new one. Tables come before their indexes (ids
+     * grow), so that index entries are checked against merged rows. */
+    struct table_id table = {0};
+    struct view_run done = {.has_partition = false};
+    bool more = true;
     enum plinth_status st = PLINTH_OK;
     pthread_mutex_lock(&db->compaction_mutex);
-    /* Table by table from the present views, as each merge makes a new one. Key spaces come before their indexes (ids
-     * grow), so that index entries are checked against merged rows. */
-    struct table_id from = {0};
-    for (bool more = true; !st && more;) {
-        uint64_t horizon_lsn = engine_take_horizon(db);
-        struct view *view = view_current(&db->views);
-        const struct view_table *table = NULL;
-        for (size_t t = 0; !table && t < view->table_count; t++)
-            if (table_id_compare(view->tables[t].id, from) >= 0 && !is_compact(db, &view->tables[t]))
-                table = &view->tables[t];
-        more = table != NULL;
-        if (table) {
-            from = table->id;
-            from.table++;
-            st = merge_runs(db, view, horizon_lsn, table, (struct compaction_choice){0, table->run_count}, error);
-        }
-        view_unref(view);
-    }
+    for (bool dropped = true; !st && dropped;) st = drop_expired(db, &dropped, error);
+    while (!st && more) st = compact_next(db, &table, &done, &more, error);
     pthread_mutex_unlock(&db->compaction_mutex);
     return st;
 }

@@ -189,11 +189,14 @@ uint64_t engine_take_horizon(struct plinth *db);
 
 /* Flushes the oldest cut memtable; *flushed is false when there is none. One caller at a time (the flush thread). */
 PLINTH_MUST_CHECK enum plinth_status engine_flush_one(struct plinth *db, bool *flushed, struct plinth_error *error);
-/* Merges what the policy chooses; *merged tells whether there was something to do. Takes compaction_mutex. */
+/* Drops a partition that is older than its table keeps, or merges what the policy chooses; *merged tells whether there
+ * was something to do. Takes compaction_mutex. */
 PLINTH_MUST_CHECK enum plinth_status engine_compact_one(struct plinth *db, bool *merged, struct plinth_error *error);
 /* Merges each table into one run. Takes compaction_mutex. */
 PLINTH_MUST_CHECK enum plinth_status engine_compact_all(struct plinth *db, struct plinth_error *error);
 uint64_t engine_compactions_pending(struct plinth *db);
+/* Whether a partition is older than its table keeps, and no snapshot needs it. */
+bool engine_retention_is_due(struct plinth *db);
 /* Writes a checkpoint of the present state, when the log is durable up to it, and trims the log behind the second
  * newest one. */
 PLINTH_MUST_CHECK enum plinth_status engine_checkpoint(struct plinth *db, struct plinth_error *error);

@@ -3,25 +3,28 @@
 
 #include "base/log_event.h"
 #include "base/status.h"
+#include "engine/flush_rows.h"
 #include "engine/output.h"
 #include "engine/purge.h"
 #include "engine/table_ddl.h"
 
-static bool is_index_table(struct plinth *db, struct table_id table) {
+/* What is there to know of a table: whether it is an index, and of a typed table the schema (referenced). */
+static bool is_index_table(struct plinth *db, struct table_id table, const struct table_schema **rows) {
     pthread_rwlock_rdlock(&db->catalog_lock);
     const struct catalog_table *found = catalog_table_by_id(&db->shard.catalog, table.table);
     bool index = found && found->kind == CATALOG_INDEX;
+    *rows = found && found->kind == CATALOG_ROWS ? table_schema_ref(found->schema) : NULL;
     pthread_rwlock_unlock(&db->catalog_lock);
     return index;
 }
 
-/* Writes the rows of one table. `bottom`: nothing older of this table exists. */
-static enum plinth_status write_table(struct output *output, struct memtable *memtable, struct table_id table,
-                                      uint64_t horizon_lsn, bool bottom, struct plinth_error *error) {
+/* Writes the rows of a key space or of an index of one. */
+static enum plinth_status write_space(struct output *output, struct memtable *memtable, struct table_id table,
+                                      bool is_index, uint64_t horizon_lsn, bool bottom, struct plinth_error *error) {
     struct iterator *it = NULL;
     struct purge purge;
     purge_init(&purge, horizon_lsn, bottom);
-    enum plinth_status st = output_begin_table(output, table, is_index_table(output->db, table), error);
+    enum plinth_status st = output_begin_table(output, table, is_index, error);
     if (!st) st = memtable_iterator_open(memtable, table, &it, error);
     if (!st) st = iterator_seek_first(it, error);
     while (!st && it->valid) {
@@ -33,6 +36,17 @@ static enum plinth_status write_table(struct output *output, struct memtable *me
     }
     iterator_close(it);
     purge_deinit(&purge);
+    return st ? st : output_finish(output, error);
+}
+
+/* Writes what the memtable has of one table. `bottom`: nothing older of this table exists. */
+static enum plinth_status write_table(struct output *output, struct memtable *memtable, struct table_id table,
+                                      uint64_t horizon_lsn, bool bottom, struct plinth_error *error) {
+    const struct table_schema *schema;
+    bool is_index = is_index_table(output->db, table, &schema);
+    enum plinth_status st = schema ? flush_rows(output, memtable, schema, horizon_lsn, bottom, error)
+                                   : write_space(output, memtable, table, is_index, horizon_lsn, bottom, error);
+    table_schema_unref(schema);
     return st;
 }
 
@@ -47,24 +61,37 @@ static enum plinth_status write_memtable(struct output *output, struct memtable 
         from = table;
         from.table++;
     }
-    if (!st) st = output_finish(output, error);
     return st;
 }
 
-/* Opens the runs that the flush made, one a table: parallel arrays of `*count`. */
-static enum plinth_status open_runs(struct plinth *db, struct output *output, struct run ***runs,
-                                    struct table_id **tables, size_t *count, struct plinth_error *error) {
+/* A run that the flush made. */
+struct flushed_run {
+    struct table_id table;
+    struct view_run run;
+};
+
+static void runs_deinit(struct flushed_run *runs, size_t count) {
+    for (size_t i = 0; i < count; i++) run_unref(runs[i].run.run);
+    free(runs);
+}
+
+/* Opens the runs that the flush made, one a table and partition; the caller's also on failure (runs_deinit). */
+static enum plinth_status open_runs(struct plinth *db, struct output *output, struct flushed_run **runs, size_t *count,
+                                    struct plinth_error *error) {
     *count = 0;
     *runs = calloc(output->segment_count + 1, sizeof **runs);
-    *tables = calloc(output->segment_count + 1, sizeof **tables);
-    if (!*runs || !*tables) return error_no_memory(error, "flush");
+    if (!*runs) return error_no_memory(error, "flush");
     enum plinth_status st = PLINTH_OK;
     for (uint64_t i = 0; !st && i < output->segment_count;) {
-        struct table_id table = output->segments[i].table;
+        const struct segment_info *first = &output->segments[i];
+        struct flushed_run *made = &(*runs)[*count];
         uint64_t end = i + 1;
-        while (end < output->segment_count && table_id_compare(output->segments[end].table, table) == 0) end++;
-        st = output_open_run(db, &output->segments[i], end - i, &(*runs)[*count], error);
-        if (!st) (*tables)[(*count)++] = table;
+        while (end < output->segment_count && segments_make_run(first, &output->segments[end])) end++;
+        made->table = first->table;
+        made->run.has_partition = first->has_partition;
+        made->run.partition = first->partition;
+        st = output_open_run(db, &output->segments[i], end - i, &made->run.run, error);
+        *count += !st;
         i = end;
     }
     return st;
@@ -75,10 +102,14 @@ static bool is_dropped(struct plinth *db, struct table_id table) {
     return !catalog_table_by_id(&db->shard.catalog, table.table);
 }
 
-/* The commit record and the view that follows from it. The runs' references go to the view on success. What was written
- * of tables that were dropped meanwhile is garbage. */
+static size_t newest_position(const struct view *view, const struct flushed_run *run) {
+    return view_partition_begin(view_find_table(view, run->table), run->run.has_partition, run->run.partition);
+}
+
+/* The commit record and the view that follows from it. What was written of tables that were dropped meanwhile is
+ * garbage. */
 static enum plinth_status commit_flush(struct plinth *db, const struct commit *commit, uint64_t horizon_lsn,
-                                       struct run **runs, const struct table_id *tables, size_t count, bool *applied,
+                                       const struct flushed_run *runs, size_t count, bool *applied,
                                        struct plinth_error *error) {
     *applied = false;
     struct buffer payload = BUFFER_INIT;
@@ -92,16 +123,21 @@ static enum plinth_status commit_flush(struct plinth *db, const struct commit *c
     pthread_mutex_lock(&db->sequence_mutex);
     struct view *view = view_edit(&db->views);
     enum plinth_status st = view ? PLINTH_OK : error_no_memory(error, "view");
-    for (size_t i = 0; !st && i < count; i++)
-        if (!is_dropped(db, tables[i]) &&
-            !view_insert_run(view, tables[i], 0, (struct view_run){.run = run_ref(runs[i])})) {
-            run_unref(runs[i]);
+    for (size_t i = 0; !st && i < count; i++) {
+        if (is_dropped(db, runs[i].table)) continue;
+        struct view_run run = runs[i].run;
+        run_ref(run.run);
+        if (!view_insert_run(view, runs[i].table, newest_position(view, &runs[i]), run)) {
+            run_unref(run.run);
             st = error_no_memory(error, "view");
         }
+    }
     if (!st) st = engine_append_locked(db, &header, buffer_slice(&payload), NULL, 0, &lsn, &decision, error);
     if (!st && decision.verdict == VERDICT_APPLIED) {
         for (size_t i = 0; i < count; i++)
-            if (!is_dropped(db, tables[i])) ((struct view_table *)view_find_table(view, tables[i]))->runs[0].id = lsn;
+            if (!is_dropped(db, runs[i].table))
+                ((struct view_table *)view_find_table(view, runs[i].table))->runs[newest_position(view, &runs[i])].id =
+                    lsn;
         for (uint64_t i = 0; i < commit->segment_count; i++)
             if (is_dropped(db, commit->segments[i].table)) engine_note_garbage(db, commit->segments[i].name, 0);
         view_drop_memtable(view, commit->cut);
@@ -123,8 +159,7 @@ static enum plinth_status commit_flush(struct plinth *db, const struct commit *c
 static enum plinth_status flush_memtable(struct plinth *db, const struct view *view, const struct view_memtable *oldest,
                                          struct plinth_error *error) {
     uint64_t began = env_monotonic_ns(db->env), job = 0;
-    struct run **runs = NULL;
-    struct table_id *tables = NULL;
+    struct flushed_run *runs = NULL;
     size_t run_count = 0;
     bool applied = false;
     struct output output = {0};
@@ -136,15 +171,13 @@ static enum plinth_status flush_memtable(struct plinth *db, const struct view *v
     uint64_t horizon_lsn = engine_take_horizon(db);
     output_init(&output, db, job, SEGMENT_LZ4, UINT64_MAX);
     st = write_memtable(&output, oldest->memtable, view, horizon_lsn, error);
-    if (!st) st = open_runs(db, &output, &runs, &tables, &run_count, error);
+    if (!st) st = open_runs(db, &output, &runs, &run_count, error);
     if (!st) {
         struct commit commit = {
             .job = job, .cut = oldest->cut_lsn, .segments = output.segments, .segment_count = output.segment_count};
-        st = commit_flush(db, &commit, horizon_lsn, runs, tables, run_count, &applied, error);
+        st = commit_flush(db, &commit, horizon_lsn, runs, run_count, &applied, error);
     }
-    for (size_t i = 0; runs && i < run_count; i++) run_unref(runs[i]);
-    free(runs);
-    free(tables);
+    runs_deinit(runs, run_count);
     if (applied) {
         uint64_t took_us = (env_monotonic_ns(db->env) - began) / 1000;
         counter_add(&db->counters.flushes, 1);

@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "engine/engine.h"
 
-enum { RETRY_US = 500 * 1000 };
+enum { RETRY_US = 500 * 1000, RETENTION_CHECK_US = 10 * 1000 * 1000 };
 
 /* Checkpoint and garbage after a round that changed the manifest. */
 static enum plinth_status tidy(struct plinth *db, struct plinth_error *error) {
@@ -55,6 +55,19 @@ static bool wait_for(struct plinth *db, bool *wanted) {
     return !db->closing;
 }
 
+/* The same for the thread that merges, which also looks now and then for partitions to drop. */
+static bool wait_for_compaction(struct plinth *db) {
+    while (!db->compaction_wanted && !db->closing) {
+        if (condition_wait_us(&db->job_wanted, &db->job_mutex, RETENTION_CHECK_US)) continue;
+        pthread_mutex_unlock(&db->job_mutex);
+        bool due = !db->options.no_background_compaction && engine_retention_is_due(db);
+        pthread_mutex_lock(&db->job_mutex);
+        db->compaction_wanted |= due;
+    }
+    db->compaction_wanted = false;
+    return !db->closing;
+}
+
 /* One round outside of the mutex; after a failure `*wanted` is set again and a while has passed. */
 static void run_round(struct plinth *db, const char *name, bool *wanted,
                       enum plinth_status (*round)(struct plinth *, struct plinth_error *)) {
@@ -86,8 +99,7 @@ static void *flush_main(void *argument) {
 static void *compact_main(void *argument) {
     struct plinth *db = argument;
     pthread_mutex_lock(&db->job_mutex);
-    while (wait_for(db, &db->compaction_wanted))
-        run_round(db, "compaction_failed", &db->compaction_wanted, compaction_round);
+    while (wait_for_compaction(db)) run_round(db, "compaction_failed", &db->compaction_wanted, compaction_round);
     pthread_mutex_unlock(&db->job_mutex);
     return NULL;
 }

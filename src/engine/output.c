@@ -18,18 +18,30 @@ void output_deinit(struct output *output) {
     *output = (struct output){0};
 }
 
+enum plinth_status output_push_segment(struct output *output, struct segment_info *info, struct plinth_error *error) {
+    output->rows += info->rows;
+    output->bytes += info->bytes;
+    if (ARRAY_PUSH(output->segments, output->segment_count, *info)) return PLINTH_OK;
+    segment_info_deinit(info);
+    return error_no_memory(error, "segment list");
+}
+
+enum plinth_status output_take(struct output *output, struct output *from, struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    uint64_t taken = 0;
+    for (; !st && taken < from->segment_count; taken++) st = output_push_segment(output, &from->segments[taken], error);
+    if (taken) memmove(from->segments, from->segments + taken, (from->segment_count - taken) * sizeof *from->segments);
+    from->segment_count -= taken;
+    return st;
+}
+
 static enum plinth_status end_segment(struct output *output, struct plinth_error *error) {
     if (!output->writer) return PLINTH_OK;
     struct segment_info info = {0};
     struct segment_writer *writer = output->writer;
     output->writer = NULL;
     enum plinth_status st = segment_writer_commit(writer, &info, error);
-    if (st) return st;
-    output->rows += info.rows;
-    output->bytes += info.bytes;
-    if (ARRAY_PUSH(output->segments, output->segment_count, info)) return PLINTH_OK;
-    segment_info_deinit(&info);
-    return error_no_memory(error, "segment list");
+    return st ? st : output_push_segment(output, &info, error);
 }
 
 enum plinth_status output_begin_table(struct output *output, struct table_id table, bool index_table,

@@ -29,6 +29,12 @@ PLINTH_MUST_CHECK enum plinth_status output_add(struct output *output, const str
                                                 struct plinth_error *error);
 /* Ends the last segment. */
 PLINTH_MUST_CHECK enum plinth_status output_finish(struct output *output, struct plinth_error *error);
+/* Notes a segment that is done; takes over what `info` owns, also on failure. */
+PLINTH_MUST_CHECK enum plinth_status output_push_segment(struct output *output, struct segment_info *info,
+                                                         struct plinth_error *error);
+/* Moves the segments of `from`, which has finished, behind those of `output`. */
+PLINTH_MUST_CHECK enum plinth_status output_take(struct output *output, struct output *from,
+                                                 struct plinth_error *error);
 /* Opens segments as one run, and notes their index checksums in `segments`. */
 PLINTH_MUST_CHECK enum plinth_status output_open_run(struct plinth *db, struct segment_info *segments, uint64_t count,
                                                      struct run **run, struct plinth_error *error);

@@ -151,7 +151,10 @@ static enum plinth_status publish_view(struct replay *replay, struct plinth_erro
     for (uint64_t t = 0; !st && t < db->shard.table_count; t++) {
         const struct shard_table *table = &db->shard.tables[t];
         for (uint64_t r = 0; !st && r < table->run_count; r++) {
-            struct view_run run = {.id = table->runs[r].id, .level = table->runs[r].level};
+            struct view_run run = {.id = table->runs[r].id,
+                                   .level = table->runs[r].level,
+                                   .has_partition = table->runs[r].has_partition,
+                                   .partition = table->runs[r].partition};
             st = output_open_run(db, table->runs[r].segments, table->runs[r].segment_count, &run.run, error);
             if (!st && !view_insert_run(view, table->id, r, run)) {
                 run_unref(run.run);

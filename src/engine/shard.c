@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "engine/array.h"
 #include "engine/rows_record.h"
+#include "table/partition.h"
 
 enum plinth_status shard_init(struct shard *shard, struct plinth_error *error) {
     *shard = (struct shard){.feature_level = 1};
@@ -316,8 +317,27 @@ static bool insert_run(struct shard *shard, struct table_id id, uint64_t positio
     memset(segments, 0, count * sizeof *segments);
     memmove(&table->runs[position + 1], &table->runs[position],
             (table->run_count - 1 - position) * sizeof *table->runs);
-    table->runs[position] = (struct shard_run){.id = lsn, .level = level, .segments = owned, .segment_count = count};
+    table->runs[position] = (struct shard_run){.id = lsn,
+                                               .has_partition = owned->has_partition,
+                                               .partition = owned->partition,
+                                               .level = level,
+                                               .segments = owned,
+                                               .segment_count = count};
     return true;
+}
+
+static int run_partition_compare(const struct shard_run *run, bool has_partition, int64_t partition) {
+    return partition_compare(run->has_partition, run->partition, has_partition, partition);
+}
+
+/* Where a partition's newest run belongs. */
+static uint64_t newest_position(const struct shard *shard, const struct segment_info *segment) {
+    const struct shard_table *table = shard_find_table(shard, segment->table);
+    uint64_t at = 0;
+    while (table && at < table->run_count &&
+           run_partition_compare(&table->runs[at], segment->has_partition, segment->partition) < 0)
+        at++;
+    return at;
 }
 
 /* Whether rows of a table still count. What is not in the catalog was dropped: ids are never used again. */
@@ -341,9 +361,10 @@ static bool apply_flush(struct shard *shard, uint64_t lsn, struct commit *commit
     for (uint64_t i = 0; i < commit->segment_count;) {
         struct table_id table = commit->segments[i].table;
         uint64_t end = i + 1;
-        while (end < commit->segment_count && table_id_compare(commit->segments[end].table, table) == 0) end++;
+        while (end < commit->segment_count && segments_make_run(&commit->segments[i], &commit->segments[end])) end++;
+        uint64_t position = newest_position(shard, &commit->segments[i]);
         bool ok = is_dropped(shard, table) ? discard_segments(shard, lsn, &commit->segments[i], end - i)
-                                           : insert_run(shard, table, 0, lsn, 0, &commit->segments[i], end - i);
+                                           : insert_run(shard, table, position, lsn, 0, &commit->segments[i], end - i);
         if (!ok) return false;
         i = end;
     }
@@ -359,10 +380,22 @@ static bool apply_flush(struct shard *shard, uint64_t lsn, struct commit *commit
 static uint64_t find_inputs(const struct shard_table *table, const struct commit *commit) {
     for (uint64_t i = 0; table && commit->input_count && i + commit->input_count <= table->run_count; i++) {
         uint64_t same = 0;
-        while (same < commit->input_count && table->runs[i + same].id == commit->inputs[same]) same++;
+        while (same < commit->input_count && table->runs[i + same].id == commit->inputs[same] &&
+               run_partition_compare(&table->runs[i + same], commit->has_partition, commit->partition) == 0)
+            same++;
         if (same == commit->input_count) return i;
     }
     return UINT64_MAX;
+}
+
+/* Whether what a compaction has made is of the partition of its inputs. */
+static bool outputs_fit(const struct commit *commit) {
+    for (uint64_t s = 0; s < commit->segment_count; s++) {
+        const struct segment_info *segment = &commit->segments[s];
+        if (partition_compare(segment->has_partition, segment->partition, commit->has_partition, commit->partition))
+            return false;
+    }
+    return true;
 }
 
 static bool apply_compaction(struct shard *shard, uint64_t lsn, struct commit *commit, uint64_t first) {
@@ -394,7 +427,7 @@ static enum plinth_status decide_commit(struct shard *shard, uint64_t lsn, enum 
     if (valid && kind == CHANGE_FLUSH_COMMIT) valid = shard->cut_count && shard->cuts[0] == commit.cut;
     if (valid && kind == CHANGE_COMPACT_COMMIT) {
         first = find_inputs(shard_find_table(shard, commit.table), &commit);
-        valid = first != UINT64_MAX;
+        valid = first != UINT64_MAX && outputs_fit(&commit);
     }
     if (!valid) {
         decision->verdict = VERDICT_VOID;

@@ -22,9 +22,11 @@
 /* Times further ahead than this count only from records that hosts have checked against their monotonic clock. */
 #define TIME_JUMP_US_MAX (10ull * 1000 * 1000)
 
-/* A sorted run of one table, as the manifest names it. */
+/* A sorted run of one table, as the manifest names it; of a partitioned table, of one partition. */
 struct shard_run {
-    uint64_t id; /* LSN of the commit that made it: one commit makes at most one run of a table */
+    uint64_t id; /* LSN of the commit that made it: one commit makes at most one run of a table and partition */
+    bool has_partition;
+    int64_t partition;
     uint64_t level;
     struct segment_info *segments;
     uint64_t segment_count;
@@ -32,7 +34,7 @@ struct shard_run {
 
 struct shard_table {
     struct table_id id;
-    struct shard_run *runs; /* newest first */
+    struct shard_run *runs; /* by partition (table/partition.h), newest first */
     uint64_t run_count;
 };
 

@@ -105,7 +105,10 @@ static bool decode_run(struct reader *from, struct shard_run *run) {
             return false;
         }
     }
-    return !from->failed;
+    if (from->failed || !run->segment_count) return false;
+    run->has_partition = run->segments[0].has_partition;
+    run->partition = run->segments[0].partition;
+    return true;
 }
 
 static bool decode_tables(struct reader *from, struct shard *shard) {

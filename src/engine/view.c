@@ -146,6 +146,23 @@ const struct view_table *view_find_table(const struct view *view, struct table_i
     return at < view->table_count && table_id_compare(view->tables[at].id, table) == 0 ? &view->tables[at] : NULL;
 }
 
+size_t view_partition_begin(const struct view_table *table, bool has_partition, int64_t partition) {
+    size_t at = 0;
+    while (table && at < table->run_count &&
+           partition_compare(table->runs[at].has_partition, table->runs[at].partition, has_partition, partition) < 0)
+        at++;
+    return at;
+}
+
+size_t view_partition_end(const struct view_table *table, size_t begin) {
+    size_t end = begin + 1;
+    while (end < table->run_count &&
+           partition_compare(table->runs[end].has_partition, table->runs[end].partition,
+                             table->runs[begin].has_partition, table->runs[begin].partition) == 0)
+        end++;
+    return end;
+}
+
 bool view_insert_run(struct view *edited, struct table_id id, size_t position, struct view_run run) {
     if (!view_find_table(edited, id)) {
         size_t at = table_position(edited, id);

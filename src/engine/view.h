@@ -2,8 +2,8 @@
  * reference-counted. Every cut, flush and compaction makes a new one; readers keep the one they took.
  *
  * Rows of a key are found by looking through memtables, then runs, in order: each source holds only older versions than
- * the one before it. A view has a horizon: of versions at or below it only the newest of each key is still there, so
- * it answers for LSNs at or above the horizon only. */
+ * the ones before it, or (in partitioned tables) none of the key. A view has a horizon: of versions at or below it only
+ * the newest of each key is still there, so it answers for LSNs at or above the horizon only. */
 #ifndef PLINTH_ENGINE_VIEW_H
 #define PLINTH_ENGINE_VIEW_H
 
@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "table/memtable.h"
+#include "table/partition.h"
 #include "table/run.h"
 
 struct view_memtable {
@@ -19,14 +20,18 @@ struct view_memtable {
 };
 
 struct view_run {
-    uint64_t id;    /* shard_run.id */
-    uint64_t level; /* shard_run.level: how often its rows have been merged */
+    uint64_t id;        /* shard_run.id */
+    uint64_t level;     /* shard_run.level: how often its rows have been merged */
+    bool has_partition; /* the run is of one partition of its table, and this one */
+    int64_t partition;
     struct run *run;
 };
 
+/* Runs of different partitions hold different keys, so only the order within a partition matters; runs of a partition
+ * stand together. */
 struct view_table {
     struct table_id id;
-    struct view_run *runs; /* newest first */
+    struct view_run *runs; /* by partition, newest first */
     size_t run_count;
 };
 
@@ -76,6 +81,10 @@ void view_drop_memtable(struct view *edited, uint64_t cut_lsn);
 /* Inserts a run (taking its reference) at `position` of its table. */
 PLINTH_MUST_CHECK bool view_insert_run(struct view *edited, struct table_id table, size_t position,
                                        struct view_run run);
+/* Where the newest run of a partition is or belongs. `table` may be null. */
+size_t view_partition_begin(const struct view_table *table, bool has_partition, int64_t partition);
+/* The end of the runs that have the partition of the run at `begin`. */
+size_t view_partition_end(const struct view_table *table, size_t begin);
 /* Drops `count` runs of a table from `position` on. */
 void view_drop_runs(struct view *edited, struct table_id table, size_t position, size_t count);
 /* Drops a table with all its runs. */

@@ -354,10 +354,8 @@ static bool concat_columns(struct row_block *block, const struct pending *pendin
     return ok;
 }
 
-/* Makes a block of what is pending, and forgets that. */
-static enum plinth_status build_block(struct block_merge *merge, struct row_block **built, struct plinth_error *error) {
-    const struct pending *pending = &merge->pending;
-    const struct column_list *columns = &merge->columns;
+/* A block of what is pending; null when memory is out. */
+static struct row_block *make_block(const struct pending *pending, const struct column_list *columns, bool with_keys) {
     struct row_block *block = row_block_new(columns->count);
     uint32_t *ids = block ? arena_alloc(&block->arena, columns->count * sizeof *ids) : NULL;
     bool ok = ids != NULL;
@@ -367,16 +365,36 @@ static enum plinth_status build_block(struct block_merge *merge, struct row_bloc
         block->rows = block->columns->rows = pending->rows;
         ok = concat_columns(block, pending, columns);
     }
-    if (ok && merge->with_keys)
+    if (ok && with_keys)
         ok = concat_keys(&block->arena, pending, &block->keys) && concat_prefixes(block, pending) &&
              concat_lsns(block, pending) && concat_operations(block, pending) && concat_ordinals(block, pending);
+    if (ok) return block;
+    row_block_unref(block);
+    return NULL;
+}
+
+/* Makes a block of what is pending, and forgets that. */
+static enum plinth_status build_block(struct block_merge *merge, struct row_block **built, struct plinth_error *error) {
+    *built = make_block(&merge->pending, &merge->columns, merge->with_keys);
     pending_clear(merge);
-    if (!ok) {
-        row_block_unref(block);
-        return error_no_memory(error, "merge of rows");
-    }
-    *built = block;
-    return PLINTH_OK;
+    return *built ? PLINTH_OK : error_no_memory(error, "merge of rows");
+}
+
+struct row_block *row_block_select(struct row_block *block, const struct row_stretch *stretches,
+                                   uint32_t stretch_count) {
+    const struct batch *columns = block->columns;
+    struct column_type *types = malloc((columns->column_count + 1) * sizeof *types);
+    if (!types) return NULL;
+    struct pending pending = {.sources = &block,
+                              .source_count = 1,
+                              .stretches = (struct row_stretch *)stretches,
+                              .stretch_count = stretch_count};
+    for (uint32_t i = 0; i < stretch_count; i++) pending.rows += stretches[i].count;
+    for (uint32_t i = 0; i < columns->column_count; i++) types[i] = columns->columns[i].type;
+    const struct column_list list = {block->column_ids, types, columns->column_count};
+    struct row_block *selected = make_block(&pending, &list, true);
+    free(types);
+    return selected;
 }
 
 /* ---- which rows stay ---- */

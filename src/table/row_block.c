@@ -290,16 +290,22 @@ static bool put_in_order(struct arena *arena, const struct index_entries *from, 
     return true;
 }
 
+bool index_entries_encode(struct arena *arena, const struct row_block *block, const struct table_schema *schema,
+                          const struct table_index *index, struct index_entries *entries) {
+    struct row_keys heads;
+    *entries = (struct index_entries){0};
+    return encode_heads(arena, block, schema, index, &heads) && join_keys(arena, block, &heads, entries);
+}
+
 bool index_entries_make(struct arena *arena, const struct row_block *block, const struct table_schema *schema,
                         const struct table_index *index, struct index_entries *entries) {
     *entries = (struct index_entries){0};
     struct arena work;
     arena_init(&work);
-    struct row_keys heads;
     struct index_entries joined;
     /* The sort is stable and rows are newest first, so versions that differ in nothing but LSN stay so. */
     uint32_t *order = NULL;
-    bool ok = encode_heads(&work, block, schema, index, &heads) && join_keys(&work, block, &heads, &joined);
+    bool ok = index_entries_encode(&work, block, schema, index, &joined);
     if (ok) ok = (order = arena_alloc(&work, ((uint64_t)joined.count + 1) * sizeof *order)) != NULL;
     if (ok) ok = row_keys_sort(&joined.keys, joined.count, order, NULL);
     if (ok) ok = put_in_order(arena, &joined, order, entries);

@@ -1,8 +1,8 @@
-/* Row blocks: sorted rows of one typed table as columns. What a write becomes in the memtable, what segments are decoded
- * into, what merges take and give.
+/* Row blocks: sorted rows of one typed table as columns. What a write becomes in the memtable, what segments are
+ * decoded into, what merges take and give.
  *
- * Rows are ordered by key ascending, then LSN descending (row.h's order); no two rows have the same (key, LSN). A deleted
- * row (ROW_DELETE) has its key columns; the others are null. Immutable once shared, reference-counted.
+ * Rows are ordered by key ascending, then LSN descending (row.h's order); no two rows have the same (key, LSN). A
+ * deleted row (ROW_DELETE) has its key columns; the others are null. Immutable once shared, reference-counted.
  *
  * Tables without a key: the key is the row id (row_key.h: LSN, ordinal); `ordinals` is set. */
 #ifndef PLINTH_TABLE_ROW_BLOCK_H
@@ -21,14 +21,14 @@ struct row_block {
     atomic_uint references;
     uint32_t rows;
     uint64_t lsn_min, lsn_max;
-    const uint64_t *lsns;       /* null: all lsn_max */
-    const uint32_t *ordinals;   /* null: the table has a key */
-    const uint8_t *operations;  /* enum row_operation; null: all ROW_SET */
-    struct row_keys keys;       /* offsets null: not decoded (a stream without keys) */
-    const uint64_t *prefixes;   /* row_key_prefix of each key; may be null */
-    const uint32_t *column_ids; /* of columns->columns[i] */
-    struct batch *columns;      /* rows of it = rows; a reference is held */
-    struct arena arena;         /* what the block owns */
+    const uint64_t *lsns;            /* null: all lsn_max */
+    const uint32_t *ordinals;        /* null: the table has a key */
+    const uint8_t *operations;       /* enum row_operation; null: all ROW_SET */
+    struct row_keys keys;            /* offsets null: not decoded (a stream without keys); offsets[0] need not be 0 */
+    const uint64_t *prefixes;        /* row_key_prefix of each key; may be null */
+    const uint32_t *column_ids;      /* of columns->columns[i] */
+    struct batch *columns;           /* rows of it = rows; a reference is held */
+    struct arena arena;              /* what the block owns */
     struct row_block_memory *memory; /* memtable blocks: bloom filter, index entries (row_block.c); else null */
 };
 
@@ -58,6 +58,10 @@ struct row_block *row_block_create(const struct table_schema *schema, struct bat
  * memory is out. */
 PLINTH_MUST_CHECK bool row_block_set_lsn(struct row_block *block, uint64_t lsn, uint32_t first_ordinal);
 
+/* A copy of stretches of rows (at least one), in the order given; their `source` is 0. Null: memory is out. */
+struct row_block *row_block_select(struct row_block *block, const struct row_stretch *stretches,
+                                   uint32_t stretch_count);
+
 /* Index of the first row at or behind (key, lsn) in row order, at most `rows`. */
 uint32_t row_block_find(const struct row_block *block, struct slice key, uint64_t lsn);
 /* The newest version of `key` not above `lsn_max`; false when there is none. `key_hash` is hash_stable(key): memtable
@@ -83,5 +87,9 @@ struct index_entries {
 PLINTH_MUST_CHECK bool index_entries_make(struct arena *arena, const struct row_block *block,
                                           const struct table_schema *schema, const struct table_index *index,
                                           struct index_entries *entries);
+/* The same entries in the order of the rows. */
+PLINTH_MUST_CHECK bool index_entries_encode(struct arena *arena, const struct row_block *block,
+                                            const struct table_schema *schema, const struct table_index *index,
+                                            struct index_entries *entries);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "table/key_prefix.h"
+#include "table/row_segment.h"
 
 struct run {
     atomic_uint references;
@@ -239,5 +240,58 @@ enum plinth_status run_iterator_open(struct run *run, bool lsn_only, struct iter
     opened->run = run_ref(run);
     opened->lsn_only = lsn_only;
     *it = &opened->base;
+    return PLINTH_OK;
+}
+
+/* ---- blocks: one segment at a time, too ---- */
+
+struct run_stream {
+    struct block_stream base;
+    struct run *run;
+    const struct block_read *read;
+    size_t index; /* the next segment to open */
+    struct block_stream *at;
+};
+
+static bool starts_behind(const struct run_stream *stream, size_t index) {
+    struct slice upper = stream->read->upper;
+    return upper.size && slice_compare(key_min(stream->run, index), upper) >= 0;
+}
+
+static enum plinth_status run_stream_next(struct block_stream *base, struct row_block **block,
+                                          struct plinth_error *error) {
+    struct run_stream *stream = (struct run_stream *)base;
+    enum plinth_status st = PLINTH_OK;
+    *block = NULL;
+    for (;;) {
+        if (stream->at) st = block_stream_next(stream->at, block, error);
+        if (st || *block) return st;
+        block_stream_close(stream->at);
+        stream->at = NULL;
+        if (stream->index == stream->run->count || starts_behind(stream, stream->index)) return PLINTH_OK;
+        st = segment_block_stream_open(stream->run->segments[stream->index++], stream->read, &stream->at, error);
+        if (st) return st;
+    }
+}
+
+static void run_stream_close(struct block_stream *base) {
+    struct run_stream *stream = (struct run_stream *)base;
+    block_stream_close(stream->at);
+    run_unref(stream->run);
+    free(stream);
+}
+
+static const struct block_stream_ops run_stream_ops = {.next = run_stream_next, .close = run_stream_close};
+
+enum plinth_status run_block_stream_open(struct run *run, const struct block_read *read, struct block_stream **stream,
+                                         struct plinth_error *error) {
+    *stream = NULL;
+    struct run_stream *opened = calloc(1, sizeof *opened);
+    if (!opened) return error_no_memory(error, "stream of a run");
+    opened->base.ops = &run_stream_ops;
+    opened->run = run_ref(run);
+    opened->read = read;
+    opened->index = read->lower.size ? find_segment(run, read->lower) : 0;
+    *stream = &opened->base;
     return PLINTH_OK;
 }
