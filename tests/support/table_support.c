@@ -62,7 +62,7 @@ void test_rows_init(struct test_rows *rows, const char *columns, const char *tex
         rows->fields[i] = (struct arrow_field){rows->names[i], types[i], true};
         assert_true(column_builder_init(&builders[i], types[i]));
     }
-    static char row[1 << 16], value[1 << 16];
+    static _Thread_local char row[1 << 16], value[1 << 16];
     while (next_piece(&text, ';', row, sizeof row)) {
         const char *rest = row;
         for (uint32_t i = 0; i < count; i++) {
@@ -152,17 +152,19 @@ char *test_table_dump(struct plinth *db, const char *name) {
     struct view *view;
     uint64_t lsn;
     assert_ok(engine_begin_read(db, NULL, &view, &lsn, &error), &error);
-    struct block_stream *inputs[1024], *merged;
+    struct row_sources sources;
+    assert_ok(view_row_sources(view, schema->id, &sources, &error), &error);
     size_t count = 0;
-    for (size_t m = 0; m < view->memtable_count; m++) {
-        struct memtable_blocks blocks;
-        memtable_blocks(view->memtables[m].memtable, schema->id, &blocks);
-        for (size_t b = 0; b < blocks.count; b++)
-            assert_ok(row_block_stream_open(blocks.blocks[b], &read, &inputs[count++], &error), &error);
-        memtable_blocks_release(&blocks);
-    }
+    struct block_stream *merged, **inputs = calloc(sources.block_count + sources.run_count + 1, sizeof *inputs);
+    assert_non_null(inputs);
+    for (size_t i = 0; i < sources.block_count; i++)
+        assert_ok(row_block_stream_open(sources.blocks[i], &read, &inputs[count++], &error), &error);
+    for (size_t i = 0; i < sources.run_count; i++)
+        assert_ok(run_block_stream_open(sources.runs[i].run, &read, &inputs[count++], &error), &error);
+    row_sources_deinit(&sources);
     struct block_merge_options options = {.mode = MERGE_SNAPSHOT, .lsn = lsn};
     assert_ok(block_merge_open(inputs, count, &read, &options, &merged, &error), &error);
+    free(inputs);
     struct buffer text = BUFFER_INIT;
     for (;;) {
         struct row_block *block;
