@@ -12,6 +12,8 @@
 
 /* A dictionary is judged by the first values of this many slots; it must then have less than half as many entries. */
 enum { DICTIONARY_TRIAL_SLOTS = 8192 };
+/* A compressed page must save this part (one in so many) of its bytes. */
+enum { COMPRESSION_SAVES_MIN = 32 };
 
 /* The slots of a page, and which of them have values. */
 struct page_slots {
@@ -245,7 +247,8 @@ static bool encode(struct column_writer *writer, const struct bytes_view *values
 
 /* ---- Page ---- */
 
-/* Compresses `content` into scratch->body, unless it is not to be or may stay as it is and would not get smaller. */
+/* Compresses `content` into scratch->body, unless it is not to be, or may stay as it is and would save so little that
+ * decompressing it again and again is not worth it. */
 static enum plinth_status compress(const struct column_writer *writer, struct parquet_page_header *header,
                                    bool may_leave_uncompressed, struct encode_scratch *scratch, struct slice *content,
                                    struct plinth_error *error) {
@@ -255,7 +258,7 @@ static enum plinth_status compress(const struct column_writer *writer, struct pa
     enum plinth_status st = codec_compress(&scratch->codec, writer->options.codec, writer->options.codec_level,
                                            *content, &scratch->body, error);
     if (st) return st;
-    if (may_leave_uncompressed && scratch->body.size >= content->size)
+    if (may_leave_uncompressed && scratch->body.size >= content->size - content->size / COMPRESSION_SAVES_MIN)
         header->is_compressed = false;
     else
         *content = buffer_slice(&scratch->body);
