@@ -2,8 +2,8 @@
  *
  * Layout of a column of `rows` rows (bit and row 0 always at the start of the arrays: no Arrow offset):
  *   validity  bitmap, 1 = there is a value; null: no nulls. Bits behind the last row are undefined.
- *   values    fixed width: rows * width bytes, naturally aligned (the 16-byte ones to 8: read them with memcpy); BOOL: a
- *             bitmap. The slot of a null is undefined but readable.
+ *   values    fixed width: rows * width bytes, naturally aligned (those of 16 bytes to 8: read them with memcpy); BOOL:
+ *             a bitmap. The slot of a null is undefined but readable.
  *   offsets   STRING, BYTES, LIST: rows + 1 non-decreasing uint32, at most INT32_MAX; offsets[0] need not be 0. A
  *             null's range is undefined but in bounds (readers look at validity first).
  *   bytes     STRING, BYTES: what the offsets point into; not null when there are rows (column_check sees to it)
@@ -36,7 +36,7 @@ struct batch {
     uint32_t rows;
     uint32_t column_count;
     struct column *columns;
-    struct arena arena; /* holds `columns` and what the batch owns */
+    struct arena arena;                   /* holds `columns` and what the batch owns */
     void (*release)(struct batch *batch); /* may be null: frees what is borrowed; called once, before the arena goes */
     void *release_context;
 };

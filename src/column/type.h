@@ -13,8 +13,8 @@
  *   UUID        FixedSizeBinary(16)     16 bytes                             FIXED(16) UUID
  *   LIST        List<element>           offsets + child column               3-level LIST
  *
- * A zoned time stamp is an instant (stored as UTC); an unzoned one is a wall-clock reading. A LIST's element is any kind
- * but LIST; its unit, zone, precision and scale stand in the list's own fields. */
+ * A zoned time stamp is an instant (stored as UTC); an unzoned one is a wall-clock reading. A LIST's element is any
+ * kind but LIST; its unit, zone, precision and scale stand in the list's own fields. */
 #ifndef PLINTH_COLUMN_TYPE_H
 #define PLINTH_COLUMN_TYPE_H
 
