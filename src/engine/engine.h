@@ -194,6 +194,10 @@ PLINTH_MUST_CHECK enum plinth_status engine_flush_one(struct plinth *db, bool *f
 PLINTH_MUST_CHECK enum plinth_status engine_compact_one(struct plinth *db, bool *merged, struct plinth_error *error);
 /* Merges each table into one run. Takes compaction_mutex. */
 PLINTH_MUST_CHECK enum plinth_status engine_compact_all(struct plinth *db, struct plinth_error *error);
+/* Merges each partition of a table into one run, even where that changes nothing but what its segments have besides the
+ * rows. Takes compaction_mutex. */
+PLINTH_MUST_CHECK enum plinth_status engine_rewrite_table(struct plinth *db, struct table_id table,
+                                                          struct plinth_error *error);
 uint64_t engine_compactions_pending(struct plinth *db);
 /* Whether a partition is older than its table keeps, and no snapshot needs it. */
 bool engine_retention_is_due(struct plinth *db);

@@ -1,13 +1,15 @@
 /* DDL in a whole engine: what is made is there after reopening and after a crash; what is dropped goes, also under
  * scans, flushes and merges. */
 #include <pthread.h>
+#include <roaring/roaring.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "engine/table_ddl.h"
-#include "support/test_support.h"
+#include "support/table_support.h"
+#include "table/row_segment.h"
 
 struct fixture {
     char path[TEST_PATH_MAX];
@@ -376,7 +378,7 @@ static void set_many(struct fixture *f, struct plinth_space space, int from, int
 static uint64_t segments_in_store(struct fixture *f) {
     char command[2 * TEST_PATH_MAX];
     uint64_t count = 0;
-    snprintf(command, sizeof command, "find '%s/store/segments' -name '*.parquet' | wc -l", f->path);
+    snprintf(command, sizeof command, "find '%s/store/segments' -name '*.parquet' 2>/dev/null | wc -l", f->path);
     FILE *pipe = popen(command, "r");
     assert_int_equal(fscanf(pipe, "%lu", &count), 1);
     pclose(pipe);
@@ -507,6 +509,223 @@ static void a_dropped_table_is_gone_and_its_name_free(void **state) {
     plinth_table_description_deinit(&table);
 }
 
+/* ---- indexes of rows that are there ---- */
+
+/* Rows [from, to) with value i % 97 + offset: "id,value,word". */
+static void write_items(struct fixture *f, int from, int to, int offset) {
+    size_t size = (size_t)(to - from) * 48 + 1, used = 0;
+    char *text = malloc(size);
+    for (int i = from; i < to; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%d,%d,word%d of many", i > from ? ";" : "", i,
+                                 i % 97 + offset, i % 11);
+    assert_ok(test_rows_write(f->db, "items", ROWS_UPSERT, "id int64, value int32, words string", text, NULL, NULL,
+                              &f->error),
+              &f->error);
+    free(text);
+}
+
+static void delete_items(struct fixture *f, int from, int to) {
+    size_t size = (size_t)(to - from) * 16 + 1, used = 0;
+    char *text = malloc(size);
+    for (int i = from; i < to; i++) used += (size_t)snprintf(text + used, size - used, "%s%d", i > from ? ";" : "", i);
+    assert_ok(test_rows_write(f->db, "items", ROWS_DELETE, "id int64", text, NULL, NULL, &f->error), &f->error);
+    free(text);
+}
+
+/* Runs of several ages, with versions that are dead and rows in the memtable: ids 0 to 19999, of which 3000 to 3999 are
+ * deleted and each of 0 to 1999 was written twice. */
+static void fill_items(struct fixture *f) {
+    test_table_create(f->db, "items", "id int64, value int32?, words string?", "id", false);
+    for (int i = 0; i < 20000; i += 2500) write_items(f, i, i + 2500, 1000);
+    assert_ok(plinth_flush(f->db, &f->error), &f->error);
+    write_items(f, 0, 2000, 5000);
+    assert_ok(plinth_flush(f->db, &f->error), &f->error);
+    delete_items(f, 3000, 4000);
+}
+enum { ITEMS = 19000 };
+
+struct found_entry {
+    struct slice key; /* of the row */
+    uint64_t lsn;
+};
+
+static int by_row_key(const void *a, const void *b) {
+    return slice_compare(((const struct found_entry *)a)->key, ((const struct found_entry *)b)->key);
+}
+
+/* Live entries of the index by_value, in the newest view; checks their order. */
+static uint64_t count_live_entries(struct fixture *f, uint64_t *all) {
+    const struct table_schema *schema;
+    struct view *view = view_current(&f->db->views);
+    struct arena arena;
+    struct iterator *it;
+    struct found_entry *entries = calloc(100000, sizeof *entries);
+    uint64_t count = 0, live = 0;
+    arena_init(&arena);
+    assert_ok(engine_find_schema(f->db, NULL, "items", &schema, &f->error), &f->error);
+    const struct table_index *index = table_schema_find_index(schema, slice_of_string("by_value"));
+    assert_non_null(index);
+    assert_int_equal(index->state, INDEX_READY);
+    struct column_type type = schema->columns[table_schema_find_id(schema, index->columns[0])].type;
+    assert_ok(view_index_iterator(view, schema, index, &it, &f->error), &f->error);
+    struct slice last = {0};
+    for (enum plinth_status st = iterator_seek_first(it, &f->error); it->valid; st = iterator_next(it, &f->error)) {
+        assert_ok(st, &f->error);
+        struct slice key = slice_of(arena_copy(&arena, it->row.key), it->row.key.size);
+        assert_true(slice_compare(last, key) <= 0);
+        last = key;
+        struct reader reader = reader_of(key);
+        assert_true(row_key_skip(&reader, &type, 1));
+        assert_true(count < 100000);
+        entries[count++] = (struct found_entry){slice_of(reader.at, reader_left(&reader)), it->row.lsn};
+    }
+    iterator_close(it);
+    qsort(entries, count, sizeof *entries, by_row_key);
+    struct slice *keys = calloc(count + 1, sizeof *keys);
+    struct row_place *places = calloc(count + 1, sizeof *places);
+    for (uint64_t i = 0; i < count; i++) keys[i] = entries[i].key;
+    assert_ok(view_find_rows(view, schema, keys, (uint32_t)count, UINT64_MAX >> 1, places, &f->error), &f->error);
+    for (uint64_t i = 0; i < count; i++) {
+        live += places[i].lsn == entries[i].lsn && places[i].operation == ROW_SET;
+        row_place_release(&places[i]);
+    }
+    free(keys);
+    free(places);
+    free(entries);
+    arena_deinit(&arena);
+    table_schema_unref(schema);
+    view_unref(view);
+    *all = count;
+    return live;
+}
+
+static const char *const value_columns[] = {"value"};
+static const struct plinth_index by_value = {
+    .name = "by_value", .kind = PLINTH_INDEX_SORTED, .columns = value_columns, .column_count = 1};
+
+static void a_sorted_index_is_built_from_the_rows_that_are_there(void **state) {
+    struct fixture *f = *state;
+    uint64_t all;
+    fill_items(f);
+    assert_ok(plinth_table_index_create(f->db, NULL, "items", &by_value, &f->error), &f->error);
+    assert_int_equal(count_live_entries(f, &all), ITEMS);
+    assert_int_equal(all, ITEMS); /* built without what was dead */
+    struct plinth_table_description table;
+    assert_ok(plinth_table_describe(f->db, NULL, "items", &table, &f->error), &f->error);
+    assert_true(table.index_bytes > 0 && table.rows >= ITEMS && table.segments > 0);
+    plinth_table_description_deinit(&table);
+    write_items(f, 100, 200, 9000);
+    delete_items(f, 500, 600);
+    for (int pass = 0; pass < 3; pass++) {
+        assert_int_equal(count_live_entries(f, &all), ITEMS - 100);
+        if (pass == 0) crash(f);
+        if (pass == 1) assert_ok(plinth_compact(f->db, &f->error), &f->error);
+    }
+    assert_int_equal(all, ITEMS - 100);
+    assert_ok(plinth_table_index_drop(f->db, NULL, "items", "by_value", &f->error), &f->error);
+    assert_ok(plinth_table_index_create(f->db, NULL, "items", &by_value, &f->error), &f->error);
+    assert_int_equal(count_live_entries(f, &all), ITEMS - 100);
+}
+
+static bool all_segments_have(struct fixture *f, enum index_kind kind, uint32_t column, const char *word) {
+    struct view *view = view_current(&f->db->views);
+    struct table_id id = test_table_id(f->db, "items");
+    const struct view_table *table = view_find_table(view, id);
+    struct batch *batch = batch_create(1);
+    const uint32_t offsets[2] = {0, (uint32_t)strlen(word)};
+    batch->columns[0] =
+        (struct column){.type = column_type_of(COLUMN_STRING), .offsets = offsets, .bytes = (const uint8_t *)word};
+    bool have = table && table->run_count;
+    for (size_t r = 0; have && r < table->run_count; r++) {
+        for (size_t s = 0; have && s < run_segment_count(table->runs[r].run); s++) {
+            struct roaring_bitmap_s *rows;
+            assert_ok(segment_postings(run_segment(table->runs[r].run, s), column, kind, &batch->columns[0], 1, &rows,
+                                       &f->error),
+                      &f->error);
+            have = rows != NULL;
+            if (rows) roaring_bitmap_free(rows);
+        }
+    }
+    batch_unref(batch);
+    view_unref(view);
+    return have;
+}
+
+static void other_indexes_are_built_into_all_segments(void **state) {
+    struct fixture *f = *state;
+    static const char *const words_columns[] = {"words"};
+    fill_items(f);
+    assert_false(all_segments_have(f, INDEX_TOKEN, 3, "many"));
+    struct plinth_index index = {
+        .name = "words", .kind = PLINTH_INDEX_TOKEN, .columns = words_columns, .column_count = 1};
+    assert_ok(plinth_table_index_create(f->db, NULL, "items", &index, &f->error), &f->error);
+    assert_true(all_segments_have(f, INDEX_TOKEN, 3, "many"));
+    assert_false(all_segments_have(f, INDEX_BITMAP, 3, "many"));
+    index =
+        (struct plinth_index){.name = "same", .kind = PLINTH_INDEX_BITMAP, .columns = words_columns, .column_count = 1};
+    assert_ok(plinth_table_index_create(f->db, NULL, "items", &index, &f->error), &f->error);
+    assert_true(all_segments_have(f, INDEX_TOKEN, 3, "many"));
+    assert_true(all_segments_have(f, INDEX_BITMAP, 3, "word1 of many"));
+    crash(f);
+    assert_true(all_segments_have(f, INDEX_TOKEN, 3, "many"));
+}
+
+struct writer {
+    struct fixture f; /* its own error */
+    atomic_bool over;
+    int written;
+};
+
+static void *write_on(void *argument) {
+    struct writer *writer = argument;
+    for (; !atomic_load(&writer->over); writer->written += 50)
+        write_items(&writer->f, 100000 + writer->written, 100000 + writer->written + 50, 1);
+    return NULL;
+}
+
+static void writes_wait_for_an_index_and_are_in_it(void **state) {
+    struct fixture *f = *state;
+    uint64_t all;
+    fill_items(f);
+    struct writer writer = {.f = *f};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, write_on, &writer), 0);
+    for (int round = 0; round < 5; round++) {
+        usleep(20000);
+        assert_ok(plinth_table_index_create(f->db, NULL, "items", &by_value, &f->error), &f->error);
+        usleep(20000);
+        if (round < 4) assert_ok(plinth_table_index_drop(f->db, NULL, "items", "by_value", &f->error), &f->error);
+    }
+    atomic_store(&writer.over, true);
+    pthread_join(thread, NULL);
+    assert_true(writer.written > 0);
+    assert_int_equal(count_live_entries(f, &all), ITEMS + writer.written);
+    crash(f);
+    assert_int_equal(count_live_entries(f, &all), ITEMS + writer.written);
+}
+
+static void a_dropped_table_leaves_no_file_and_takes_no_row(void **state) {
+    struct fixture *f = *state;
+    fill_items(f);
+    struct table_id id = test_table_id(f->db, "items");
+    assert_ok(plinth_table_index_create(f->db, NULL, "items", &by_value, &f->error), &f->error);
+    assert_ok(plinth_table_drop(f->db, NULL, "items", &f->error), &f->error);
+    struct test_rows rows;
+    struct rows_result result = {0};
+    test_rows_init(&rows, "id int64", "1");
+    const struct rows_write write = {.operation = ROWS_DELETE, .schema = &rows.schema, .batch = rows.batch};
+    assert_status(rows_submit(f->db, id, &write, NULL, &result, &f->error), PLINTH_NOT_FOUND, &f->error);
+    rows_result_deinit(&result);
+    test_rows_deinit(&rows);
+    assert_ok(plinth_compact(f->db, &f->error), &f->error);
+    for (int i = 0; i < 500 && segments_in_store(f); i++) usleep(10000);
+    assert_int_equal(segments_in_store(f), 0);
+    crash(f);
+    struct plinth_stats stats;
+    plinth_stats_read(f->db, &stats);
+    assert_int_equal(stats.segments, 0);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -523,6 +742,10 @@ int main(void) {
         TEST(a_scan_goes_on_over_a_dropped_space),
         TEST(dropping_under_flushes_and_merges_loses_nothing_else),
         TEST(a_dropped_table_is_gone_and_its_name_free),
+        TEST(a_sorted_index_is_built_from_the_rows_that_are_there),
+        TEST(other_indexes_are_built_into_all_segments),
+        TEST(writes_wait_for_an_index_and_are_in_it),
+        TEST(a_dropped_table_leaves_no_file_and_takes_no_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
