@@ -1,7 +1,5 @@
 #include "column/time_text.h"
 
-#include <stdio.h>
-
 #include "column/column_private.h"
 
 /* ---- the calendar ----
@@ -171,31 +169,49 @@ const char *timestamp_parse(struct slice text, struct column_type type, int64_t 
 
 /* ---- formatting ---- */
 
-static size_t put_date(int64_t days, char *text) {
+/* Writes `value` with at least `width` digits; returns what is behind them. */
+static char *put_digits(char *at, uint64_t value, unsigned width) {
+    unsigned count = 1;
+    for (uint64_t rest = value / 10; rest; rest /= 10) count++;
+    if (count < width) count = width;
+    for (unsigned i = count; i; i--, value /= 10) at[i - 1] = (char)('0' + value % 10);
+    return at + count;
+}
+
+static char *put_date(int64_t days, char *at) {
     int64_t year;
     unsigned month, day;
     civil_from_days(days, &year, &month, &day);
-    bool plain = year >= 0 && year <= 9999;
-    long long shown = year < 0 ? -year : year;
-    return (size_t)snprintf(text, TIME_TEXT_MAX, "%s%04lld-%02u-%02u",
-                            plain      ? ""
-                            : year < 0 ? "-"
-                                       : "+",
-                            shown, month, day);
+    if (year < 0 || year > 9999) *at++ = year < 0 ? '-' : '+';
+    at = put_digits(at, (uint64_t)(year < 0 ? -year : year), 4);
+    *at++ = '-';
+    at = put_digits(at, month, 2);
+    *at++ = '-';
+    return put_digits(at, day, 2);
 }
 
-size_t date_format(int32_t days, char text[TIME_TEXT_MAX]) { return put_date(days, text); }
+size_t date_format(int32_t days, char text[TIME_TEXT_MAX]) {
+    char *end = put_date(days, text);
+    *end = 0;
+    return (size_t)(end - text);
+}
 
 size_t timestamp_format(int64_t value, struct column_type type, char text[TIME_TEXT_MAX]) {
     int64_t per_second = time_units_per_second(type.unit);
     int64_t seconds = floor_divide(value, per_second), units = floor_rest(value, per_second);
-    int64_t days = floor_divide(seconds, SECONDS_PER_DAY);
     unsigned rest = (unsigned)floor_rest(seconds, SECONDS_PER_DAY);
-    size_t size = put_date(days, text);
-    size +=
-        (size_t)snprintf(text + size, TIME_TEXT_MAX - size, "T%02u:%02u:%02u", rest / 3600, rest / 60 % 60, rest % 60);
-    if (units)
-        size += (size_t)snprintf(text + size, TIME_TEXT_MAX - size, ".%0*lld", 3 * (type.unit & 3), (long long)units);
-    if (type.zoned) size += (size_t)snprintf(text + size, TIME_TEXT_MAX - size, "Z");
-    return size;
+    char *at = put_date(floor_divide(seconds, SECONDS_PER_DAY), text);
+    *at++ = 'T';
+    at = put_digits(at, rest / 3600, 2);
+    *at++ = ':';
+    at = put_digits(at, rest / 60 % 60, 2);
+    *at++ = ':';
+    at = put_digits(at, rest % 60, 2);
+    if (units) {
+        *at++ = '.';
+        at = put_digits(at, (uint64_t)units, 3 * (type.unit & 3u));
+    }
+    if (type.zoned) *at++ = 'Z';
+    *at = 0;
+    return (size_t)(at - text);
 }

@@ -345,10 +345,44 @@ enum plinth_status column_builder_text(struct column_builder *builder, struct sl
 
 static bool put_string(struct buffer *into, const char *text) { return buffer_append(into, text, strlen(text)); }
 
+/* Writes the digits of `value`, at least one, before `end`; returns where they begin. */
+static char *digits_before(char *end, uint64_t value) {
+    do *--end = (char)('0' + value % 10);
+    while (value /= 10);
+    return end;
+}
+
+/* Most floats in tables are short decimal numbers: digits / 10^places, both exact, read back as the value by one
+ * division. Then these are the digits that "%.15g" ("%.6g") gives, for much less. False when the value is not so. */
+static bool put_short_float(struct buffer *into, double value, bool narrow, bool *done) {
+    const double most = narrow ? 1e6 : 1e15;
+    double positive = fabs(value), power = 1;
+    if (positive < 1e-4 || positive >= most) return false;
+    for (unsigned places = 0; places <= 10; places++, power *= 10) {
+        if (positive * power >= most) return false;
+        double digits = (double)(int64_t)(positive * power + 0.5);
+        double read = narrow ? (double)((float)digits / (float)power) : digits / power;
+        if (read != positive) continue;
+        char text[32], *end = text + sizeof text, *at = digits_before(end, (uint64_t)digits);
+        if (places) {
+            while (end - at <= (ptrdiff_t)places) *--at = '0';
+            memmove(at - 1, at, (size_t)(end - at) - places);
+            at--;
+            end[-(ptrdiff_t)places - 1] = '.';
+        }
+        if (value < 0) *--at = '-';
+        *done = buffer_append(into, at, (size_t)(end - at));
+        return true;
+    }
+    return false;
+}
+
 /* The shortest of the usual forms that reads back as the same value. */
 static bool put_float(struct buffer *into, double value, bool narrow) {
     if (isnan(value)) return put_string(into, "nan");
     if (isinf(value)) return put_string(into, value < 0 ? "-inf" : "inf");
+    bool done;
+    if (put_short_float(into, value, narrow, &done)) return done;
     locale_t locale = c_locale_get();
     if (!locale) return false;
     locale_t before = uselocale(locale);
@@ -373,16 +407,15 @@ static bool put_decimal(struct buffer *into, int128 value, unsigned scale) {
 }
 
 static bool put_integer(struct buffer *into, const struct column *column, uint32_t row) {
-    char text[24];
-    int64_t value = 0;
+    char text[24], *end = text + sizeof text;
+    uint64_t value = 0;
     uint32_t width = column_type_width(column->type);
     memcpy(&value, (const uint8_t *)column->values + (size_t)row * width, width);
-    unsigned unused = 64 - 8 * width;
-    if (column_kind_is_unsigned(column->type.kind))
-        snprintf(text, sizeof text, "%llu", (unsigned long long)value);
-    else
-        snprintf(text, sizeof text, "%lld", (long long)((int64_t)((uint64_t)value << unused) >> unused));
-    return put_string(into, text);
+    bool minus = column_kind_is_signed(column->type.kind) && value >> (8 * width - 1);
+    if (minus) value = (0 - value) & UINT64_MAX >> (64 - 8 * width);
+    char *at = digits_before(end, value);
+    if (minus) *--at = '-';
+    return buffer_append(into, at, (size_t)(end - at));
 }
 
 static bool put_uuid(struct buffer *into, const uint8_t *value) {

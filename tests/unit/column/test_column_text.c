@@ -295,6 +295,47 @@ static void floats_agree_with_strtod(void **state) {
     column_builder_deinit(&narrow);
 }
 
+/* What `column_format` gives for the last row. */
+static void format_last(const struct column_builder *builder, char text[64]) {
+    struct buffer formatted = BUFFER_INIT;
+    struct column column = column_builder_view(builder);
+    assert_true(column_format(&formatted, &column, builder->rows - 1));
+    snprintf(text, 64, "%.*s", (int)formatted.size, (const char *)formatted.data);
+    buffer_deinit(&formatted);
+}
+
+/* The short way of writing floats agrees with printf's. */
+static void floats_are_written_as_printf_does(void **state) {
+    (void)state;
+    struct test_random random = test_random_of(model_seed() + 2);
+    struct column_builder wide, narrow;
+    assert_true(column_builder_init(&wide, column_type_of(COLUMN_FLOAT64)));
+    assert_true(column_builder_init(&narrow, column_type_of(COLUMN_FLOAT32)));
+    for (int i = 0; i < 100000; i++) {
+        char text[64], wanted[64];
+        double digits = (double)(test_random_u64(&random) >> (11 + test_random_below(&random, 52)));
+        double value = digits / pow(10, (double)test_random_below(&random, 16)) * (i % 2 ? 1 : -1);
+        column_builder_clear(&wide);
+        assert_true(column_builder_float(&wide, value));
+        format_last(&wide, text);
+        for (int precision = 15; precision <= 17; precision++) {
+            snprintf(wanted, sizeof wanted, "%.*g", precision, value);
+            if (strtod(wanted, NULL) == value) break;
+        }
+        assert_string_equal(text, wanted);
+        column_builder_clear(&narrow);
+        assert_true(column_builder_float(&narrow, value));
+        format_last(&narrow, text);
+        for (int precision = 6; precision <= 9; precision++) {
+            snprintf(wanted, sizeof wanted, "%.*g", precision, (double)(float)value);
+            if (strtof(wanted, NULL) == (float)value) break;
+        }
+        assert_string_equal(text, wanted);
+    }
+    column_builder_deinit(&wide);
+    column_builder_deinit(&narrow);
+}
+
 static void nulls_have_no_text(void **state) {
     (void)state;
     struct column_builder builder;
@@ -319,6 +360,7 @@ int main(void) {
         cmocka_unit_test(lists_quote_what_needs_it),
         cmocka_unit_test(every_value_reads_back_from_its_text),
         cmocka_unit_test(floats_agree_with_strtod),
+        cmocka_unit_test(floats_are_written_as_printf_does),
         cmocka_unit_test(nulls_have_no_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
