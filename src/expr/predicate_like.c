@@ -6,6 +6,8 @@
 #include "base/status.h"
 #include "expr/predicate_private.h"
 
+enum { SHORT_TEXT_BYTES = 128 };
+
 static bool is_continuation(uint8_t byte) { return (byte & 0xc0) == 0x80; }
 
 /* One segment's bytes from the pattern at `*at` up to the next % or the end. */
@@ -73,10 +75,19 @@ static size_t match_at(const struct like_segment *segment, struct slice text, si
     return at;
 }
 
+/* memmem prepares a table for each call, which short texts do not pay back. */
+static const uint8_t *find_bytes(const uint8_t *text, size_t size, struct slice wanted) {
+    if (size > SHORT_TEXT_BYTES) return memmem(text, size, wanted.data, wanted.size);
+    for (size_t at = 0; at + wanted.size <= size; at++) {
+        if (text[at] == wanted.data[0] && memcmp(text + at, wanted.data, wanted.size) == 0) return text + at;
+    }
+    return NULL;
+}
+
 /* The end of the first match at or behind `at`, or SIZE_MAX. */
 static size_t find_from(const struct like_segment *segment, struct slice text, size_t at) {
     if (!segment->is_wildcard) {
-        const uint8_t *found = memmem(text.data + at, text.size - at, segment->bytes.data, segment->bytes.size);
+        const uint8_t *found = find_bytes(text.data + at, text.size - at, segment->bytes);
         return found ? (size_t)(found - text.data) + segment->bytes.size : SIZE_MAX;
     }
     while (at < text.size) {

@@ -22,6 +22,7 @@ struct value_set {
     bool *used;
     uint32_t *slots;
     uint64_t mask;
+    unsigned shift; /* 64 - bits of the mask */
 };
 
 static uint64_t key_of_real(double real) {
@@ -61,7 +62,7 @@ static struct slice bytes_at(const struct column *column, uint32_t row) {
 }
 
 static uint64_t key_slot(const struct value_set *set, uint64_t key) {
-    return (key * 0x9e3779b97f4a7c15u >> 32) & set->mask;
+    return key * 0x9e3779b97f4a7c15u >> set->shift; /* the high bits: doubles differ in theirs only */
 }
 
 static bool has_key(const struct value_set *set, uint64_t key) {
@@ -126,6 +127,7 @@ const struct value_set *value_set_create(struct arena *arena, const struct colum
     set->values = values;
     set->mask = 3;
     while (set->mask + 1 < (uint64_t)count * 2) set->mask = set->mask * 2 + 1;
+    set->shift = (unsigned)__builtin_clzll(set->mask);
     uint32_t width = column_type_width(values->type);
     if (width == 0 || width == 16) return fill_bytes(set, arena, count) ? set : NULL;
     if (!column_kind_is_float(values->type.kind)) {
