@@ -25,7 +25,7 @@ enum predicate_kind {
     PREDICATE_PREFIX = 8,   /* STRING, BYTES column starts with literals[0] */
     PREDICATE_LIKE = 9,     /* STRING column LIKE literals[0] */
     PREDICATE_WORDS = 10,   /* STRING column contains every word of literals[0] (tokens.h) */
-    PREDICATE_CONTAINS = 11 /* LIST column has an element equal to literals[0] */
+    PREDICATE_CONTAINS = 11 /* LIST column has an element equal to literals[0]; unknown when only a null could be it */
 };
 /* BETWEEN is AND of two comparisons; IS NOT NULL, <>, NOT IN, NOT LIKE are NOT of the others (<> also a comparison). */
 
