@@ -1,8 +1,8 @@
 /* Verify: reads everything there is and checks it against itself.
  *
  * Log: every readable record decodes. Segments: pages, checksums, order, bounds, counts (segment_verify). Indexes:
- * every entry that its row carries is in the index, and every live entry has its row. What is found goes to the
- * visitor; the check goes on. */
+ * every entry that its row carries is in the index, and every live entry has its row (typed tables: verify_rows.c).
+ * What is found goes to the visitor; the check goes on. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "engine/cursor.h"
 #include "engine/engine.h"
+#include "engine/verify_rows.h"
 
 struct verify {
     struct plinth *db;
@@ -199,15 +200,33 @@ static enum plinth_status verify_index(struct verify *verify, struct view *view,
     return report_damage(verify, "index", st, error);
 }
 
-/* The tables of the catalog, copied: checking them takes long, and the catalog's lock is for moments. */
+static enum plinth_status verify_rows(struct verify *verify, struct view *view, uint64_t lsn,
+                                      const struct table_schema *schema, struct plinth_error *error) {
+    struct rows_verify rows = {.report = on_segment_problem, .context = verify};
+    enum plinth_status st = rows_verify(&rows, view, lsn, schema, error);
+    verify->result->rows += rows.rows;
+    verify->result->index_entries += rows.index_entries;
+    return report_damage(verify, "table", st, error);
+}
+
+/* The tables of the catalog, copied (with references): checking them takes long, and the catalog's lock is for moments.
+ */
 static enum plinth_status copy_tables(struct plinth *db, struct catalog_table **tables, uint32_t *count,
                                       struct plinth_error *error) {
     pthread_rwlock_rdlock(&db->catalog_lock);
     *count = db->shard.catalog.table_count;
     *tables = malloc(*count * sizeof **tables);
     if (*tables) memcpy(*tables, db->shard.catalog.tables, *count * sizeof **tables);
+    for (uint32_t i = 0; *tables && i < *count; i++)
+        if ((*tables)[i].schema) table_schema_ref((*tables)[i].schema);
     pthread_rwlock_unlock(&db->catalog_lock);
     return *tables ? PLINTH_OK : error_no_memory(error, "verify");
+}
+
+static bool is_typed(const struct catalog_table *tables, uint32_t count, uint32_t id) {
+    for (uint32_t i = 0; i < count; i++)
+        if (tables[i].id.table == id) return tables[i].kind == CATALOG_ROWS;
+    return false;
 }
 
 enum plinth_status plinth_verify(struct plinth *db, plinth_verify_visitor *visit, void *context,
@@ -230,9 +249,12 @@ enum plinth_status plinth_verify(struct plinth *db, plinth_verify_visitor *visit
     for (uint32_t i = 0; !st && i < count; i++) {
         if (tables[i].kind == CATALOG_SPACE)
             st = verify_space(&verify, view, lsn, tables[i].id, error);
-        else
+        else if (tables[i].kind == CATALOG_ROWS)
+            st = verify_rows(&verify, view, lsn, tables[i].schema, error);
+        else if (!is_typed(tables, count, tables[i].space)) /* else checked with its table */
             st = verify_index(&verify, view, lsn, tables[i].id, tables[i].space, error);
     }
+    for (uint32_t i = 0; tables && i < count; i++) table_schema_unref(tables[i].schema);
     free(tables);
     view_unref(view);
     return st;

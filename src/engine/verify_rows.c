@@ -1,0 +1,189 @@
+#include "engine/verify_rows.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/status.h"
+#include "engine/rows.h"
+
+enum { BATCH_ENTRIES = 4096 };
+
+/* ---- rows ---- */
+
+static enum plinth_status open_scan(struct view *view, uint64_t lsn, const struct block_read *read,
+                                    struct block_stream **merged, struct plinth_error *error) {
+    struct row_sources sources;
+    size_t opened = 0;
+    const struct block_merge_options options = {.mode = MERGE_SNAPSHOT, .lsn = lsn};
+    enum plinth_status st = view_row_sources(view, read->schema->id, &sources, error);
+    if (st) return st;
+    struct block_stream **inputs = malloc((sources.block_count + sources.run_count + 1) * sizeof *inputs);
+    if (!inputs) st = error_no_memory(error, "verify");
+    for (size_t i = 0; !st && i < sources.block_count; i++) {
+        st = row_block_stream_open(sources.blocks[i], read, &inputs[opened], error);
+        opened += !st;
+    }
+    for (size_t i = 0; !st && i < sources.run_count; i++) {
+        st = run_block_stream_open(sources.runs[i].run, read, &inputs[opened], error);
+        opened += !st;
+    }
+    if (!st)
+        st = block_merge_open(inputs, opened, read, &options, merged, error);
+    else
+        for (size_t i = 0; i < opened; i++) block_stream_close(inputs[i]);
+    free(inputs);
+    row_sources_deinit(&sources);
+    return st;
+}
+
+static enum plinth_status count_rows(struct view *view, uint64_t lsn, const struct table_schema *schema, uint64_t *rows,
+                                     struct plinth_error *error) {
+    struct block_stream *merged = NULL;
+    const struct block_read read = {.schema = schema, .with_keys = true};
+    enum plinth_status st = open_scan(view, lsn, &read, &merged, error);
+    *rows = 0;
+    while (!st) {
+        struct row_block *block;
+        st = block_stream_next(merged, &block, error);
+        if (st || !block) break;
+        *rows += block->rows;
+        row_block_unref(block);
+    }
+    block_stream_close(merged);
+    return st;
+}
+
+/* ---- entries ---- */
+
+struct checked_entry {
+    struct slice head, row_key; /* the values, and the key of the row */
+    uint64_t lsn;
+};
+
+struct index_check {
+    struct rows_verify *verify;
+    struct view *view;
+    uint64_t lsn;
+    const struct table_schema *schema;
+    const struct table_index *index;
+    struct column_type types[ROW_KEY_PARTS_MAX];
+    struct arena arena;
+    struct checked_entry entries[BATCH_ENTRIES];
+    uint32_t count;
+    struct slice keys[BATCH_ENTRIES];
+    struct row_place places[BATCH_ENTRIES], live[BATCH_ENTRIES];
+    const struct checked_entry *of[BATCH_ENTRIES]; /* of live[i] */
+    uint64_t live_entries;
+};
+
+static void report_entry(const struct index_check *check, const struct checked_entry *entry, const char *problem) {
+    char what[256];
+    int used = snprintf(what, sizeof what, "index \"%.64s\" of table \"%.64s\", row 0x", check->index->name,
+                        check->schema->name);
+    for (size_t i = 0; i < entry->row_key.size && i < 24; i++)
+        used += snprintf(what + used, sizeof what - (size_t)used, "%02x", entry->row_key.data[i]);
+    check->verify->report(check->verify->context, what, problem);
+}
+
+static int compare_entries(const void *a, const void *b) {
+    return slice_compare(((const struct checked_entry *)a)->row_key, ((const struct checked_entry *)b)->row_key);
+}
+
+/* Compares the live entries with the values of their rows. */
+static enum plinth_status compare_values(struct index_check *check, uint32_t live, struct plinth_error *error) {
+    const struct table_index *index = check->index;
+    struct batch *rows = NULL;
+    struct buffer head = BUFFER_INIT;
+    const struct column *parts[ROW_KEY_PARTS_MAX];
+    enum plinth_status st =
+        row_places_read(check->live, live, check->schema, index->columns, index->column_count, &rows, error);
+    for (uint32_t i = 0; !st && i < index->column_count; i++) parts[i] = &rows->columns[i];
+    for (uint32_t i = 0; !st && i < live; i++) {
+        buffer_clear(&head);
+        if (!row_key_append(&head, parts, index->column_count, ROW_KEY_INDEX, i))
+            st = error_no_memory(error, "verify");
+        else if (!slice_equal(buffer_slice(&head), check->of[i]->head))
+            report_entry(check, check->of[i], "the entry has other values than the row");
+    }
+    batch_unref(rows);
+    buffer_deinit(&head);
+    return st;
+}
+
+static enum plinth_status check_batch(struct index_check *check, struct plinth_error *error) {
+    qsort(check->entries, check->count, sizeof *check->entries, compare_entries);
+    for (uint32_t i = 0; i < check->count; i++) check->keys[i] = check->entries[i].row_key;
+    enum plinth_status st =
+        view_find_rows(check->view, check->schema, check->keys, check->count, check->lsn, check->places, error);
+    if (st) return st;
+    uint32_t live = 0;
+    for (uint32_t i = 0; i < check->count; i++) {
+        if (check->places[i].lsn != check->entries[i].lsn || check->places[i].operation != ROW_SET) continue;
+        check->of[live] = &check->entries[i];
+        check->live[live++] = check->places[i];
+    }
+    if (live) st = compare_values(check, live, error);
+    for (uint32_t i = 0; i < check->count; i++) row_place_release(&check->places[i]);
+    check->live_entries += live;
+    check->count = 0;
+    arena_reset(&check->arena);
+    return st;
+}
+
+/* An entry above the LSN read is not looked at. */
+static enum plinth_status add_entry(struct index_check *check, const struct row *row, struct plinth_error *error) {
+    if (row->lsn > check->lsn) return PLINTH_OK;
+    const uint8_t *bytes = arena_copy(&check->arena, row->key);
+    if (!bytes) return error_no_memory(error, "verify");
+    struct checked_entry *entry = &check->entries[check->count];
+    *entry = (struct checked_entry){.row_key = slice_of(bytes, row->key.size), .lsn = row->lsn};
+    check->verify->index_entries++;
+    struct reader reader = reader_of(entry->row_key);
+    if (!row_key_skip(&reader, check->types, check->index->column_count)) {
+        report_entry(check, entry, "malformed entry");
+        return PLINTH_OK;
+    }
+    entry->head = slice_of(bytes, (size_t)(reader.at - bytes));
+    entry->row_key = slice_of(reader.at, reader_left(&reader));
+    return ++check->count == BATCH_ENTRIES ? check_batch(check, error) : PLINTH_OK;
+}
+
+static enum plinth_status check_index(struct index_check *check, uint64_t rows, struct plinth_error *error) {
+    struct iterator *it = NULL;
+    for (uint32_t i = 0; i < check->index->column_count; i++)
+        check->types[i] = check->schema->columns[table_schema_find_id(check->schema, check->index->columns[i])].type;
+    enum plinth_status st = view_index_iterator(check->view, check->schema, check->index, &it, error);
+    if (!st) st = iterator_seek_first(it, error);
+    while (!st && it->valid) {
+        st = add_entry(check, &it->row, error);
+        if (!st) st = iterator_next(it, error);
+    }
+    if (!st) st = check_batch(check, error);
+    iterator_close(it);
+    if (st || check->live_entries == rows) return st;
+    char what[256], problem[128];
+    snprintf(what, sizeof what, "index \"%.64s\" of table \"%.64s\"", check->index->name, check->schema->name);
+    snprintf(problem, sizeof problem, "%" PRIu64 " live entries for %" PRIu64 " rows", check->live_entries, rows);
+    check->verify->report(check->verify->context, what, problem);
+    return PLINTH_OK;
+}
+
+enum plinth_status rows_verify(struct rows_verify *verify, struct view *view, uint64_t lsn,
+                               const struct table_schema *schema, struct plinth_error *error) {
+    uint64_t rows;
+    enum plinth_status st = count_rows(view, lsn, schema, &rows, error);
+    if (!st) verify->rows += rows;
+    for (uint32_t i = 0; !st && i < schema->index_count; i++) {
+        if (schema->indexes[i].kind != INDEX_SORTED || schema->indexes[i].state != INDEX_READY) continue;
+        struct index_check *check = calloc(1, sizeof *check);
+        if (!check) return error_no_memory(error, "verify");
+        *check = (struct index_check){
+            .verify = verify, .view = view, .lsn = lsn, .schema = schema, .index = &schema->indexes[i]};
+        arena_init(&check->arena);
+        st = check_index(check, rows, error);
+        arena_deinit(&check->arena);
+        free(check);
+    }
+    return st;
+}
