@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log_event.h"
+#include "column/arrow_data.h"
 #include "engine/rows_record.h"
 #include "log/memory_log.h"
 #include "support/sim_env.h"
@@ -65,8 +66,9 @@ static void rows_are_in_key_order_and_the_newest_of_a_key_counts(void **state) {
     assert_ok(test_rows_write(f->db, "metrics", ROWS_DELETE, "time int64, host string", "3,a;5,nobody", NULL, NULL,
                               &f->error),
               &f->error);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         test_table_check(f->db, "metrics", "a,7,9;b,2,2;c,-1,4");
+        if (i == 2) assert_ok(plinth_flush(f->db, &f->error), &f->error);
         reopen(f, i);
     }
     struct plinth_stats stats;
@@ -80,8 +82,9 @@ static void rows_of_a_table_without_a_key_are_kept_in_the_order_of_arrival(void 
     test_table_create(f->db, "metrics", METRICS, "", false);
     assert_ok(write_rows(f, "b,2,1; a,7,2; b,2,1"), &f->error);
     assert_ok(write_rows(f, "a,0,3"), &f->error);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         test_table_check(f->db, "metrics", "b,2,1;a,7,2;b,2,1;a,0,3");
+        if (i == 2) assert_ok(plinth_flush(f->db, &f->error), &f->error);
         reopen(f, i);
     }
     assert_status(test_rows_write(f->db, "metrics", ROWS_DELETE, "host string", "a", NULL, NULL, &f->error),
@@ -285,6 +288,53 @@ static void rows_of_a_dropped_table_are_refused_and_skipped_in_the_log(void **st
     test_rows_deinit(&rows);
 }
 
+/* ---- the public call ---- */
+
+static enum plinth_status call_api(struct fixture *f, bool deletes, const char *columns, const char *text,
+                                   const struct plinth_rows_options *options, struct plinth_rows_result *result) {
+    struct test_rows rows;
+    struct ArrowSchema schema;
+    struct ArrowArray array;
+    test_rows_init(&rows, columns, text);
+    assert_ok(arrow_export_schema(&rows.schema, &schema, &f->error), &f->error);
+    assert_ok(arrow_export_batch(rows.batch, &array, &f->error), &f->error);
+    test_rows_deinit(&rows);
+    enum plinth_status st =
+        deletes ? plinth_rows_delete(f->db, NULL, "metrics", &schema, &array, options, result, &f->error)
+                : plinth_rows_write(f->db, NULL, "metrics", &schema, &array, options, result, &f->error);
+    assert_null(schema.release);
+    assert_null(array.release);
+    return st;
+}
+
+static void arrow_batches_are_written_and_their_rejects_are_told(void **state) {
+    struct fixture *f = *state;
+    struct plinth_rows_result result;
+    assert_status(call_api(f, false, METRICS, "a,1,1", NULL, NULL), PLINTH_NOT_FOUND, &f->error);
+    test_table_create(f->db, "metrics", METRICS, "host,time", false);
+    assert_ok(call_api(f, false, METRICS, "a,1,1;b,2,-", NULL, NULL), &f->error);
+    assert_ok(call_api(f, false, METRICS, "c,1,1;-,2,-;d,-,5", NULL, &result), &f->error);
+    assert_int_equal(result.rows_written, 1);
+    assert_int_equal(result.rows_rejected, 2);
+    assert_int_equal(result.reject_count, 2);
+    assert_int_equal(result.rejects[1].row, 2);
+    test_assert_contains(result.rejects[1].reason, "\"time\"", __FILE__, __LINE__);
+    assert_true(result.position.lsn != 0);
+    plinth_rows_result_deinit(&result);
+    struct plinth_rows_options options = {.write = {.producer_id = 5, .sequence = 1}, .atomic = true};
+    assert_ok(call_api(f, true, "host string, time int64", "a,1", &options, &result), &f->error);
+    assert_false(result.duplicate);
+    plinth_rows_result_deinit(&result);
+    assert_ok(call_api(f, true, "host string, time int64", "a,1", &options, &result), &f->error);
+    assert_true(result.duplicate);
+    plinth_rows_result_deinit(&result);
+    options.write.sequence = 2;
+    assert_status(call_api(f, false, METRICS, "x,1,1;-,1,1", &options, &result), PLINTH_INVALID_ARGUMENT, &f->error);
+    assert_int_equal(result.reject_count, 1);
+    plinth_rows_result_deinit(&result);
+    test_table_check(f->db, "metrics", "b,2,-;c,1,1");
+}
+
 /* ---- several records ---- */
 
 enum { WIDE_ROWS = 12, WIDE_BYTES = 400 << 10 }; /* two rows a record */
@@ -338,8 +388,9 @@ static void a_retried_batch_is_applied_once_chunk_by_chunk(void **state) {
         assert_false(result.duplicate);
         uint64_t last_lsn = result.last_lsn;
         rows_result_deinit(&result);
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 4; i++) {
             assert_int_equal(visible_ids(f), ALL_IDS);
+            if (i == 2) assert_ok(plinth_compact(f->db, &f->error), &f->error);
             assert_ok(rows_submit(f->db, id, &write, &options, &result, &f->error), &f->error);
             assert_true(result.duplicate);
             assert_int_equal(result.last_lsn, last_lsn);
@@ -374,8 +425,9 @@ static void an_atomic_write_is_there_as_a_whole_or_not_at_all(void **state) {
         assert_ok(rows_wait(f->db, NULL, &result, &f->error), &f->error);
         uint64_t last_lsn = result.last_lsn;
         rows_result_deinit(&result);
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 4; i++) {
             assert_int_equal(visible_ids(f), ALL_IDS);
+            if (i == 2) assert_ok(plinth_compact(f->db, &f->error), &f->error);
             assert_ok(rows_submit(f->db, id, &write, &options, &result, &f->error), &f->error);
             assert_true(result.duplicate);
             assert_int_equal(result.last_lsn, last_lsn);
@@ -599,6 +651,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(indexed_values_and_times_have_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(new_columns_are_added_where_the_table_allows_it, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_of_a_dropped_table_are_refused_and_skipped_in_the_log, setup, teardown),
+        cmocka_unit_test_setup_teardown(arrow_batches_are_written_and_their_rejects_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_retried_batch_is_applied_once_chunk_by_chunk, setup, teardown),
         cmocka_unit_test_setup_teardown(an_atomic_write_is_there_as_a_whole_or_not_at_all, setup, teardown),
         cmocka_unit_test_setup_teardown(a_unit_goes_on_over_cuts_flushes_and_restarts, setup, teardown),
