@@ -69,6 +69,10 @@ PLINTH_MUST_CHECK enum plinth_status engine_find_schema(struct plinth *db, const
 PLINTH_MUST_CHECK enum plinth_status
 engine_schema_by_id(struct plinth *db, uint32_t table, const struct table_schema **schema, struct plinth_error *error);
 
+/* Whether a table, or the table of an index, is in the catalog still. A reader takes schema, then view, then asks: so
+ * what was dropped in between, and left the view, is not taken for empty. */
+bool engine_table_exists(struct plinth *db, struct table_id table);
+
 /* ---- reading rows at a view (rows_read.c) ---- */
 
 /* Where the visible version of a row lies. */

@@ -23,9 +23,6 @@ PLINTH_MUST_CHECK enum plinth_status engine_add_columns(struct plinth *db, uint3
                                                         const struct catalog_column *columns, uint32_t count,
                                                         struct plinth_error *error);
 
-/* Whether rows of this table (or of the table of an index) still count; false once it was dropped. */
-bool engine_table_exists(struct plinth *db, struct table_id table);
-
 /* Drops indexes that a former process has left half built. At open. */
 PLINTH_MUST_CHECK enum plinth_status engine_drop_unbuilt_indexes(struct plinth *db, struct plinth_error *error);
 

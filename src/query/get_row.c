@@ -61,7 +61,9 @@ static enum plinth_status get_from_rows(struct plinth *db, const struct table_sc
     struct row_place place = {0};
     enum plinth_status st = engine_begin_read(db, read, &view, &lsn, error);
     if (st) return st;
-    st = view_find_rows(view, schema, &key, 1, lsn, &place, error);
+    if (!engine_table_exists(db, schema->id))
+        st = error_set(error, PLINTH_NOT_FOUND, "table \"%s\" was dropped", schema->name);
+    if (!st) st = view_find_rows(view, schema, &key, 1, lsn, &place, error);
     if (!st && place.lsn && place.operation == ROW_SET) {
         st = row_places_read(&place, 1, schema, ids, count, batch, error);
         if (!st && version) *version = engine_position(db, place.lsn);

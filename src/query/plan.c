@@ -196,6 +196,7 @@ static enum plinth_status try_indexes(struct query *query, uint64_t rows, struct
     for (uint32_t i = 0; !st && i < query->schema->index_count; i++) {
         const struct table_index *index = &query->schema->indexes[i];
         if (index->kind != INDEX_SORTED || index->state != INDEX_READY) continue;
+        if (!engine_table_exists(query->db, index->id)) continue; /* dropped: its entries may be gone from the view */
         if (forced.size && !slice_equal(forced, slice_of_string(index->name))) continue;
         struct key_part parts[ROW_KEY_PARTS_MAX];
         struct key_ranges ranges;

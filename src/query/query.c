@@ -47,6 +47,8 @@ enum plinth_status query_open(struct plinth *db, const struct table_schema *sche
     worker_init(&made->inline_worker, made);
     made->began_ns = env_monotonic_ns(db->env);
     enum plinth_status st = engine_begin_read(db, &options->read, &made->view, &made->lsn, error);
+    if (!st && !engine_table_exists(db, schema->id))
+        st = error_set(error, PLINTH_NOT_FOUND, "table \"%s\" was dropped", schema->name);
     if (!st) st = query_plan(made, error);
     made->options.predicate = NULL; /* and what else was borrowed for this call */
     made->options.columns = NULL;
