@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cmd/cli.h"
 #include "cmd/byte_text.h"
+#include "cmd/cli.h"
 #include "cmd/table_text.h"
 #include "plinth/v1/admin.pb-c.h"
 
@@ -326,6 +326,35 @@ static void json_names(struct buffer *into, char *const *names, size_t count) {
     json_text(into, "]");
 }
 
+static void json_index(struct buffer *into, const Plinth__V1__Index *index) {
+    static const char *const members[] = {"index", "kind", "state"};
+    struct cell cells[] = {cell_text(index->name), cell_text(name_of(kind_names, index->kind)),
+                           cell_text(name_of(state_names, index->state))};
+    json_text(into, "{");
+    json_members(into, members, cells, 3);
+    json_text(into, ",\"columns\":");
+    json_names(into, index->columns, index->n_columns);
+    json_text(into, "}");
+}
+
+static bool write_json(struct buffer *json) {
+    bool ok = fwrite(json->data, 1, json->size, stdout) == json->size && fflush(stdout) == 0;
+    buffer_deinit(json);
+    return ok;
+}
+
+/* An array of indexes, one a line. */
+static bool print_json_indexes(Plinth__V1__Index *const *indexes, size_t count) {
+    struct buffer json = BUFFER_INIT;
+    json_text(&json, "[");
+    for (size_t i = 0; i < count; i++) {
+        json_text(&json, i ? ",\n " : "\n ");
+        json_index(&json, indexes[i]);
+    }
+    json_text(&json, count ? "\n]\n" : "]\n");
+    return write_json(&json);
+}
+
 static bool print_json(const Plinth__V1__DescribeTableResponse *table) {
     struct buffer json = BUFFER_INIT;
     struct cell summary[SUMMARY_FIELDS];
@@ -345,20 +374,11 @@ static bool print_json(const Plinth__V1__DescribeTableResponse *table) {
     json_names(&json, table->primary_key, table->n_primary_key);
     json_text(&json, ",\"indexes\":[");
     for (size_t i = 0; i < table->n_indexes; i++) {
-        static const char *const members[] = {"index", "kind", "state"};
-        const Plinth__V1__Index *index = table->indexes[i];
-        struct cell cells[] = {cell_text(index->name), cell_text(name_of(kind_names, index->kind)),
-                               cell_text(name_of(state_names, index->state))};
-        json_text(&json, i ? ",{" : "{");
-        json_members(&json, members, cells, 3);
-        json_text(&json, ",\"columns\":");
-        json_names(&json, index->columns, index->n_columns);
-        json_text(&json, "}");
+        json_text(&json, i ? "," : "");
+        json_index(&json, table->indexes[i]);
     }
     json_text(&json, "]}\n");
-    bool ok = fwrite(json.data, 1, json.size, stdout) == json.size && fflush(stdout) == 0;
-    buffer_deinit(&json);
-    return ok;
+    return write_json(&json);
 }
 
 int cli_table_describe(struct cli *cli) {
@@ -431,7 +451,8 @@ int cli_index_list(struct cli *cli) {
     int code = cli_call(cli, "/plinth.v1.Admin/ListIndexes", &request.base,
                         &plinth__v1__list_indexes_response__descriptor, &response);
     if (code) return code;
-    bool ok = print_indexes(cli->format, response->indexes, response->n_indexes);
+    bool ok = cli->format == OUTPUT_JSON ? print_json_indexes(response->indexes, response->n_indexes)
+                                         : print_indexes(cli->format, response->indexes, response->n_indexes);
     plinth__v1__list_indexes_response__free_unpacked(response, NULL);
     return ok ? CLI_OK : no_output();
 }
