@@ -96,12 +96,12 @@ else
 fi
 
 packages=
-for file in types key_value admin; do packages="${packages:+$packages,}Mplinth/v1/$file.proto=plinth/tests/interop/clients/plinthv1"; done
+for file in types key_value predicate admin; do packages="${packages:+$packages,}Mplinth/v1/$file.proto=plinth/tests/interop/clients/plinthv1"; done
 if build google.golang.org/protobuf/cmd/protoc-gen-go protoc-gen-go &&
     build google.golang.org/grpc/cmd/protoc-gen-go-grpc protoc-gen-go-grpc &&
     PATH=$bin:$PATH protoc -I "$root/api" --go_out="$module" --go_opt="module=plinth/tests/interop/clients,$packages" \
         --go-grpc_out="$module" --go-grpc_opt="module=plinth/tests/interop/clients,$packages" \
-        plinth/v1/types.proto plinth/v1/key_value.proto plinth/v1/admin.proto 2>"$work/log" &&
+        plinth/v1/types.proto plinth/v1/key_value.proto plinth/v1/predicate.proto plinth/v1/admin.proto 2>"$work/log" &&
     build ./keyvalue keyvalue; then
     timeout 120 "$bin/keyvalue" "$address" >"$work/log" 2>&1
     cat "$work/log"
