@@ -1,11 +1,11 @@
-# libplinth.so: the embedded engine, from the rooms up to engine/. Only what include/plinth.h declares is visible.
+# libplinth.so: the embedded engine, from the rooms up to query/. Only what include/plinth.h declares is visible.
 include(GNUInstallDirs)
 
 file(WRITE ${PROJECT_BINARY_DIR}/libplinth.c "/* The library is made of the rooms' static libraries. */\n")
 add_library(libplinth SHARED ${PROJECT_BINARY_DIR}/libplinth.c)
 target_link_options(libplinth PRIVATE
-  LINKER:--whole-archive,$<TARGET_FILE:plinth_engine>,$<TARGET_FILE:plinth_base>,--no-whole-archive)
-target_link_libraries(libplinth PRIVATE plinth_engine plinth_base)
+  LINKER:--whole-archive,$<TARGET_FILE:plinth_query>,$<TARGET_FILE:plinth_engine>,$<TARGET_FILE:plinth_base>,--no-whole-archive)
+target_link_libraries(libplinth PRIVATE plinth_query plinth_engine plinth_base)
 set_target_properties(libplinth PROPERTIES
   OUTPUT_NAME plinth PREFIX lib VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
   LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib

@@ -346,6 +346,7 @@ PLINTH_API void plinth_listen(struct plinth *db, plinth_commit_listener *listene
  * nanoarrow, DuckDB, polars and others export them): a struct array whose children are the columns. */
 struct ArrowSchema;
 struct ArrowArray;
+struct ArrowArrayStream;
 
 enum { PLINTH_ROWS_BYTES_MAX = 64 << 20 }; /* of one batch in Arrow's layout, and of one atomic write in the log */
 
@@ -486,6 +487,48 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_scan_next(struct plinth_s
 /* The state that the scan sees. */
 PLINTH_API struct plinth_position plinth_scan_position(const struct plinth_scan *scan);
 PLINTH_API void plinth_scan_close(struct plinth_scan *scan);
+
+/* ---- reading rows --------------------------------------------------------------------------------- */
+
+enum plinth_aggregate_kind {
+    PLINTH_COUNT = 1, /* rows, or values of `column` that are not null */
+    PLINTH_MIN = 2,
+    PLINTH_MAX = 3,
+    PLINTH_SUM = 4, /* exact for integers and decimals */
+    PLINTH_AVG = 5, /* float64 */
+};
+
+struct plinth_aggregate {
+    enum plinth_aggregate_kind kind;
+    const char *column; /* null: COUNT of rows */
+};
+
+/* Zero-initialise for all rows and columns of the newest acknowledged state. */
+struct plinth_query_options {
+    const char *where; /* a condition as SQL: "origin = 'JFK' AND dep_delay > 30"; null: all rows */
+    const char *const *columns;
+    size_t column_count;                       /* 0: all */
+    uint64_t limit;                            /* rows; 0: no limit */
+    bool ordered;                              /* by primary key; in the order of arrival without one */
+    bool reverse;                              /* with ordered */
+    const struct plinth_aggregate *aggregates; /* instead of rows: one row a group, ordered by group_by */
+    size_t aggregate_count;
+    const char *const *group_by;
+    size_t group_by_count;
+    struct plinth_read_options read;
+    unsigned threads;          /* 0: one per core */
+    uint64_t memory_bytes_max; /* of the query; 0: 256 MiB; beyond it PLINTH_RESOURCE_EXHAUSTED */
+};
+
+/* Starts a query over a table (or key space: columns key and value) in one state and gives its result as an Arrow C
+ * stream, which the caller releases, before plinth_close; null `database` means "default". Nothing of `options` is
+ * kept but its snapshot. The stream is used by one thread at a time; get_next gives an errno, get_last_error the text.
+ * PLINTH_NOT_FOUND names the table, PLINTH_INVALID_ARGUMENT the column, literal or place in the condition that is
+ * wrong, PLINTH_TOO_OLD when the state is gone. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_query(struct plinth *db, const char *database, const char *table,
+                                                             const struct plinth_query_options *options,
+                                                             struct ArrowArrayStream *stream,
+                                                             struct plinth_error *error);
 
 /* ---- administration ------------------------------------------------------------------------------- */
 
