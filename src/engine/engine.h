@@ -38,7 +38,8 @@ struct engine_garbage {
 };
 
 struct plinth {
-    struct plinth_options options; /* with defaults filled in */
+    struct plinth_options options;  /* with defaults filled in */
+    uint32_t rows_record_bytes_max; /* of a ROWS record's payload; 0: the log's limit. Tests make many small ones */
     char *path;
     struct env *env;
     struct env_file *lock;

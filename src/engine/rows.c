@@ -236,6 +236,7 @@ static enum plinth_status write_with(struct plinth *db, const struct table_schem
                                      struct plinth_error *error) {
     struct rows_plan plan;
     enum plinth_status st = rows_plan_match(&plan, schema, write, result, unknown, error);
+    if (db->rows_record_bytes_max) plan.record_bytes_max = db->rows_record_bytes_max;
     if (!st && !unknown->count) {
         st = rows_plan_sort(&plan, error);
         if (!st) st = check_rejects(&plan, error);

@@ -215,6 +215,7 @@ enum plinth_status rows_plan_match(struct rows_plan *plan, const struct table_sc
                                    const struct rows_write *write, struct rows_result *result,
                                    struct rows_unknown *unknown, struct plinth_error *error) {
     *plan = (struct rows_plan){.schema = schema, .write = write, .result = result, .rows = write->batch->rows};
+    plan->record_bytes_max = RECORD_PAYLOAD_BYTES_MAX;
     *unknown = (struct rows_unknown){0};
     arena_init(&plan->arena);
     enum plinth_status st = check_batch(write, error);

@@ -18,8 +18,9 @@ struct rows_plan {
     const struct rows_write *write;    /* borrowed */
     struct rows_result *result;        /* takes the rejects */
     struct arena arena;
-    uint32_t rows;     /* of the batch */
-    uint8_t *rejected; /* bitmap of them */
+    uint32_t record_bytes_max; /* of one chunk */
+    uint32_t rows;             /* of the batch */
+    uint8_t *rejected;         /* bitmap of them */
 
     struct column *columns; /* cast; in the schema's order */
     uint32_t *column_ids;

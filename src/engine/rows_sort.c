@@ -43,7 +43,8 @@ static enum plinth_status measure(struct rows_plan *plan, struct plinth_error *e
 
 /* Bytes of one chunk's payload that rows may fill. */
 static uint64_t chunk_room(const struct rows_plan *plan) {
-    return RECORD_PAYLOAD_BYTES_MAX - ROWS_CHANGE_BYTES_MAX - (uint64_t)plan->column_count * ROWS_COLUMN_BYTES_MAX;
+    uint64_t overhead = ROWS_CHANGE_BYTES_MAX + (uint64_t)plan->column_count * ROWS_COLUMN_BYTES_MAX;
+    return plan->record_bytes_max > 2 * overhead ? plan->record_bytes_max - overhead : overhead;
 }
 
 static uint64_t row_bits(const struct rows_plan *plan, uint32_t row) {

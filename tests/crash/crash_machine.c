@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "support/key_model.h"
+#include "support/table_model.h"
 
 struct crash_machine *crash_machine_create(uint64_t seed) {
     struct crash_machine *machine = calloc(1, sizeof *machine);
@@ -54,20 +55,49 @@ void crash_machine_note_all_durable(struct crash_machine *machine) {
 
 /* ---- steps ---- */
 
-enum plinth_status crash_machine_write(struct crash_machine *machine, enum plinth_durability durability) {
+/* One step in three, when there are tables. */
+static bool is_table_step(const struct crash_machine *machine, uint64_t number) {
+    struct test_random random = test_random_of(machine->seed * 31 + number);
+    return machine->with_tables && test_random_below(&random, 3) == 0;
+}
+
+static enum plinth_status write_rows(struct crash_machine *machine, uint64_t number,
+                                     enum plinth_durability durability) {
+    struct table_step step = table_step_of(machine->seed, number);
+    bool duplicate = false, again;
+    enum plinth_status st = table_model_prepare(machine->db, &machine->error);
+    if (!st) st = table_model_write(machine->db, machine->seed, &step, durability, &duplicate, &machine->error);
+    assert_false(duplicate);
+    if (!st && number % 8 == 0) { /* sent twice, it is there once */
+        st = table_model_write(machine->db, machine->seed, &step, durability, &again, &machine->error);
+        if (!st) assert_true(again);
+        if (st) st = PLINTH_OUTCOME_UNKNOWN;
+    }
+    /* Of a batch of several records some may be in the log. */
+    return st && step.kind == TABLE_STEP_EVENTS ? PLINTH_OUTCOME_UNKNOWN : st;
+}
+
+static enum plinth_status write_keys(struct crash_machine *machine, uint64_t number,
+                                     enum plinth_durability durability) {
     struct plinth_write_options options = {.durability = durability};
-    struct key_model_step step = key_model_step_of(machine->seed, ++machine->last_number);
+    struct key_model_step step = key_model_step_of(machine->seed, number);
+    return key_model_write(machine->db, &step, &options, NULL, &machine->error);
+}
+
+enum plinth_status crash_machine_write(struct crash_machine *machine, enum plinth_durability durability) {
+    uint64_t number = ++machine->last_number;
     assert_true(machine->history_count < CRASH_STEPS_MAX);
-    machine->history[machine->history_count++] = step.number;
+    machine->history[machine->history_count++] = number;
     machine->just_opened = false;
-    enum plinth_status st = key_model_write(machine->db, &step, &options, NULL, &machine->error);
+    enum plinth_status st = is_table_step(machine, number) ? write_rows(machine, number, durability)
+                                                           : write_keys(machine, number, durability);
     if (st) {
         assert_true(machine->error.text[0]);
         if (st != PLINTH_OUTCOME_UNKNOWN) machine->history_count--;
         return st;
     }
-    if (durability == PLINTH_DURABILITY_SYNCED) machine->durable_step = step.number;
-    if (durability >= PLINTH_DURABILITY_WRITTEN) machine->written_step = step.number;
+    if (durability == PLINTH_DURABILITY_SYNCED) machine->durable_step = number;
+    if (durability >= PLINTH_DURABILITY_WRITTEN) machine->written_step = number;
     return PLINTH_OK;
 }
 
@@ -90,46 +120,131 @@ enum plinth_status crash_machine_read(struct crash_machine *machine) {
     uint64_t shown;
     enum plinth_status st = read_counter(machine, &shown);
     if (st) return st;
-    if (shown < machine->durable_step)
-        fail_msg("a reader saw step %llu after %llu", (unsigned long long)shown,
-                 (unsigned long long)machine->durable_step);
-    machine->durable_step = shown;
+    uint64_t wanted = 0; /* the last acknowledged step that wrote keys */
+    for (size_t i = machine->history_count; i > 0 && !wanted; i--)
+        if (machine->history[i - 1] <= machine->durable_step && !is_table_step(machine, machine->history[i - 1]))
+            wanted = machine->history[i - 1];
+    if (shown < wanted)
+        fail_msg("a reader saw step %llu after %llu", (unsigned long long)shown, (unsigned long long)wanted);
+    if (machine->durable_step < shown) machine->durable_step = shown;
     if (machine->written_step < shown) machine->written_step = shown;
     return PLINTH_OK;
 }
 
 /* ---- comparing ---- */
 
-/* The history ends with the step that the engine shows. */
-static void cut_history(struct crash_machine *machine, uint64_t shown) {
+/* The history ends with its first `kept` steps. */
+static void cut_history(struct crash_machine *machine, size_t kept) {
+    for (size_t i = kept; i < machine->history_count; i++)
+        if (machine->history[i] <= machine->written_step)
+            fail_msg("step %llu was acknowledged and is not shown", (unsigned long long)machine->history[i]);
+    machine->lost_steps += machine->history_count - kept;
+    machine->history_count = kept;
+    /* What is shown stays. */
+    machine->durable_step = machine->written_step = kept ? machine->history[kept - 1] : 0;
+}
+
+/* The steps up to the one whose number the keys show. */
+static size_t find_step(const struct crash_machine *machine, uint64_t shown) {
     size_t kept = machine->history_count;
     while (kept && machine->history[kept - 1] != shown) kept--;
     if (shown && !kept) fail_msg("step %llu is shown, which is lost or was never made", (unsigned long long)shown);
-    machine->lost_steps += machine->history_count - kept;
-    machine->history_count = kept;
+    return kept;
+}
+
+/* The steps up to the one behind which the tables are as shown; at least `kept`, and no more that wrote keys.
+ * `*partial` is set when only a part of the last one is there. */
+static size_t find_table_step(const struct crash_machine *machine, size_t kept, const struct table_model *shown,
+                              bool *partial) {
+    struct table_model model = {0};
+    size_t found = SIZE_MAX;
+    *partial = false;
+    for (size_t i = 0; i <= machine->history_count; i++) {
+        if (i >= kept && table_model_equal(shown, &model)) found = i;
+        if (i == machine->history_count) break;
+        uint64_t number = machine->history[i];
+        if (!is_table_step(machine, number)) {
+            if (i >= kept) break;
+            continue;
+        }
+        struct table_step step = table_step_of(machine->seed, number);
+        if (i >= kept && found == SIZE_MAX && table_model_is_partial(shown, &model, &step)) {
+            *partial = true;
+            found = i + 1;
+            break;
+        }
+        table_model_apply(&model, &step);
+    }
+    table_model_deinit(&model);
+    if (found == SIZE_MAX) fail_msg("the tables are in a state that they never had");
+    return found;
+}
+
+/* Sends the last step that wrote rows again: it is completed, or known to be there. */
+static void send_again(struct crash_machine *machine, bool partial) {
+    size_t at = machine->history_count;
+    while (at && !is_table_step(machine, machine->history[at - 1])) at--;
+    if (!at) return;
+    bool duplicate;
+    struct table_step step = table_step_of(machine->seed, machine->history[at - 1]);
+    assert_ok(table_model_prepare(machine->db, &machine->error), &machine->error);
+    assert_ok(
+        table_model_write(machine->db, machine->seed, &step, PLINTH_DURABILITY_SYNCED, &duplicate, &machine->error),
+        &machine->error);
+    /* A delete of nothing shows nothing: it may be lost. */
+    if (step.kind != TABLE_STEP_DELETE) assert_int_equal(duplicate, !partial);
+    machine->partial_steps += partial;
+}
+
+static void compare_tables(struct crash_machine *machine) {
+    struct table_model model = {0}, shown;
+    for (size_t i = 0; i < machine->history_count; i++) {
+        if (!is_table_step(machine, machine->history[i])) continue;
+        struct table_step step = table_step_of(machine->seed, machine->history[i]);
+        table_model_apply(&model, &step);
+    }
+    table_model_read(machine->db, &shown);
+    assert_true(table_model_equal(&shown, &model));
+    table_model_deinit(&shown);
+    table_model_deinit(&model);
+}
+
+static void settle_tables(struct crash_machine *machine) {
+    uint64_t counter;
+    struct table_model shown;
+    bool partial;
+    assert_ok(read_counter(machine, &counter), &machine->error);
+    table_model_read(machine->db, &shown);
+    size_t kept = find_table_step(machine, find_step(machine, counter), &shown, &partial);
+    if (partial && machine->history[kept - 1] <= machine->written_step)
+        fail_msg("step %llu was acknowledged and only a part of it is shown",
+                 (unsigned long long)machine->history[kept - 1]);
+    cut_history(machine, kept);
+    table_model_deinit(&shown);
+    send_again(machine, partial);
 }
 
 enum plinth_status crash_machine_settle(struct crash_machine *machine) {
     uint64_t shown;
     enum plinth_status st = read_counter(machine, &shown);
     if (st) return st;
-    if (shown < machine->written_step)
-        fail_msg("step %llu is shown; %llu was acknowledged", (unsigned long long)shown,
-                 (unsigned long long)machine->written_step);
-    cut_history(machine, shown);
-    /* What is shown stays. */
-    machine->durable_step = machine->written_step = shown;
+    cut_history(machine, find_step(machine, shown));
     return PLINTH_OK;
 }
 
 void crash_machine_compare(struct crash_machine *machine) {
-    assert_ok(crash_machine_settle(machine), &machine->error);
+    if (machine->with_tables)
+        settle_tables(machine);
+    else
+        assert_ok(crash_machine_settle(machine), &machine->error);
     struct key_model model = {0};
     for (size_t i = 0; i < machine->history_count; i++) {
+        if (is_table_step(machine, machine->history[i])) continue;
         struct key_model_step step = key_model_step_of(machine->seed, machine->history[i]);
         key_model_apply(&model, &step);
     }
     key_model_check(&model, machine->db, NULL);
+    if (machine->with_tables) compare_tables(machine);
     crash_check_verify(machine->db);
     crash_check_files(machine->db, machine->sim, CRASH_DIRECTORY, machine->just_opened);
 }

@@ -12,6 +12,7 @@ struct crash_machine {
     struct sim_env *sim;
     struct plinth *db; /* null while closed */
     bool just_opened;  /* nothing was written since */
+    bool with_tables;  /* one step in three writes to typed tables (support/table_model.h), the others keys */
     uint64_t seed;
     /* The steps that the engine was given and may have kept, in order. */
     uint64_t history[CRASH_STEPS_MAX];
@@ -19,7 +20,8 @@ struct crash_machine {
     uint64_t last_number;
     /* Steps that must be there after a power cut, and after the end of the process. */
     uint64_t durable_step, written_step;
-    uint64_t lost_steps; /* unacknowledged ones that a crash took */
+    uint64_t lost_steps;    /* unacknowledged ones that a crash took */
+    uint64_t partial_steps; /* batches of which a crash left the first records, and which were sent again */
     struct plinth_error error;
 };
 
@@ -42,11 +44,13 @@ enum plinth_status crash_machine_write(struct crash_machine *machine, enum plint
 /* Lets a reader see the last step; that it was shown must then hold. Fails on a dying machine. */
 enum plinth_status crash_machine_read(struct crash_machine *machine);
 
-/* After opening: lets the history end with the step that is shown, which must not be before the acknowledged one. */
+/* After opening: lets the history end with the step that is shown, which must not be before the acknowledged one.
+ * Without tables. */
 enum plinth_status crash_machine_settle(struct crash_machine *machine);
 /* After opening on a healthy machine: the state is that after some step of the history, not before the acknowledged
  * one; gets, scans and indexes show exactly that state; verify finds nothing; no file is left that belongs to
- * nothing. Steps lost in a crash keep their numbers, so that one that comes back later is noticed. */
+ * nothing. Steps lost in a crash keep their numbers, so that one that comes back later is noticed. A batch of rows of
+ * which the crash left the first records is sent again and is then there once; so is the last one that was whole. */
 void crash_machine_compare(struct crash_machine *machine);
 
 /* Logs a conflict window of `keys` keys, if it still has the usual size, with which short tests never trim the log. */

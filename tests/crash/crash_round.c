@@ -150,6 +150,7 @@ void crash_round_run(uint64_t seed, uint64_t cycles, const struct crash_mutation
                           .mutation = mutation,
                           .tally = tally ? tally : &ignored};
     struct crash_machine *machine = round.machine;
+    machine->with_tables = seed % 4 != 0;
     arm_mutation(&round);
     for (uint64_t i = 0; i < cycles; i++) run_cycle(&round);
     /* All that was left is whole, and stays so when everything is merged. */
@@ -159,6 +160,7 @@ void crash_round_run(uint64_t seed, uint64_t cycles, const struct crash_mutation
     crash_machine_compare(machine);
     crash_machine_close(machine);
     round.tally->lost_steps += machine->lost_steps;
+    round.tally->partial_steps += machine->partial_steps;
     crash_machine_destroy(machine);
     crash_watch(0, seed);
 }

@@ -24,7 +24,7 @@ struct crash_mutation {
 
 /* What the rounds have met, to show that they were not all alike. */
 struct crash_tally {
-    uint64_t steps, power_cuts, kills, closes, failed_opens, opens, lost_steps;
+    uint64_t steps, power_cuts, kills, closes, failed_opens, opens, lost_steps, partial_steps;
     uint64_t flushes, compactions, checkpoints;
     uint64_t trimmed_logs; /* cycles in which the log had been trimmed */
 };

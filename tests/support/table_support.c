@@ -127,7 +127,8 @@ enum plinth_status test_rows_write(struct plinth *db, const char *table, enum ro
 
 /* ---- reading ---- */
 
-static void append_block(struct buffer *text, const struct row_block *block) {
+static void append_block(void *context, const struct row_block *block) {
+    struct buffer *text = context;
     for (uint32_t row = 0; row < block->rows; row++) {
         if (text->size) assert_true(buffer_append_u8(text, ';'));
         for (uint32_t c = 0; c < block->columns->column_count; c++) {
@@ -141,10 +142,12 @@ static void append_block(struct buffer *text, const struct row_block *block) {
     }
 }
 
-char *test_table_dump(struct plinth *db, const char *name) {
+bool test_table_visit(struct plinth *db, const char *name, test_block_visitor *visit, void *context) {
     struct plinth_error error;
     const struct table_schema *schema;
-    assert_ok(engine_find_schema(db, NULL, name, &schema, &error), &error);
+    enum plinth_status st = engine_find_schema(db, NULL, name, &schema, &error);
+    if (st == PLINTH_NOT_FOUND) return false;
+    assert_ok(st, &error);
     uint32_t ids[TEST_COLUMNS_MAX];
     for (uint32_t i = 0; i < schema->column_count; i++) ids[i] = schema->columns[i].id;
     struct block_read read = {
@@ -165,17 +168,22 @@ char *test_table_dump(struct plinth *db, const char *name) {
     struct block_merge_options options = {.mode = MERGE_SNAPSHOT, .lsn = lsn};
     assert_ok(block_merge_open(inputs, count, &read, &options, &merged, &error), &error);
     free(inputs);
-    struct buffer text = BUFFER_INIT;
     for (;;) {
         struct row_block *block;
         assert_ok(block_stream_next(merged, &block, &error), &error);
         if (!block) break;
-        append_block(&text, block);
+        visit(context, block);
         row_block_unref(block);
     }
     block_stream_close(merged);
     view_unref(view);
     table_schema_unref(schema);
+    return true;
+}
+
+char *test_table_dump(struct plinth *db, const char *name) {
+    struct buffer text = BUFFER_INIT;
+    assert_true(test_table_visit(db, name, append_block, &text));
     assert_true(buffer_append_u8(&text, '\0'));
     return (char *)text.data;
 }

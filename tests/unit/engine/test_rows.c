@@ -361,82 +361,84 @@ static unsigned visible_ids(struct fixture *f) {
 
 static const unsigned ALL_IDS = ((1u << WIDE_ROWS) - 1) << 1;
 
-static void a_retried_batch_is_applied_once_chunk_by_chunk(void **state) {
-    struct fixture *f = *state;
-    for (int keyed = 0; keyed < 2; keyed++) {
-        test_table_create(f->db, "t", "id int64, name string?", keyed ? "id" : "", false);
-        struct test_rows rows;
-        struct rows_result result;
-        wide_rows(&rows);
-        struct rows_write write = {ROWS_UPSERT, &rows.schema, rows.batch, false, false};
-        struct plinth_write_options options = {.producer_id = 77, .sequence = 5 + (uint64_t)keyed};
-        struct table_id id = test_table_id(f->db, "t");
-        memory_log_fault_at(f->log, 2, MEMORY_LOG_REFUSED);
-        assert_status(rows_submit(f->db, id, &write, &options, &result, &f->error), PLINTH_IO_ERROR, &f->error);
-        assert_error_names(&f->error, "behind 2 of 6 chunks");
-        assert_ok(rows_wait(f->db, NULL, &result, &f->error), &f->error);
-        rows_result_deinit(&result);
-        assert_int_equal(visible_ids(f), 0x1E);
-        reopen(f, keyed);
-        assert_int_equal(visible_ids(f), 0x1E);
-        /* another batch under this sequence is noticed */
-        assert_status(test_rows_write(f->db, "t", ROWS_UPSERT, "id int64", "99", &options, NULL, &f->error),
-                      PLINTH_INVALID_ARGUMENT, &f->error);
-        assert_error_names(&f->error, "has begun as another write");
+static void retry_chunk_by_chunk(struct fixture *f, bool keyed) {
+    test_table_create(f->db, "t", "id int64, name string?", keyed ? "id" : "", false);
+    struct test_rows rows;
+    struct rows_result result;
+    wide_rows(&rows);
+    struct rows_write write = {ROWS_UPSERT, &rows.schema, rows.batch, false, false};
+    struct plinth_write_options options = {.producer_id = 77, .sequence = 5};
+    struct table_id id = test_table_id(f->db, "t");
+    memory_log_fault_at(f->log, 2, MEMORY_LOG_REFUSED);
+    assert_status(rows_submit(f->db, id, &write, &options, &result, &f->error), PLINTH_IO_ERROR, &f->error);
+    assert_error_names(&f->error, "behind 2 of 6 chunks");
+    assert_ok(rows_wait(f->db, NULL, &result, &f->error), &f->error);
+    rows_result_deinit(&result);
+    assert_int_equal(visible_ids(f), 0x1E);
+    reopen(f, keyed);
+    assert_int_equal(visible_ids(f), 0x1E);
+    /* another batch under this sequence is noticed */
+    assert_status(test_rows_write(f->db, "t", ROWS_UPSERT, "id int64", "99", &options, NULL, &f->error),
+                  PLINTH_INVALID_ARGUMENT, &f->error);
+    assert_error_names(&f->error, "has begun as another write");
+    assert_ok(rows_submit(f->db, id, &write, &options, &result, &f->error), &f->error);
+    assert_ok(rows_wait(f->db, NULL, &result, &f->error), &f->error);
+    assert_false(result.duplicate);
+    uint64_t last_lsn = result.last_lsn;
+    rows_result_deinit(&result);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(visible_ids(f), ALL_IDS);
+        if (i == 2) assert_ok(plinth_compact(f->db, &f->error), &f->error);
         assert_ok(rows_submit(f->db, id, &write, &options, &result, &f->error), &f->error);
-        assert_ok(rows_wait(f->db, NULL, &result, &f->error), &f->error);
-        assert_false(result.duplicate);
-        uint64_t last_lsn = result.last_lsn;
+        assert_true(result.duplicate);
+        assert_int_equal(result.last_lsn, last_lsn);
+        assert_int_equal(result.rows_written, WIDE_ROWS);
         rows_result_deinit(&result);
-        for (int i = 0; i < 4; i++) {
-            assert_int_equal(visible_ids(f), ALL_IDS);
-            if (i == 2) assert_ok(plinth_compact(f->db, &f->error), &f->error);
-            assert_ok(rows_submit(f->db, id, &write, &options, &result, &f->error), &f->error);
-            assert_true(result.duplicate);
-            assert_int_equal(result.last_lsn, last_lsn);
-            assert_int_equal(result.rows_written, WIDE_ROWS);
-            rows_result_deinit(&result);
-            reopen(f, i);
-        }
-        test_rows_deinit(&rows);
-        assert_ok(plinth_table_drop(f->db, NULL, "t", &f->error), &f->error);
+        reopen(f, i);
     }
+    test_rows_deinit(&rows);
 }
 
-static void an_atomic_write_is_there_as_a_whole_or_not_at_all(void **state) {
-    struct fixture *f = *state;
-    for (int keyed = 0; keyed < 2; keyed++) {
-        test_table_create(f->db, "t", "id int64, name string?", keyed ? "id" : "", false);
-        struct test_rows rows;
-        struct rows_result result;
-        wide_rows(&rows);
-        struct rows_write write = {ROWS_UPSERT, &rows.schema, rows.batch, true, false};
-        struct plinth_write_options options = {.producer_id = 78, .sequence = 5 + (uint64_t)keyed};
-        struct table_id id = test_table_id(f->db, "t");
-        for (uint64_t part = 0; part < 6; part++) {
-            memory_log_fault_at(f->log, part, MEMORY_LOG_REFUSED);
-            assert_status(rows_submit(f->db, id, &write, &options, &result, &f->error), PLINTH_IO_ERROR, &f->error);
-            assert_int_equal(visible_ids(f), 0);
-            rows_result_deinit(&result);
-            if (part % 2) reopen(f, part == 3);
-            assert_int_equal(visible_ids(f), 0);
-        }
-        assert_ok(rows_submit(f->db, id, &write, &options, &result, &f->error), &f->error);
-        assert_ok(rows_wait(f->db, NULL, &result, &f->error), &f->error);
-        uint64_t last_lsn = result.last_lsn;
+static void a_retried_batch_is_applied_once_chunk_by_chunk(void **state) { retry_chunk_by_chunk(*state, true); }
+static void a_retried_batch_is_applied_once_chunk_by_chunk_without_a_key(void **state) {
+    retry_chunk_by_chunk(*state, false);
+}
+
+static void cut_off_each_part(struct fixture *f, bool keyed) {
+    test_table_create(f->db, "t", "id int64, name string?", keyed ? "id" : "", false);
+    struct test_rows rows;
+    struct rows_result result;
+    wide_rows(&rows);
+    struct rows_write write = {ROWS_UPSERT, &rows.schema, rows.batch, true, false};
+    struct plinth_write_options options = {.producer_id = 78, .sequence = 5};
+    struct table_id id = test_table_id(f->db, "t");
+    for (uint64_t part = 0; part < 6; part++) {
+        memory_log_fault_at(f->log, part, MEMORY_LOG_REFUSED);
+        assert_status(rows_submit(f->db, id, &write, &options, &result, &f->error), PLINTH_IO_ERROR, &f->error);
+        assert_int_equal(visible_ids(f), 0);
         rows_result_deinit(&result);
-        for (int i = 0; i < 4; i++) {
-            assert_int_equal(visible_ids(f), ALL_IDS);
-            if (i == 2) assert_ok(plinth_compact(f->db, &f->error), &f->error);
-            assert_ok(rows_submit(f->db, id, &write, &options, &result, &f->error), &f->error);
-            assert_true(result.duplicate);
-            assert_int_equal(result.last_lsn, last_lsn);
-            rows_result_deinit(&result);
-            reopen(f, i);
-        }
-        test_rows_deinit(&rows);
-        assert_ok(plinth_table_drop(f->db, NULL, "t", &f->error), &f->error);
+        if (part % 2) reopen(f, part == 3);
+        assert_int_equal(visible_ids(f), 0);
     }
+    assert_ok(rows_submit(f->db, id, &write, &options, &result, &f->error), &f->error);
+    assert_ok(rows_wait(f->db, NULL, &result, &f->error), &f->error);
+    uint64_t last_lsn = result.last_lsn;
+    rows_result_deinit(&result);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(visible_ids(f), ALL_IDS);
+        if (i == 2) assert_ok(plinth_compact(f->db, &f->error), &f->error);
+        assert_ok(rows_submit(f->db, id, &write, &options, &result, &f->error), &f->error);
+        assert_true(result.duplicate);
+        assert_int_equal(result.last_lsn, last_lsn);
+        rows_result_deinit(&result);
+        reopen(f, i);
+    }
+    test_rows_deinit(&rows);
+}
+
+static void an_atomic_write_is_there_as_a_whole_or_not_at_all(void **state) { cut_off_each_part(*state, true); }
+static void an_atomic_write_is_there_as_a_whole_or_not_at_all_without_a_key(void **state) {
+    cut_off_each_part(*state, false);
 }
 
 /* ---- units by hand: what other threads and hosts may put between the parts ---- */
@@ -653,7 +655,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(rows_of_a_dropped_table_are_refused_and_skipped_in_the_log, setup, teardown),
         cmocka_unit_test_setup_teardown(arrow_batches_are_written_and_their_rejects_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_retried_batch_is_applied_once_chunk_by_chunk, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_retried_batch_is_applied_once_chunk_by_chunk_without_a_key, setup, teardown),
         cmocka_unit_test_setup_teardown(an_atomic_write_is_there_as_a_whole_or_not_at_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_atomic_write_is_there_as_a_whole_or_not_at_all_without_a_key, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_unit_goes_on_over_cuts_flushes_and_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(a_unit_that_is_not_finished_in_time_is_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(many_writers_lose_nothing, setup, teardown),
