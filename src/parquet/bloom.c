@@ -39,12 +39,18 @@ bool parquet_bloom_check_hash(const struct parquet_bloom *bloom, uint64_t hash) 
 enum plinth_status parquet_bloom_init(struct parquet_bloom *bloom, uint64_t distinct, uint32_t bits,
                                       struct plinth_error *error) {
     uint64_t bytes = PARQUET_BLOOM_BLOCK_BYTES;
-    *bloom = (struct parquet_bloom){0};
     bits = bits ? bits : BITS_DEFAULT;
     while (bytes < PARQUET_BLOOM_BYTES_MAX && bytes * 8 / bits < distinct) bytes *= 2;
-    if (!buffer_append_zeros(&bloom->owned, (size_t)bytes)) return error_no_memory(error, "bloom filter");
+    return parquet_bloom_init_blocks(bloom, (uint32_t)(bytes / PARQUET_BLOOM_BLOCK_BYTES), error);
+}
+
+enum plinth_status parquet_bloom_init_blocks(struct parquet_bloom *bloom, uint32_t block_count,
+                                             struct plinth_error *error) {
+    *bloom = (struct parquet_bloom){0};
+    if (!buffer_append_zeros(&bloom->owned, (size_t)block_count * PARQUET_BLOOM_BLOCK_BYTES))
+        return error_no_memory(error, "bloom filter");
     bloom->blocks = bloom->owned.data;
-    bloom->block_count = (uint32_t)(bytes / PARQUET_BLOOM_BLOCK_BYTES);
+    bloom->block_count = block_count;
     return PLINTH_OK;
 }
 

@@ -30,7 +30,11 @@ static inline bool parquet_bloom_check(const struct parquet_bloom *bloom, struct
 /* An empty filter for `distinct` values at `bits` bits each, rounded up to a power of two of bytes. */
 PLINTH_MUST_CHECK enum plinth_status parquet_bloom_init(struct parquet_bloom *bloom, uint64_t distinct, uint32_t bits,
                                                         struct plinth_error *error);
-/* Only for a filter made by parquet_bloom_init. */
+/* An empty filter of so many blocks, for one that is stored elsewhere than in Parquet's place for them: there sizes are
+ * powers of two. */
+PLINTH_MUST_CHECK enum plinth_status parquet_bloom_init_blocks(struct parquet_bloom *bloom, uint32_t block_count,
+                                                               struct plinth_error *error);
+/* Only for a filter made by one of these. */
 void parquet_bloom_insert_hash(struct parquet_bloom *bloom, uint64_t hash);
 
 #endif

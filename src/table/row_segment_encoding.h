@@ -1,21 +1,22 @@
-/* How a column of a typed table is encoded: chosen for each file, by type and by a sample of its rows. */
+/* How a column of a typed table is encoded: chosen for each file by trying the encodings that its type has on a sample
+ * of its first rows, compressed as they will be. */
 #ifndef PLINTH_TABLE_ROW_SEGMENT_ENCODING_H
 #define PLINTH_TABLE_ROW_SEGMENT_ENCODING_H
 
 #include "column/batch.h"
 #include "parquet/writer.h"
 
-struct row_encoding_hints {
-    enum parquet_codec codec;
-    bool is_key;
-    bool is_leading_key; /* rows are sorted by it */
+/* Some rows that the sample may be taken of. */
+struct row_sample_piece {
+    const struct column *column; /* null: they are null */
+    uint32_t first;
+    uint32_t count;
 };
 
-/* Options of the column, statistics and page index included; rows [first, first + count) are the sample. `column` null:
- * they are null. */
-PLINTH_MUST_CHECK enum plinth_status row_encoding_choose(const struct column *column, struct column_type type,
-                                                         uint32_t first, uint32_t count,
-                                                         const struct row_encoding_hints *hints,
+/* Options of the column, statistics and page index included. `are_all` says that the pieces are all rows of the file.
+ */
+PLINTH_MUST_CHECK enum plinth_status row_encoding_choose(struct column_type type, const struct row_sample_piece *pieces,
+                                                         uint32_t piece_count, bool are_all, enum parquet_codec codec,
                                                          struct parquet_column_options *options,
                                                          struct plinth_error *error);
 

@@ -17,8 +17,8 @@
 /* Column ids are below this (table_schema.h has at most TABLE_COLUMNS_MAX at a time, ids are never used again). */
 enum { ROW_COLUMN_ID_MAX = 1 << 24 };
 
-/* A stripe's rows are at most this many, and its raw bytes, if it has more than one row. */
-enum { ROW_STRIPE_ROWS_DEFAULT = 1024, ROW_STRIPE_BYTES_MAX = 256 << 10 };
+/* A stripe's raw bytes are at most this many, if it has more than one row. */
+enum { ROW_STRIPE_BYTES_MAX = 1 << 20 };
 
 struct row_segment_column {
     uint32_t id;

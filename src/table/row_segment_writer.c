@@ -21,8 +21,21 @@ enum {
     ROW_GROUP_ROWS_MAX = 1 << 20,
     ROW_GROUP_BYTES_MAX = 64 << 20, /* raw */
     ROW_FIXED_BYTES = 12,           /* LSN and operation, in raw bytes */
-    KEY_BLOOM_BITS = 10,
-    SYSTEM_COLUMNS_MAX = 3, /* _lsn, _op, _ord */
+    WAITING_ROWS_MAX = 128 << 10,   /* the encodings are chosen by so many rows or bytes, if there are */
+    WAITING_BYTES_MAX = 32 << 20,
+    STRIPE_ROWS_DEFAULT = 1024,
+    STRIPE_ROWS_COMPACTED_MAX = 4096, /* longer pages compress better: by the row's size, up to so many */
+    STRIPE_BYTES_COMPACTED = 512 << 10,
+    KEY_FILTER_BITS_MAX = 10, /* a key: 1 % false positives; */
+    KEY_FILTER_BITS_MIN = 4,  /* at 15 % it still spares most reads */
+    KEY_FILTER_SHARE = 16,    /* of compacted files it takes at most one part in so many */
+    SYSTEM_COLUMNS_MAX = 3,   /* _lsn, _op, _ord */
+};
+
+/* Rows that wait for the encodings to be chosen. */
+struct waiting_rows {
+    struct row_block *block; /* referenced */
+    uint32_t first, count;
 };
 
 /* A row group that was written: its stripes and its filter. */
@@ -34,7 +47,9 @@ struct written_group {
 struct row_segment_writer {
     struct parquet_sink sink;
     struct store_writer *out;
-    struct parquet_writer *parquet; /* made with the first rows, which choose the encodings */
+    struct parquet_writer *parquet; /* made when enough rows are there to choose the encodings by */
+    struct buffer waiting;          /* struct waiting_rows, until then */
+    uint64_t waiting_count, waiting_bytes;
     const struct table_schema *schema;
     enum parquet_codec codec;
     uint32_t stripe_rows_max;
@@ -130,10 +145,36 @@ static bool has_bloom_index(const struct table_schema *schema, uint32_t column_i
     return false;
 }
 
-/* Makes the Parquet writer; the rows are a sample of what will come. */
-static enum plinth_status create_parquet(struct row_segment_writer *writer, const struct row_block *block,
-                                         uint32_t first, uint32_t count, struct plinth_error *error) {
+/* How a column of the waiting rows is best encoded. */
+static enum plinth_status choose_encoding(struct row_segment_writer *writer, const struct table_column *column,
+                                          bool are_all, struct parquet_column_options *options,
+                                          struct plinth_error *error) {
+    const struct waiting_rows *waiting = (const struct waiting_rows *)(const void *)writer->waiting.data;
+    uint32_t count = (uint32_t)(writer->waiting.size / sizeof *waiting);
+    struct row_sample_piece *pieces = calloc(count + (size_t)1, sizeof *pieces);
+    if (!pieces) return error_no_memory(error, "segment writer");
+    for (uint32_t i = 0; i < count; i++) {
+        const struct column *from = row_block_column(waiting[i].block, column->id);
+        if (from && !column_type_equal(from->type, column->type)) from = NULL; /* take_column refuses it */
+        pieces[i] = (struct row_sample_piece){from, waiting[i].first, waiting[i].count};
+    }
+    enum plinth_status st = row_encoding_choose(column->type, pieces, count, are_all, writer->codec, options, error);
+    free(pieces);
+    if (st && error) (void)error_prefix(error, "segment %s, column %s", writer->info.name, column->name);
+    return st;
+}
+
+static uint32_t choose_stripe_rows(const struct row_segment_writer *writer) {
+    if (writer->schema->page_rows) return writer->schema->page_rows;
+    if (writer->codec != PARQUET_CODEC_ZSTD) return STRIPE_ROWS_DEFAULT;
+    uint64_t rows = STRIPE_BYTES_COMPACTED / (writer->waiting_bytes / writer->waiting_count);
+    if (rows < STRIPE_ROWS_DEFAULT) return STRIPE_ROWS_DEFAULT;
+    return rows < STRIPE_ROWS_COMPACTED_MAX ? (uint32_t)rows : STRIPE_ROWS_COMPACTED_MAX;
+}
+
+static enum plinth_status create_parquet(struct row_segment_writer *writer, bool are_all, struct plinth_error *error) {
     const struct table_schema *schema = writer->schema;
+    writer->stripe_rows_max = choose_stripe_rows(writer);
     uint32_t node_count, leaf_count = schema->column_count + system_column_count(writer);
     struct parquet_sorting_column sorting[ROW_KEY_PARTS_MAX + 2];
     struct parquet_node *nodes = make_nodes(writer, &node_count);
@@ -142,11 +183,7 @@ static enum plinth_status create_parquet(struct row_segment_writer *writer, cons
     enum plinth_status st = parquet_schema_init(&writer->leaves, &writer->arena, "schema", nodes, node_count, error);
     for (uint32_t i = 0; i < schema->column_count && !st; i++) {
         const struct table_column *column = &schema->columns[i];
-        const struct row_encoding_hints hints = {.codec = writer->codec,
-                                                 .is_key = table_schema_is_key(schema, column->id),
-                                                 .is_leading_key = schema->key_count && schema->key[0] == column->id};
-        st = row_encoding_choose(row_block_column(block, column->id), column->type, first, count, &hints, &columns[i],
-                                 error);
+        st = choose_encoding(writer, column, are_all, &columns[i], error);
         columns[i].bloom = column->type.kind != COLUMN_BOOL && has_bloom_index(schema, column->id);
     }
     for (uint32_t i = schema->column_count; i < leaf_count; i++) {
@@ -175,6 +212,12 @@ static bool create_postings(struct row_segment_writer *writer) {
     return writer->postings != NULL;
 }
 
+static void drop_waiting(struct row_segment_writer *writer) {
+    struct waiting_rows *waiting = (struct waiting_rows *)(void *)writer->waiting.data;
+    for (size_t i = 0; i < writer->waiting.size / sizeof *waiting; i++) row_block_unref(waiting[i].block);
+    buffer_deinit(&writer->waiting);
+}
+
 static void writer_destroy(struct row_segment_writer *writer) {
     const struct table_schema *schema = writer->schema;
     struct written_group *groups = (struct written_group *)(void *)writer->groups.data;
@@ -182,6 +225,7 @@ static void writer_destroy(struct row_segment_writer *writer) {
                                 &writer->hashes,    &writer->groups,     &writer->index,
                                 &writer->first_key, &writer->index_key,  &writer->last_key};
     parquet_writer_destroy(writer->parquet);
+    drop_waiting(writer);
     for (size_t i = 0; i < writer->groups.size / sizeof *groups; i++) parquet_bloom_deinit(&groups[i].bloom);
     for (uint32_t i = 0; writer->lists && i < schema->column_count; i++)
         parquet_column_buffer_deinit(&writer->lists[i]);
@@ -205,7 +249,6 @@ enum plinth_status row_segment_writer_open(struct store *store, const char *name
     opened->sink.write = write_object;
     opened->schema = table_schema_ref(schema);
     opened->codec = codec_of(options);
-    opened->stripe_rows_max = schema->page_rows ? schema->page_rows : ROW_STRIPE_ROWS_DEFAULT;
     opened->info.table = schema->id;
     opened->info.job = options->job;
     opened->info.lsn_min = UINT64_MAX;
@@ -241,14 +284,28 @@ void row_segment_writer_abort(struct row_segment_writer *writer) {
 
 /* ---- stripes and row groups ---- */
 
+/* Blocks of the key filter of the open row group, of `bytes` in the file. Row ids need none: they are a range of LSNs.
+ * Nor does a compacted file of small rows, which most reads find their key in. */
+static uint32_t filter_blocks(const struct row_segment_writer *writer, uint64_t keys, uint64_t bytes) {
+    uint64_t bits = KEY_FILTER_BITS_MAX;
+    if (!writer->schema->key_count) return 0;
+    if (writer->codec == PARQUET_CODEC_ZSTD && bits * keys > bytes * 8 / KEY_FILTER_SHARE)
+        bits = bytes * 8 / KEY_FILTER_SHARE / keys;
+    if (bits < KEY_FILTER_BITS_MIN) return 0;
+    return (uint32_t)(bits * keys / (8 * PARQUET_BLOOM_BLOCK_BYTES)) + 1;
+}
+
 static enum plinth_status end_group(struct row_segment_writer *writer, struct plinth_error *error) {
     if (!writer->group_rows) return PLINTH_OK;
     struct written_group group = {.stripes = writer->group_stripes};
     size_t count = writer->hashes.size / sizeof(uint64_t);
+    uint64_t begin = parquet_writer_position(writer->parquet);
     enum plinth_status st = parquet_writer_end_row_group(writer->parquet, error);
-    if (!st) st = parquet_bloom_init(&group.bloom, count, KEY_BLOOM_BITS, error);
+    uint32_t blocks = filter_blocks(writer, count, parquet_writer_position(writer->parquet) - begin);
+    if (!st && blocks) st = parquet_bloom_init_blocks(&group.bloom, blocks, error);
     if (st) return st;
-    for (size_t i = 0; i < count; i++) parquet_bloom_insert_hash(&group.bloom, load_u64(writer->hashes.data + 8 * i));
+    for (size_t i = 0; i < count && blocks; i++)
+        parquet_bloom_insert_hash(&group.bloom, load_u64(writer->hashes.data + 8 * i));
     if (!buffer_append(&writer->groups, &group, sizeof group)) {
         parquet_bloom_deinit(&group.bloom);
         return error_no_memory(error, "key filters");
@@ -452,10 +509,9 @@ static enum plinth_status add_piece(struct row_segment_writer *writer, const str
     return writer->stripe_rows == writer->stripe_rows_max ? end_stripe(writer, error) : PLINTH_OK;
 }
 
-enum plinth_status row_segment_writer_add(struct row_segment_writer *writer, const struct row_block *block,
-                                          uint32_t first, uint32_t count, struct plinth_error *error) {
+static enum plinth_status add_rows(struct row_segment_writer *writer, const struct row_block *block, uint32_t first,
+                                   uint32_t count, struct plinth_error *error) {
     enum plinth_status st = PLINTH_OK;
-    if (!writer->parquet && count) st = create_parquet(writer, block, first, count, error);
     while (count && !st) {
         uint32_t room = writer->stripe_rows_max - writer->stripe_rows;
         uint32_t piece = rows_that_fit(writer, block, first, count < room ? count : room);
@@ -466,8 +522,40 @@ enum plinth_status row_segment_writer_add(struct row_segment_writer *writer, con
     return st;
 }
 
-uint64_t row_segment_writer_raw_bytes(const struct row_segment_writer *writer) { return writer->raw_bytes; }
-uint64_t row_segment_writer_rows(const struct row_segment_writer *writer) { return writer->info.rows; }
+/* Chooses the encodings by the rows that wait, and writes these. */
+static enum plinth_status stop_waiting(struct row_segment_writer *writer, bool are_all, struct plinth_error *error) {
+    const struct waiting_rows *waiting = (const struct waiting_rows *)(const void *)writer->waiting.data;
+    enum plinth_status st = create_parquet(writer, are_all, error);
+    for (size_t i = 0; i < writer->waiting.size / sizeof *waiting && !st; i++)
+        st = add_rows(writer, waiting[i].block, waiting[i].first, waiting[i].count, error);
+    drop_waiting(writer);
+    writer->waiting_count = writer->waiting_bytes = 0;
+    return st;
+}
+
+enum plinth_status row_segment_writer_add(struct row_segment_writer *writer, const struct row_block *block,
+                                          uint32_t first, uint32_t count, struct plinth_error *error) {
+    if (!count) return PLINTH_OK;
+    if (writer->parquet) return add_rows(writer, block, first, count, error);
+    /* Blocks are immutable and counted: a reference more changes nothing that others see. */
+    const struct waiting_rows waiting = {row_block_ref((struct row_block *)block), first, count};
+    if (!buffer_append(&writer->waiting, &waiting, sizeof waiting)) {
+        row_block_unref(waiting.block);
+        return error_no_memory(error, "segment writer");
+    }
+    writer->waiting_count += count;
+    writer->waiting_bytes += rows_bytes(block, first, count);
+    bool is_enough = writer->waiting_count >= WAITING_ROWS_MAX || writer->waiting_bytes >= WAITING_BYTES_MAX;
+    return is_enough ? stop_waiting(writer, false, error) : PLINTH_OK;
+}
+
+uint64_t row_segment_writer_raw_bytes(const struct row_segment_writer *writer) {
+    return writer->raw_bytes + writer->waiting_bytes;
+}
+
+uint64_t row_segment_writer_rows(const struct row_segment_writer *writer) {
+    return writer->info.rows + writer->waiting_count;
+}
 
 /* ---- ending ---- */
 
@@ -611,8 +699,9 @@ enum plinth_status row_segment_writer_commit(struct row_segment_writer *writer, 
                                              struct plinth_error *error) {
     *info = (struct segment_info){0};
     enum plinth_status st = PLINTH_OK;
-    if (writer->info.rows == 0)
+    if (row_segment_writer_rows(writer) == 0)
         st = error_set(error, PLINTH_INTERNAL, "segment %s: committed without rows", writer->info.name);
+    if (!st && !writer->parquet) st = stop_waiting(writer, true, error);
     if (!st) st = end_stripe(writer, error);
     if (!st) st = end_group(writer, error);
     if (!st) st = add_stripe_index(writer, error);

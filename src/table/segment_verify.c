@@ -137,8 +137,9 @@ static enum plinth_status check_group(struct verifier *verifier, uint32_t number
     struct segment *segment = verifier->segment;
     const struct segment_group *group = &segment->groups[number];
     struct parquet_page_index keys = {0};
-    if (!group->has_bloom) problem(verifier, "row group %u: no bloom filter for the keys", number);
     enum plinth_status st = PLINTH_OK;
+    if (!group->has_bloom && !verifier->columns)
+        problem(verifier, "row group %u: no bloom filter for the keys", number);
     if (verifier->columns) {
         for (uint32_t i = 0; i < group->stripe_count && !st; i++)
             st = check_stripe(verifier, group->first_stripe + i, NULL, error);
