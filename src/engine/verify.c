@@ -209,18 +209,53 @@ static enum plinth_status verify_rows(struct verify *verify, struct view *view, 
     return report_damage(verify, "table", st, error);
 }
 
-/* The tables of the catalog, copied (with references): checking them takes long, and the catalog's lock is for moments.
- */
-static enum plinth_status copy_tables(struct plinth *db, struct catalog_table **tables, uint32_t *count,
-                                      struct plinth_error *error) {
+/* What is checked: one state of the rows, and the tables of the catalog at that state, copied (with references):
+ * checking takes long, and the catalog's lock is for moments. */
+struct checked_state {
+    struct view *view;
+    uint64_t lsn;
+    uint64_t version; /* of the catalog */
+    struct catalog_table *tables;
+    uint32_t table_count;
+};
+
+static enum plinth_status copy_tables(struct plinth *db, struct checked_state *state, struct plinth_error *error) {
     pthread_rwlock_rdlock(&db->catalog_lock);
-    *count = db->shard.catalog.table_count;
-    *tables = malloc(*count * sizeof **tables);
-    if (*tables) memcpy(*tables, db->shard.catalog.tables, *count * sizeof **tables);
-    for (uint32_t i = 0; *tables && i < *count; i++)
-        if ((*tables)[i].schema) table_schema_ref((*tables)[i].schema);
+    const struct catalog *catalog = &db->shard.catalog;
+    state->version = catalog->version;
+    state->table_count = catalog->table_count;
+    state->tables = malloc(catalog->table_count * sizeof *state->tables);
+    if (state->tables) memcpy(state->tables, catalog->tables, catalog->table_count * sizeof *state->tables);
+    for (uint32_t i = 0; state->tables && i < state->table_count; i++)
+        if (state->tables[i].schema) table_schema_ref(state->tables[i].schema);
     pthread_rwlock_unlock(&db->catalog_lock);
-    return *tables ? PLINTH_OK : error_no_memory(error, "verify");
+    return state->tables ? PLINTH_OK : error_no_memory(error, "verify");
+}
+
+static void state_release(struct checked_state *state) {
+    for (uint32_t i = 0; state->tables && i < state->table_count; i++) table_schema_unref(state->tables[i].schema);
+    free(state->tables);
+    if (state->view) view_unref(state->view);
+    *state = (struct checked_state){0};
+}
+
+static uint64_t catalog_version(struct plinth *db) {
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    uint64_t version = db->shard.catalog.version;
+    pthread_rwlock_unlock(&db->catalog_lock);
+    return version;
+}
+
+/* Again when the catalog changed between copy and view: what a drop took out of the view would be missed else. */
+static enum plinth_status state_take(struct plinth *db, struct checked_state *state, struct plinth_error *error) {
+    enum plinth_status st;
+    for (;;) {
+        *state = (struct checked_state){0};
+        st = copy_tables(db, state, error);
+        if (!st) st = engine_begin_read(db, NULL, &state->view, &state->lsn, error);
+        if (st || catalog_version(db) == state->version) return st;
+        state_release(state);
+    }
 }
 
 static bool is_typed(const struct catalog_table *tables, uint32_t count, uint32_t id) {
@@ -237,25 +272,19 @@ enum plinth_status plinth_verify(struct plinth *db, plinth_verify_visitor *visit
     error_clear(error);
     struct verify verify = {.db = db, .visit = visit, .context = context, .result = result ? result : &ignored};
     *verify.result = (struct plinth_verify_result){0};
-    struct view *view;
-    uint64_t lsn;
-    struct catalog_table *tables = NULL;
-    uint32_t count = 0;
-    enum plinth_status st = engine_begin_read(db, NULL, &view, &lsn, error);
-    if (st) return st;
-    st = verify_log(&verify, error);
-    if (!st) st = verify_segments(&verify, view, error);
-    if (!st) st = copy_tables(db, &tables, &count, error);
-    for (uint32_t i = 0; !st && i < count; i++) {
-        if (tables[i].kind == CATALOG_SPACE)
-            st = verify_space(&verify, view, lsn, tables[i].id, error);
-        else if (tables[i].kind == CATALOG_ROWS)
-            st = verify_rows(&verify, view, lsn, tables[i].schema, error);
-        else if (!is_typed(tables, count, tables[i].space)) /* else checked with its table */
-            st = verify_index(&verify, view, lsn, tables[i].id, tables[i].space, error);
+    struct checked_state state;
+    enum plinth_status st = state_take(db, &state, error);
+    if (!st) st = verify_log(&verify, error);
+    if (!st) st = verify_segments(&verify, state.view, error);
+    for (uint32_t i = 0; !st && i < state.table_count; i++) {
+        const struct catalog_table *table = &state.tables[i];
+        if (table->kind == CATALOG_SPACE)
+            st = verify_space(&verify, state.view, state.lsn, table->id, error);
+        else if (table->kind == CATALOG_ROWS)
+            st = verify_rows(&verify, state.view, state.lsn, table->schema, error);
+        else if (!is_typed(state.tables, state.table_count, table->space)) /* else checked with its table */
+            st = verify_index(&verify, state.view, state.lsn, table->id, table->space, error);
     }
-    for (uint32_t i = 0; tables && i < count; i++) table_schema_unref(tables[i].schema);
-    free(tables);
-    view_unref(view);
+    state_release(&state);
     return st;
 }
