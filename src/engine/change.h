@@ -12,7 +12,8 @@
  *   JOB_BEGIN       job kind, host id (u64); its own LSN is the job's id
  *   FLUSH_COMMIT    job, cut LSN, segment count, segment infos
  *   COMPACT_COMMIT  job, table, run count, run ids (newest first); output level; segment count, segment infos; when
- *                   the runs are of a partition of a typed table: 1, partition (zigzag), from feature level 2 on
+ *                   the runs are of a partition of a typed table: 1, partition (zigzag), from feature level 2 on.
+ *                   Without runs: a further run of a sorted index that is being built
  *   JOB_ABORT       job
  *   FILES_GONE      count, object names; count, job ids whose prefixes were collected
  *   HOST            host id (u64), incarnation, LSN it still needs, 1 when it is expelled

@@ -450,3 +450,36 @@ enum plinth_status engine_compact_all(struct plinth *db, struct plinth_error *er
     pthread_mutex_unlock(&db->compaction_mutex);
     return st;
 }
+
+/* Merges the first group of one table behind the partition of `done`, and moves that on; `*more` is false when there is
+ * none. */
+static enum plinth_status rewrite_next(struct plinth *db, struct table_id *table, struct view_run *done, bool *more,
+                                       struct table_id only, struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    uint64_t horizon_lsn = engine_take_horizon(db);
+    struct view *view = view_current(&db->views);
+    struct group group = {0};
+    do {
+        *more = next_group(view, &group);
+    } while (*more && !(table_id_compare(group.table->id, only) == 0 && is_behind(&group, *table, done)));
+    if (*more) {
+        *table = only;
+        *done = group.table->runs[group.begin];
+        struct compaction_choice all = {0, group.end - group.begin};
+        bool merged;
+        st = merge_runs(db, view, horizon_lsn, &group, all, false, &merged, error);
+    }
+    view_unref(view);
+    return st;
+}
+
+enum plinth_status engine_rewrite_table(struct plinth *db, struct table_id table, struct plinth_error *error) {
+    struct table_id at = {0};
+    struct view_run done = {.has_partition = false};
+    bool more = true;
+    enum plinth_status st = PLINTH_OK;
+    pthread_mutex_lock(&db->compaction_mutex);
+    while (!st && more) st = rewrite_next(db, &at, &done, &more, table, error);
+    pthread_mutex_unlock(&db->compaction_mutex);
+    return st;
+}

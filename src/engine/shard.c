@@ -398,7 +398,18 @@ static bool outputs_fit(const struct commit *commit) {
     return true;
 }
 
+/* Whether the commit, which names no inputs, is a further run of an index that is being built. */
+static bool is_build(const struct shard *shard, const struct commit *commit) {
+    const struct catalog_table *entries = catalog_table_by_id(&shard->catalog, commit->table.table);
+    const struct catalog_table *of = entries ? catalog_table_by_id(&shard->catalog, entries->space) : NULL;
+    if (commit->input_count || !commit->segment_count || !of || of->kind != CATALOG_ROWS) return false;
+    const struct table_index *index = table_schema_find_index_id(of->schema, commit->table.table);
+    return index->state == INDEX_BUILDING && table_id_compare(index->id, commit->table) == 0;
+}
+
 static bool apply_compaction(struct shard *shard, uint64_t lsn, struct commit *commit, uint64_t first) {
+    if (!commit->input_count)
+        return insert_run(shard, commit->table, 0, lsn, commit->level, commit->segments, commit->segment_count);
     struct shard_table *table = (struct shard_table *)shard_find_table(shard, commit->table);
     for (uint64_t r = first; r < first + commit->input_count; r++) {
         struct shard_run *run = &table->runs[r];
@@ -426,7 +437,7 @@ static enum plinth_status decide_commit(struct shard *shard, uint64_t lsn, enum 
     bool valid = job && !job->aborted;
     if (valid && kind == CHANGE_FLUSH_COMMIT) valid = shard->cut_count && shard->cuts[0] == commit.cut;
     if (valid && kind == CHANGE_COMPACT_COMMIT) {
-        first = find_inputs(shard_find_table(shard, commit.table), &commit);
+        first = is_build(shard, &commit) ? 0 : find_inputs(shard_find_table(shard, commit.table), &commit);
         valid = first != UINT64_MAX && outputs_fit(&commit);
     }
     if (!valid) {
