@@ -24,13 +24,15 @@ struct rows_flush {
     uint32_t *all_ids;   /* of the schema's columns */
     int64_t *partitions; /* that the blocks' rows lie in, ascending */
     uint64_t partition_count;
+    uint32_t index_count; /* sorted ones */
+    const struct table_index **indexes;
 };
 
 struct flush_task {
     struct pool_task base;
     struct rows_flush *flush;
-    const struct table_index *index; /* null: the rows in [lower, upper) */
-    struct slice lower, upper;
+    struct slice lower, upper;    /* rows: the range */
+    struct index_output *entries; /* rows: of the range, one an index; an index: all, one */
     struct output output;
     enum plinth_status status;
     struct plinth_error error;
@@ -55,7 +57,16 @@ static enum plinth_status open_merge(const struct rows_flush *flush, const struc
     return st;
 }
 
-static enum plinth_status write_range(struct flush_task *task, struct row_output *rows, struct plinth_error *error) {
+static enum plinth_status write_block(struct flush_task *task, struct row_output *rows, struct row_block *block,
+                                      bool with_entries, struct plinth_error *error) {
+    enum plinth_status st = row_output_add(rows, block, error);
+    for (uint32_t i = 0; !st && with_entries && i < task->flush->index_count; i++)
+        st = index_output_add(&task->entries[i], block, error);
+    return st;
+}
+
+static enum plinth_status write_range(struct flush_task *task, struct row_output *rows, bool with_entries,
+                                      struct plinth_error *error) {
     const struct rows_flush *flush = task->flush;
     const struct block_read read = {.schema = flush->schema,
                                     .column_ids = flush->all_ids,
@@ -69,15 +80,15 @@ static enum plinth_status write_range(struct flush_task *task, struct row_output
         struct row_block *block;
         st = block_stream_next(merged, &block, error);
         if (st || !block) break;
-        st = row_output_add(rows, block, error);
+        st = write_block(task, rows, block, with_entries, error);
         row_block_unref(block);
     }
     block_stream_close(merged);
     return st ? st : row_output_finish(rows, error);
 }
 
-/* As many partitions at a time as may be open; nearly always all there are. */
-static enum plinth_status write_rows(struct flush_task *task, struct plinth_error *error) {
+/* As many partitions at a time as may be open; nearly always all there are. Entries are collected the first time. */
+static enum plinth_status write_partitions(struct flush_task *task, struct plinth_error *error) {
     const struct rows_flush *flush = task->flush;
     enum plinth_status st = PLINTH_OK;
     uint64_t at = 0;
@@ -87,47 +98,23 @@ static enum plinth_status write_rows(struct flush_task *task, struct plinth_erro
         uint64_t count = left < ROW_OUTPUT_PARTITIONS_MAX ? left : ROW_OUTPUT_PARTITIONS_MAX;
         row_output_init(&rows, &task->output, flush->schema);
         st = row_output_choose_partitions(&rows, flush->partitions + at, count, error);
-        if (!st) st = write_range(task, &rows, error);
+        if (!st) st = write_range(task, &rows, at == 0, error);
         row_output_deinit(&rows);
         at += count;
     } while (!st && at < flush->partition_count);
     return st;
 }
 
-/* ---- indexes ---- */
-
-static int compare_ids(const void *a, const void *b) {
-    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-    return (left > right) - (left < right);
-}
-
-static enum plinth_status write_index(struct flush_task *task, struct plinth_error *error) {
-    const struct rows_flush *flush = task->flush;
-    uint32_t ids[ROW_KEY_PARTS_MAX];
-    memcpy(ids, task->index->columns, task->index->column_count * sizeof *ids);
-    qsort(ids, task->index->column_count, sizeof *ids, compare_ids);
-    const struct block_read read = {
-        .schema = flush->schema, .column_ids = ids, .column_count = task->index->column_count, .with_keys = true};
-    struct index_output entries;
-    struct block_stream *merged = NULL;
-    index_output_init(&entries, flush->schema, task->index);
-    enum plinth_status st = open_merge(flush, &read, &merged, error);
-    while (!st) {
-        struct row_block *block;
-        st = block_stream_next(merged, &block, error);
-        if (st || !block) break;
-        st = index_output_add(&entries, block, error);
-        row_block_unref(block);
-    }
-    block_stream_close(merged);
-    if (!st) st = index_output_write(&entries, &task->output, error);
-    index_output_deinit(&entries);
-    return st;
-}
-
-static void run_task(struct pool_task *base) {
+static void write_rows(struct pool_task *base) {
     struct flush_task *task = (struct flush_task *)base;
-    task->status = task->index ? write_index(task, &task->error) : write_rows(task, &task->error);
+    task->status = write_partitions(task, &task->error);
+    for (uint32_t i = 0; !task->status && i < task->flush->index_count; i++)
+        task->status = index_output_sort(&task->entries[i], &task->error);
+}
+
+static void write_index(struct pool_task *base) {
+    struct flush_task *task = (struct flush_task *)base;
+    task->status = index_output_write(task->entries, &task->output, &task->error);
 }
 
 /* ---- what there is to do ---- */
@@ -164,6 +151,11 @@ static enum plinth_status choose_bounds(const struct rows_flush *flush, unsigned
     return PLINTH_OK;
 }
 
+static int compare_ids(const void *a, const void *b) {
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+    return (left > right) - (left < right);
+}
+
 static int compare_partitions(const void *a, const void *b) {
     int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
     return (left > right) - (left < right);
@@ -194,6 +186,11 @@ static enum plinth_status describe(struct rows_flush *flush, struct plinth_error
     if (!flush->all_ids) return error_no_memory(error, "flush");
     for (uint32_t i = 0; i < schema->column_count; i++) flush->all_ids[i] = schema->columns[i].id;
     qsort(flush->all_ids, schema->column_count, sizeof *flush->all_ids, compare_ids);
+    flush->indexes = malloc((schema->index_count + 1) * sizeof *flush->indexes);
+    if (!flush->indexes) return error_no_memory(error, "flush");
+    for (uint32_t i = 0; i < schema->index_count; i++)
+        if (schema->indexes[i].kind == INDEX_SORTED && schema->indexes[i].state != INDEX_DROPPING)
+            flush->indexes[flush->index_count++] = &schema->indexes[i];
     for (size_t b = 0; b < flush->blocks.count; b++) {
         flush->rows += flush->blocks.blocks[b]->rows;
         if (schema->partition_us && !add_partitions(flush, flush->blocks.blocks[b]))
@@ -211,13 +208,35 @@ static unsigned threads_for(const struct rows_flush *flush) {
 
 /* ---- doing it ---- */
 
+static enum plinth_status task_init(struct flush_task *task, struct rows_flush *flush, bool is_index,
+                                    struct plinth_error *error) {
+    const struct output *into = flush->output;
+    task->base.run = is_index ? write_index : write_rows;
+    task->flush = flush;
+    output_init(&task->output, into->db, into->job, into->codec, into->segment_bytes_max);
+    uint32_t entries = is_index ? 1 : flush->index_count;
+    task->entries = calloc(entries + 1, sizeof *task->entries);
+    if (!task->entries) return error_no_memory(error, "flush");
+    for (uint32_t i = 0; !is_index && i < entries; i++)
+        index_output_init(&task->entries[i], flush->schema, flush->indexes[i]);
+    return PLINTH_OK;
+}
+
+static void task_deinit(struct flush_task *task, bool is_index) {
+    for (uint32_t i = 0; task->entries && i < (is_index ? 1 : task->flush->index_count); i++)
+        index_output_deinit(&task->entries[i]);
+    free(task->entries);
+    output_deinit(&task->output);
+}
+
 static enum plinth_status run_tasks(struct flush_task *tasks, unsigned count, unsigned threads,
                                     struct plinth_error *error) {
     struct pool *pool = NULL;
+    if (threads > count) threads = count;
     enum plinth_status st = threads > 1 ? pool_create("plinth-flush", threads, &pool, error) : PLINTH_OK;
     if (st) return st;
     for (unsigned i = 0; i < count; i++)
-        if (!pool || !pool_submit(pool, &tasks[i].base)) run_task(&tasks[i].base);
+        if (!pool || !pool_submit(pool, &tasks[i].base)) tasks[i].base.run(&tasks[i].base);
     if (pool) pool_destroy(pool); /* waits for all */
     for (unsigned i = 0; !st && i < count; i++) {
         st = tasks[i].status;
@@ -248,42 +267,48 @@ static enum plinth_status take_partition(struct output *output, struct flush_tas
     return st;
 }
 
-static enum plinth_status take_segments(struct output *output, struct flush_task *tasks, unsigned count,
-                                        unsigned ranges, struct plinth_error *error) {
-    enum plinth_status st = PLINTH_OK;
-    for (unsigned i = 0; !st && i < ranges; i++)
+static enum plinth_status flush_ranges(struct rows_flush *flush, struct flush_task *tasks, unsigned count,
+                                       unsigned threads, struct plinth_error *error) {
+    enum plinth_status st = run_tasks(tasks, count, threads, error);
+    for (unsigned i = 0; !st && i < count; i++)
         while (!st && tasks[i].output.segment_count)
-            st = take_partition(output, tasks, ranges, &tasks[i].output.segments[0], error);
-    for (unsigned i = ranges; !st && i < count; i++) st = output_take(output, &tasks[i].output, error);
+            st = take_partition(flush->output, tasks, count, &tasks[i].output.segments[0], error);
+    return st;
+}
+
+static enum plinth_status flush_indexes(struct rows_flush *flush, struct flush_task *ranges, unsigned range_count,
+                                        unsigned threads, struct plinth_error *error) {
+    struct flush_task *tasks = calloc(flush->index_count + 1, sizeof *tasks);
+    enum plinth_status st = tasks ? PLINTH_OK : error_no_memory(error, "flush");
+    unsigned count = 0;
+    for (; !st && count < flush->index_count; count++) {
+        st = task_init(&tasks[count], flush, true, error);
+        if (st) continue;
+        index_output_init(tasks[count].entries, flush->schema, flush->indexes[count]);
+        for (unsigned i = 0; !st && i < range_count; i++)
+            st = index_output_take(tasks[count].entries, &ranges[i].entries[count], error);
+    }
+    if (!st) st = run_tasks(tasks, count, threads, error);
+    for (unsigned i = 0; !st && i < count; i++) st = output_take(flush->output, &tasks[i].output, error);
+    for (unsigned i = 0; i < count; i++) task_deinit(&tasks[i], true);
+    free(tasks);
     return st;
 }
 
 static enum plinth_status flush_by_tasks(struct rows_flush *flush, struct plinth_error *error) {
-    const struct table_schema *schema = flush->schema;
     struct slice bounds[RANGES_MAX];
-    unsigned threads = threads_for(flush), ranges, count = 0;
-    enum plinth_status st = choose_bounds(flush, threads, bounds, &ranges, error);
-    struct flush_task *tasks = calloc(RANGES_MAX + schema->index_count, sizeof *tasks);
-    if (!st && !tasks) st = error_no_memory(error, "flush");
-    if (st) goto done;
-    for (; count < ranges; count++) {
+    struct flush_task tasks[RANGES_MAX];
+    unsigned threads = threads_for(flush), wanted, count = 0;
+    enum plinth_status st = choose_bounds(flush, threads, bounds, &wanted, error);
+    for (; !st && count < wanted; count++) {
+        tasks[count] = (struct flush_task){0};
         if (count) tasks[count].lower = bounds[count - 1];
-        if (count + 1 < ranges) tasks[count].upper = bounds[count];
+        if (count + 1 < wanted) tasks[count].upper = bounds[count];
+        st = task_init(&tasks[count], flush, false, error);
     }
-    for (uint32_t i = 0; i < schema->index_count; i++)
-        if (schema->indexes[i].kind == INDEX_SORTED && schema->indexes[i].state != INDEX_DROPPING)
-            tasks[count++].index = &schema->indexes[i];
-    for (unsigned i = 0; i < count; i++) {
-        const struct output *into = flush->output;
-        tasks[i].base.run = run_task;
-        tasks[i].flush = flush;
-        output_init(&tasks[i].output, into->db, into->job, into->codec, into->segment_bytes_max);
-    }
-    st = run_tasks(tasks, count, threads, error);
-    if (!st) st = take_segments(flush->output, tasks, count, ranges, error);
-    for (unsigned i = 0; i < count; i++) output_deinit(&tasks[i].output);
-done:
-    free(tasks);
+    if (!st) st = flush_ranges(flush, tasks, count, threads, error);
+    if (!st && flush->index_count) st = flush_indexes(flush, tasks, count, threads, error);
+    for (unsigned i = 0; i < count; i++) task_deinit(&tasks[i], false);
     return st;
 }
 
@@ -295,6 +320,7 @@ enum plinth_status flush_rows(struct output *output, struct memtable *memtable, 
     if (!st && flush.rows) st = flush_by_tasks(&flush, error);
     memtable_blocks_release(&flush.blocks);
     free(flush.all_ids);
+    free(flush.indexes);
     free(flush.partitions);
     return st;
 }

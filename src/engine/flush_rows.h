@@ -1,8 +1,8 @@
 /* The rows of one typed table, from a memtable's blocks to segments, and the entries of its sorted indexes.
  *
- * The work is cut into tasks that share nothing but the blocks: the rows by ranges of keys, each range into segments of
- * its own, and each index by itself, which merges the blocks once more for its few columns. A small memtable is one
- * range and runs on the caller's thread. */
+ * The work is cut into tasks that share nothing but the blocks. First the rows, by ranges of keys: each range is merged
+ * into segments of its own, and its index entries are collected and sorted. Then the indexes: of each, the ranges'
+ * entries are merged into its segments. A small memtable is one range and stays on the caller's thread. */
 #ifndef PLINTH_ENGINE_FLUSH_ROWS_H
 #define PLINTH_ENGINE_FLUSH_ROWS_H
 

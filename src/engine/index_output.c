@@ -63,7 +63,7 @@ static bool fill_piece(const struct index_output *output, const struct row_keys 
 
 /* Versions of a row with the same entry stand next to each other; newest first. They were added in row order, and the
  * sort is stable, so they stand so already. */
-static enum plinth_status end_piece(struct index_output *output, struct plinth_error *error) {
+enum plinth_status index_output_sort(struct index_output *output, struct plinth_error *error) {
     uint32_t count = (uint32_t)(output->ends.size / sizeof(uint32_t));
     if (!count) return PLINTH_OK;
     struct row_block *piece = calloc(1, sizeof *piece);
@@ -93,20 +93,32 @@ static enum plinth_status end_piece(struct index_output *output, struct plinth_e
 enum plinth_status index_output_add(struct index_output *output, const struct row_block *block,
                                     struct plinth_error *error) {
     struct index_entries entries;
-    enum plinth_status st = output->keys.size >= PIECE_BYTES ? end_piece(output, error) : PLINTH_OK;
+    enum plinth_status st = output->keys.size >= PIECE_BYTES ? index_output_sort(output, error) : PLINTH_OK;
     if (st) return st;
     arena_reset(&output->work);
     if (!index_entries_encode(&output->work, block, output->schema, output->index, &entries))
         return error_no_memory(error, "index entries");
     uint32_t bytes = entries.count ? entries.keys.offsets[entries.count] : 0;
-    if (bytes > UINT32_MAX - output->keys.size && (st = end_piece(output, error))) return st;
+    if (bytes > UINT32_MAX - output->keys.size && (st = index_output_sort(output, error))) return st;
     return append_entries(output, block, &entries) ? PLINTH_OK : error_no_memory(error, "index entries");
+}
+
+enum plinth_status index_output_take(struct index_output *output, struct index_output *from,
+                                     struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    while (!st && from->piece_count) {
+        if (ARRAY_PUSH(output->pieces, output->piece_count, from->pieces[from->piece_count - 1]))
+            from->piece_count--;
+        else
+            st = error_no_memory(error, "index entries");
+    }
+    return st;
 }
 
 enum plinth_status index_output_write(struct index_output *output, struct output *into, struct plinth_error *error) {
     struct iterator *merged = NULL, **inputs = NULL;
     uint64_t opened = 0;
-    enum plinth_status st = end_piece(output, error);
+    enum plinth_status st = index_output_sort(output, error);
     buffer_deinit(&output->keys);
     if (!st) st = output_begin_table(into, output->index->id, true, error);
     if (st || !output->piece_count) return st;

@@ -23,6 +23,11 @@ void index_output_deinit(struct index_output *output);
 /* Adds the entries of the block's rows that are no deletes; no row twice. */
 PLINTH_MUST_CHECK enum plinth_status index_output_add(struct index_output *output, const struct row_block *block,
                                                       struct plinth_error *error);
+/* Sorts what was added since the last piece; index_output_write does it, too. */
+PLINTH_MUST_CHECK enum plinth_status index_output_sort(struct index_output *output, struct plinth_error *error);
+/* Moves what `from`, of the same index, has sorted to `output`. No row is in both. */
+PLINTH_MUST_CHECK enum plinth_status index_output_take(struct index_output *output, struct index_output *from,
+                                                       struct plinth_error *error);
 /* Writes all entries in order, as table `index->id` of `into`. Once, at the end. */
 PLINTH_MUST_CHECK enum plinth_status index_output_write(struct index_output *output, struct output *into,
                                                         struct plinth_error *error);
