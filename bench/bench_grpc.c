@@ -7,22 +7,19 @@
  *   2. flush and compact; then Get of keys that were set, from segments only, warm
  *
  * Keys are 16 bytes, values 100 bytes of which half compress. */
-#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "measure.h"
 #include "rpc/client.h"
+#include "server.h"
 
-enum { CONNECTIONS_MAX = 256, READY_SECONDS = 30 };
+enum { CONNECTIONS_MAX = 256 };
 
 enum phase { PHASE_SET, PHASE_GET };
 
@@ -31,9 +28,7 @@ struct bench {
     uint64_t keys;
     unsigned connections, in_flight;
     const char *parent, *server_path, *server_durability;
-    char *directory;
-    pid_t server;
-    char address[64];
+    struct bench_server server;
     struct rpc_loop *loop;
     struct rpc_client *clients[CONNECTIONS_MAX];
     uint64_t *written; /* a bit for each key that was set */
@@ -64,83 +59,6 @@ struct result {
     struct histogram latency;
     uint64_t resident_bytes;
 };
-
-/* ---- the server ---- */
-
-static unsigned read_port(const char *path) {
-    unsigned port = 0;
-    FILE *file = fopen(path, "r");
-    if (!file) return 0;
-    if (fscanf(file, "{\"grpc\":%u", &port) != 1) port = 0;
-    fclose(file);
-    return port;
-}
-
-/* Beside this program: <build>/bench/bench_grpc and <build>/bin/plinthd. */
-static void default_server_path(char path[4096]) {
-    ssize_t size = readlink("/proc/self/exe", path, 4000);
-    if (size < 0) bench_die("/proc/self/exe: %s", strerror(errno));
-    path[size] = 0;
-    for (int i = 0; i < 2; i++) *strrchr(path, '/') = 0;
-    strcat(path, "/bin/plinthd");
-}
-
-static void server_start(struct bench *bench) {
-    char found[4096], data[4096], ports[4096];
-    default_server_path(found);
-    const char *path = bench->server_path ? bench->server_path : found;
-    bench->directory = bench_directory_make(bench->parent);
-    snprintf(data, sizeof data, "%s/data", bench->directory);
-    snprintf(ports, sizeof ports, "%s/ports.json", bench->directory);
-    const char *const arguments[] = {path,
-                                     "--data-dir",
-                                     data,
-                                     "--listen",
-                                     "127.0.0.1:0",
-                                     "--http-listen",
-                                     "127.0.0.1:0",
-                                     "--ports-file",
-                                     ports,
-                                     "--cache-size",
-                                     "1GiB",
-                                     "--durability",
-                                     bench->server_durability,
-                                     "--log-level",
-                                     "warn",
-                                     NULL};
-    extern char **environ;
-    int failed = posix_spawn(&bench->server, path, NULL, NULL, (char *const *)arguments, environ);
-    if (failed) bench_die("%s: %s", path, strerror(failed));
-    unsigned port = 0;
-    for (int i = 0; i < READY_SECONDS * 100 && !(port = read_port(ports)); i++) {
-        if (waitpid(bench->server, NULL, WNOHANG) == bench->server) bench_die("%s ended while starting", path);
-        usleep(10000);
-    }
-    if (!port) {
-        kill(bench->server, SIGKILL);
-        bench_die("%s was not ready after %d s", path, READY_SECONDS);
-    }
-    snprintf(bench->address, sizeof bench->address, "127.0.0.1:%u", port);
-}
-
-static void server_stop(struct bench *bench) {
-    int state = 0;
-    kill(bench->server, SIGTERM);
-    waitpid(bench->server, &state, 0);
-    if (!WIFEXITED(state) || WEXITSTATUS(state)) bench_die("plinthd ended with state %d", state);
-    bench_directory_remove(bench->directory);
-}
-
-static double server_cpu_seconds(const struct bench *bench) {
-    char path[64];
-    unsigned long user = 0, system = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)bench->server);
-    FILE *file = fopen(path, "r");
-    if (file && fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
-        user = system = 0;
-    if (file) fclose(file);
-    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
-}
 
 /* ---- one call ---- */
 
@@ -240,15 +158,15 @@ static void run_phase(struct bench *bench, enum phase phase, double warm_seconds
     bench->start.run = phase_start;
     rpc_loop_post(bench->loop, &bench->start);
     usleep((useconds_t)(warm_seconds * 1e6));
-    double server_before = server_cpu_seconds(bench), client_before = bench_cpu_seconds();
+    double server_before = bench_server_cpu_seconds(&bench->server), client_before = bench_cpu_seconds();
     pthread_mutex_lock(&bench->mutex);
     while (!bench->ended) pthread_cond_wait(&bench->ended_condition, &bench->mutex);
     pthread_mutex_unlock(&bench->mutex);
     char pid[24];
-    snprintf(pid, sizeof pid, "%d", (int)bench->server);
+    snprintf(pid, sizeof pid, "%d", (int)bench->server.pid);
     double count = (double)result->latency.count;
     result->per_s = count / seconds;
-    result->server_us = (server_cpu_seconds(bench) - server_before) * 1e6 / count;
+    result->server_us = (bench_server_cpu_seconds(&bench->server) - server_before) * 1e6 / count;
     result->client_us = (bench_cpu_seconds() - client_before) * 1e6 / count;
     result->resident_bytes = bench_resident_bytes(pid);
 }
@@ -265,15 +183,6 @@ static void print_phase(const char *title, const struct result *result) {
     printf("  server                %.0f MiB resident\n", (double)result->resident_bytes / (1 << 20));
 }
 
-/* A call of Admin: its request is empty, its answer is not looked at. */
-static void admin(struct bench *bench, const char *path) {
-    struct buffer response = BUFFER_INIT;
-    struct plinth_error error;
-    if (rpc_client_unary(bench->clients[0], path, slice_of(NULL, 0), 600000, &response, &error) != GRPC_OK)
-        bench_die("%s: %s", path, error.text);
-    buffer_deinit(&response);
-}
-
 static void connect_all(struct bench *bench) {
     struct plinth_error error;
     const struct rpc_loop_options options = {.name = "generator"};
@@ -281,7 +190,7 @@ static void connect_all(struct bench *bench) {
     bench->slots = calloc((size_t)bench->connections * bench->in_flight, sizeof *bench->slots);
     if (!bench->slots) bench_die("out of memory");
     for (unsigned c = 0; c < bench->connections; c++) {
-        const struct rpc_client_options client = {.address = bench->address, .loop = bench->loop};
+        const struct rpc_client_options client = {.address = bench->server.address, .loop = bench->loop};
         if (rpc_client_create(&client, &bench->clients[c], &error)) bench_die("%s", error.text);
         for (unsigned i = 0; i < bench->in_flight; i++)
             bench->slots[c * bench->in_flight + i] = (struct slot){.bench = bench, .client = bench->clients[c]};
@@ -368,17 +277,20 @@ int main(int argument_count, char **arguments) {
     printf("plinthd: %u connections with %u calls in flight each, keys of %d bytes, values of %d bytes, %" PRIu64
            " keys\n",
            bench.connections, bench.in_flight, BENCH_KEY_BYTES, BENCH_VALUE_BYTES, bench.keys);
-    server_start(&bench);
+    char *directory = bench_directory_make(bench.parent);
+    bench_server_start(&bench.server, bench.server_path, directory, bench.server_durability);
     connect_all(&bench);
     run_phase(&bench, PHASE_SET, bench.warm_seconds, bench.seconds, &set);
     char title[64];
     snprintf(title, sizeof title, "Set, %s", bench.server_durability);
     print_phase(title, &set);
-    admin(&bench, "/plinth.v1.Admin/Compact"); /* flushes first */
+    struct buffer compacted = bench_server_ask(&bench.server, "/plinth.v1.Admin/Compact"); /* flushes first */
+    buffer_deinit(&compacted);
     run_phase(&bench, PHASE_GET, bench.warm_seconds, bench.seconds, &get);
     print_phase("Get, from segments, warm", &get);
     disconnect_all(&bench);
-    server_stop(&bench);
+    bench_server_stop(&bench.server);
+    bench_directory_remove(directory);
     free(bench.written);
     printf("grpc set_per_s=%.0f get_per_s=%.0f set_p99_ms=%.2f get_p99_ms=%.2f\n", set.per_s, get.per_s,
            (double)histogram_quantile_ns(&set.latency, 0.99) / 1e6,

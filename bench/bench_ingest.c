@@ -1,106 +1,208 @@
-/* How many rows a second the engine takes in, durably and with flushes keeping up.
+/* How many rows a second come in, durably and with flushes keeping up: in process, and through gRPC.
  *
- *     bench_ingest [--seconds N] [--threads N] [--batch ROWS] [--in-flight BATCHES] [--no-index] [--flat] [--directory
- * D]
+ * Rows: ingest_rows.h, with one sorted index. Batches are made beforehand; their times move on, so that the rows are
+ * new ones every time.
  *
- * Rows: ingest_rows.h. Each thread makes a batch, submits it and waits for the one that it submitted `in-flight`
- * batches before; the clock stops when the last one is durable and the last memtable is in segments. There is one
- * sorted index, on "path". --flat measures what the path of a write costs by itself: no fdatasync is waited for, no
- * index, and batches are made beforehand. */
+ *   embedded  a thread submits batches and waits for the one that it submitted `in-flight` batches before
+ *   gRPC      plinthd is fed by this process through one stream, with as many batches unanswered
+ *
+ * The clock of each part stops when the last row is acknowledged and the last memtable is in segments; the rate until
+ * the last acknowledgement is printed, too. What flushes and compactions are behind then is the backlog. After that,
+ * the server's table is merged into one run, and its size is bytes_per_row.
+ *
+ * write_amplification: all bytes that plinthd handed to write calls (log, zeros written into new log files, segments of
+ * flushes and of compactions in the background) until the last flush, by the rows' bytes in Arrow's layout. */
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/rows.h"
-#include "ingest_rows.h"
-#include "measure.h"
+#include "ingest_stream.h"
+#include "ingest_table.h"
+#include "server.h"
 
-enum { IN_FLIGHT_MAX = 256, FLAT_BATCHES = 64 };
+enum { IN_FLIGHT_MAX = 256, THREADS_MAX = 64 };
 
 static struct {
-    uint64_t seconds, threads, batch, in_flight;
-    bool no_index, flat;
-    const char *directory;
-} options = {.seconds = 10, .threads = 1, .batch = 10000, .in_flight = 16};
+    double seconds;
+    uint64_t threads, batch, in_flight;
+    bool no_index, only_embedded, only_grpc;
+    const char *directory, *server;
+} options = {.seconds = 60, .threads = 1, .batch = 10000, .in_flight = 16};
 
-struct run {
+/* What a part has measured. */
+struct outcome {
+    uint64_t rows, raw_bytes, written_bytes;
+    double acknowledged_s, flushed_s;
+    double cpu_s; /* engine (and, embedded, the generator) */
+    uint64_t flushes, flush_bytes, flush_us, compactions, stalls, stall_us, memtables, compaction_pending;
+    uint64_t segment_bytes; /* before all is merged into one run */
+};
+
+static void outcome_print(const char *title, const struct outcome *o) {
+    printf("%s\n", title);
+    printf("  rows                  %12" PRIu64 "\n", o->rows);
+    printf("  until acknowledged    %12.0f rows/s  (%.1f s)\n", (double)o->rows / o->acknowledged_s, o->acknowledged_s);
+    printf("  until flushed         %12.0f rows/s  (%.1f s)\n", (double)o->rows / o->flushed_s, o->flushed_s);
+    printf("  processor             %12.0f ns a row\n", o->cpu_s * 1e9 / (double)o->rows);
+    printf("  flushes               %12" PRIu64 "  of %.1f MB/s while they run\n", o->flushes,
+           o->flush_us ? (double)o->flush_bytes / (double)o->flush_us : 0.0);
+    printf("  compactions           %12" PRIu64 "\n", o->compactions);
+    printf("  stalls                %12" PRIu64 "  of %.1f s together\n", o->stalls, (double)o->stall_us / 1e6);
+    printf("  backlog at the end    %12" PRIu64 " memtables, %" PRIu64 " compactions\n", o->memtables,
+           o->compaction_pending);
+    printf("  written to disk       %12.1f bytes a row of %.1f\n", (double)o->written_bytes / (double)o->rows,
+           (double)o->raw_bytes / (double)o->rows);
+}
+
+/* ---- embedded ---- */
+
+struct embedded {
     struct plinth *db;
     struct table_id table;
     const struct ingest_rows *rows;
-    atomic_ullong next_row, rows_written, batch_bytes;
-    atomic_ullong make_ns, submit_ns, wait_ns;
+    atomic_ullong rows_written, raw_bytes;
     uint64_t end_ns;
 };
 
-static void check(enum plinth_status st, const struct plinth_error *error) {
-    if (st) bench_die("%s: %s", plinth_status_name(st), error->text);
-}
+struct worker {
+    struct embedded *run;
+    struct ingest_pool *pool;
+    pthread_t thread;
+};
 
-static struct rows_result submit(struct run *run, const struct batch *batch, const struct plinth_write_options *write) {
-    struct rows_write rows = {.operation = ROWS_UPSERT, .schema = ingest_rows_schema(run->rows), .batch = batch};
-    struct rows_result result;
+static void wait_for(struct embedded *run, const struct rows_result *result, const struct plinth_write_options *write) {
     struct plinth_error error;
-    check(rows_submit(run->db, run->table, &rows, write, &result, &error), &error);
-    if (result.rows_rejected) bench_die("a row was rejected: %s", result.rejects[0].reason);
-    return result;
-}
-
-static void wait_for(struct run *run, const struct rows_result *result, const struct plinth_write_options *write) {
-    struct plinth_error error;
-    if (result->last_lsn) check(rows_wait(run->db, write, result, &error), &error);
+    if (result->last_lsn) bench_check(rows_wait(run->db, write, result, &error), &error);
 }
 
 static void *work(void *argument) {
-    struct run *run = argument;
+    struct worker *worker = argument;
+    struct embedded *run = worker->run;
     struct rows_result in_flight[IN_FLIGHT_MAX] = {0};
-    struct plinth_write_options write = {.durability = options.flat ? PLINTH_DURABILITY_BUFFERED : 0};
-    struct batch *made[FLAT_BATCHES] = {0};
-    for (int i = 0; options.flat && i < FLAT_BATCHES; i++)
-        made[i] = ingest_rows_make(run->rows, atomic_fetch_add(&run->next_row, options.batch), (uint32_t)options.batch);
-    uint64_t make_ns = 0, submit_ns = 0, wait_ns = 0;
-    for (uint64_t i = 0;; i++) {
-        uint64_t begin = bench_now_ns();
-        if (begin >= run->end_ns && !options.flat) break;
-        if (options.flat && i == FLAT_BATCHES) break;
-        struct batch *batch = made[i % FLAT_BATCHES];
-        if (!batch)
-            batch =
-                ingest_rows_make(run->rows, atomic_fetch_add(&run->next_row, options.batch), (uint32_t)options.batch);
-        uint64_t ready = bench_now_ns();
+    struct plinth_write_options write = {0};
+    for (uint64_t i = 0; bench_now_ns() < run->end_ns; i++) {
+        struct batch *batch = ingest_pool_next(worker->pool);
         wait_for(run, &in_flight[i % options.in_flight], &write);
-        uint64_t waited = bench_now_ns();
-        in_flight[i % options.in_flight] = submit(run, batch, &write);
-        submit_ns += bench_now_ns() - waited;
-        make_ns += ready - begin;
-        wait_ns += waited - ready;
+        in_flight[i % options.in_flight] =
+            bench_rows_submit(run->db, run->table, ingest_rows_schema(run->rows), batch, &write);
         atomic_fetch_add(&run->rows_written, batch->rows);
-        atomic_fetch_add(&run->batch_bytes, batch_bytes(batch));
-        batch_unref(batch);
+        atomic_fetch_add(&run->raw_bytes, batch_bytes(batch));
     }
     for (uint64_t i = 0; i < options.in_flight; i++) wait_for(run, &in_flight[i], &write);
-    atomic_fetch_add(&run->make_ns, make_ns);
-    atomic_fetch_add(&run->submit_ns, submit_ns);
-    atomic_fetch_add(&run->wait_ns, wait_ns);
     return NULL;
 }
 
-static void make_table(struct plinth *db) {
-    struct plinth_error error;
-    struct plinth_column columns[INGEST_COLUMNS];
-    const struct ingest_rows *rows = ingest_rows_create();
-    for (int i = 0; i < INGEST_COLUMNS; i++)
-        columns[i] = (struct plinth_column){ingest_rows_schema(rows)->fields[i].name, ingest_types[i], i > 1, 0};
-    const char *key[] = {"host", "time"}, *indexed = "path";
-    struct plinth_table_definition definition = {
-        .columns = columns, .column_count = INGEST_COLUMNS, .key = key, .key_count = 2};
-    check(plinth_table_create(db, NULL, "metrics", &definition, &error), &error);
-    struct plinth_index index = {
-        .name = "by_path", .kind = PLINTH_INDEX_SORTED, .columns = &indexed, .column_count = 1};
-    if (!options.no_index && !options.flat)
-        check(plinth_table_index_create(db, NULL, "metrics", &index, &error), &error);
-    ingest_rows_destroy((struct ingest_rows *)rows);
+static void make_pools(struct embedded *run, struct worker *workers) {
+    uint64_t span = INGEST_POOL_BATCHES * options.batch;
+    for (uint64_t i = 0; i < options.threads; i++)
+        workers[i] = (struct worker){
+            .run = run,
+            .pool = ingest_pool_create(run->rows, i * span, (uint32_t)options.batch, options.threads * span)};
 }
+
+static void run_threads(struct worker *workers) {
+    for (uint64_t i = 0; i < options.threads; i++)
+        if (pthread_create(&workers[i].thread, NULL, work, &workers[i])) bench_die("no thread");
+    for (uint64_t i = 0; i < options.threads; i++) pthread_join(workers[i].thread, NULL);
+}
+
+static void run_embedded(const struct ingest_rows *rows, struct outcome *o) {
+    struct plinth_error error;
+    struct plinth_stats stats;
+    struct embedded run = {.rows = rows};
+    char *directory = bench_directory_make(options.directory);
+    bench_check(plinth_open(directory, NULL, &run.db, &error), &error);
+    ingest_table_create(run.db, rows, !options.no_index);
+    run.table = ingest_table_id(run.db);
+    struct worker workers[THREADS_MAX];
+    make_pools(&run, workers);
+    uint64_t begin_ns = bench_now_ns(), written = bench_written_bytes("self");
+    double cpu = bench_cpu_seconds();
+    run.end_ns = begin_ns + (uint64_t)(options.seconds * 1e9);
+    run_threads(workers);
+    o->acknowledged_s = (double)(bench_now_ns() - begin_ns) / 1e9;
+    plinth_stats_read(run.db, &stats);
+    o->memtables = stats.memtables;
+    o->compaction_pending = stats.compaction_pending;
+    bench_check(plinth_flush(run.db, &error), &error);
+    o->flushed_s = (double)(bench_now_ns() - begin_ns) / 1e9;
+    o->cpu_s = bench_cpu_seconds() - cpu;
+    o->written_bytes = bench_written_bytes("self") - written;
+    plinth_stats_read(run.db, &stats);
+    o->rows = atomic_load(&run.rows_written);
+    o->raw_bytes = atomic_load(&run.raw_bytes);
+    o->flushes = stats.flushes;
+    o->flush_bytes = stats.flush_bytes;
+    o->flush_us = stats.flush_us;
+    o->compactions = stats.compactions;
+    o->stalls = stats.write_stalls;
+    o->stall_us = stats.write_stall_us;
+    o->segment_bytes = stats.segment_bytes;
+    plinth_close(run.db);
+    for (uint64_t i = 0; i < options.threads; i++) ingest_pool_destroy(workers[i].pool);
+    bench_directory_remove(directory);
+}
+
+/* ---- gRPC ---- */
+
+/* An engine with the table, for the server to open. */
+static void prepare_directory(const char *data, const struct ingest_rows *rows) {
+    struct plinth *db;
+    struct plinth_error error;
+    bench_check(plinth_open(data, NULL, &db, &error), &error);
+    ingest_table_create(db, rows, !options.no_index);
+    plinth_close(db);
+}
+
+static void run_grpc(const struct ingest_rows *rows, struct outcome *o, double *bytes_per_row) {
+    char *directory = bench_directory_make(options.directory);
+    char data[4096];
+    snprintf(data, sizeof data, "%s/data", directory);
+    prepare_directory(data, rows);
+    struct bench_server server;
+    bench_server_start(&server, options.server, directory, "synced");
+    struct ingest_stream_options stream = {.address = server.address,
+                                           .table = INGEST_TABLE,
+                                           .batch_rows = (uint32_t)options.batch,
+                                           .in_flight = (uint32_t)options.in_flight,
+                                           .seconds = options.seconds};
+    static struct ingest_stream_result result;
+    uint64_t written = bench_server_written_bytes(&server);
+    double cpu = bench_server_cpu_seconds(&server);
+    ingest_stream_run(rows, &stream, &result);
+    o->acknowledged_s = (double)(result.last_answer_ns - result.begin_ns) / 1e9;
+    o->memtables = bench_server_number(&server, "memtables");
+    o->compaction_pending = bench_server_number(&server, "compaction_pending");
+    struct buffer flushed = bench_server_ask(&server, "/plinth.v1.Admin/Flush");
+    buffer_deinit(&flushed);
+    o->flushed_s = (double)(bench_now_ns() - result.begin_ns) / 1e9;
+    o->cpu_s = bench_server_cpu_seconds(&server) - cpu;
+    o->written_bytes = bench_server_written_bytes(&server) - written;
+    o->rows = result.rows;
+    o->raw_bytes = result.raw_bytes;
+    o->flushes = bench_server_number(&server, "flushes");
+    o->flush_bytes = bench_server_number(&server, "flush_bytes");
+    o->flush_us = bench_server_number(&server, "flush_us");
+    o->compactions = bench_server_number(&server, "compactions");
+    o->stalls = bench_server_number(&server, "write_stalls");
+    o->stall_us = bench_server_number(&server, "write_stall_us");
+    o->segment_bytes = bench_server_number(&server, "segment_bytes");
+    outcome_print("through gRPC", o);
+    printf("  a batch               p50 %.1f ms   p99 %.1f ms   max %.1f ms until acknowledged\n",
+           (double)histogram_quantile_ns(&result.latency, 0.5) / 1e6,
+           (double)histogram_quantile_ns(&result.latency, 0.99) / 1e6, (double)result.latency.max_ns / 1e6);
+    struct buffer compacted = bench_server_ask(&server, "/plinth.v1.Admin/Compact");
+    buffer_deinit(&compacted);
+    *bytes_per_row = (double)bench_server_number(&server, "segment_bytes") / (double)o->rows;
+    printf("  segments              %12.1f bytes a row, %.1f merged into one run\n",
+           (double)o->segment_bytes / (double)o->rows, *bytes_per_row);
+    bench_server_stop(&server);
+    bench_directory_remove(directory);
+}
+
+/* ---- the run ---- */
 
 static double csv_bytes_per_row(const struct ingest_rows *rows) {
     struct batch *sample = ingest_rows_make(rows, 0, 20000);
@@ -109,81 +211,87 @@ static double csv_bytes_per_row(const struct ingest_rows *rows) {
     return bytes;
 }
 
-static void run_threads(struct run *run) {
-    pthread_t threads[64];
-    for (uint64_t i = 0; i < options.threads; i++)
-        if (pthread_create(&threads[i], NULL, work, run)) bench_die("no thread");
-    for (uint64_t i = 0; i < options.threads; i++) pthread_join(threads[i], NULL);
+static void usage(FILE *to) {
+    fputs("usage: bench_ingest [--seconds N] [--batch ROWS] [--in-flight BATCHES] [--threads N] [--no-index]\n"
+          "                    [--embedded | --grpc] [--dir DIRECTORY] [--server PLINTHD]\n"
+          "  --seconds N          of each part (60)\n"
+          "  --batch ROWS         a multiple of 40, at most 100000 (10000)\n"
+          "  --in-flight BATCHES  not acknowledged yet, of each thread or of the stream (16)\n"
+          "  --threads N          that write in process (1)\n"
+          "  --no-index           without the sorted index\n"
+          "  --embedded, --grpc   only this part\n"
+          "  --dir DIRECTORY      where to make the temporary data directories (.)\n"
+          "  --server PLINTHD     the program to measure (the one of the same build)\n",
+          to);
 }
 
-static void report(struct run *run, uint64_t begin_ns, uint64_t written_before, double cpu_before) {
-    struct plinth_error error;
-    struct plinth_stats stats;
-    double rows = (double)atomic_load(&run->rows_written);
-    double written_s = (double)(bench_now_ns() - begin_ns) / 1e9;
-    if (!options.flat) check(plinth_flush(run->db, &error), &error);
-    double whole_s = (double)(bench_now_ns() - begin_ns) / 1e9;
-    plinth_stats_read(run->db, &stats);
-    double written = (double)(bench_written_bytes() - written_before);
-    double disk = (double)stats.segment_bytes, csv = csv_bytes_per_row(run->rows);
-    printf("%.0f rows in %.2f s (%.2f s with the last flush): %.0f rows/s written, %.0f rows/s flushed\n", rows,
-           written_s, whole_s, rows / written_s, rows / whole_s);
-    printf("a row: %.0f ns to make, %.0f ns to submit, %.0f ns waiting; %.0f ns of processor in all\n",
-           (double)atomic_load(&run->make_ns) / rows, (double)atomic_load(&run->submit_ns) / rows,
-           (double)atomic_load(&run->wait_ns) / rows, (bench_cpu_seconds() - cpu_before) * 1e9 / rows);
-    printf("%llu flushes of %.1f MiB/s, %llu compactions, %llu stalls of %.1f s; log %.1f MiB; segments %.1f MiB\n",
-           (unsigned long long)stats.flushes,
-           stats.flush_us ? (double)stats.flush_bytes / 1.048576 / (double)stats.flush_us : 0.0,
-           (unsigned long long)stats.compactions, (unsigned long long)stats.write_stalls,
-           (double)stats.write_stall_us / 1e6, (double)stats.log_bytes / (1 << 20), disk / (1 << 20));
-    printf("ingest embedded_rows_per_s=%.0f bytes_per_row=%.1f csv_bytes_per_row=%.1f write_amplification=%.2f\n",
-           rows / whole_s, disk / rows, csv, written / (double)atomic_load(&run->batch_bytes));
+static double number_of(const char *flag, const char *text, double max) {
+    char *end;
+    double number = text ? strtod(text, &end) : 0;
+    if (!text || *end || end == text || number <= 0 || number > max)
+        bench_die("%s wants a number above 0 and up to %.0f", flag, max);
+    return number;
 }
 
-static void read_options(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        bool has_value = i + 1 < argc;
-        if (strcmp(argv[i], "--no-index") == 0)
+static void read_options(int count, char **arguments) {
+    for (int i = 1; i < count; i++) {
+        const char *flag = arguments[i], *value = i + 1 < count ? arguments[i + 1] : NULL;
+        if (!strcmp(flag, "--help")) {
+            usage(stdout);
+            exit(0);
+        } else if (!strcmp(flag, "--no-index")) {
             options.no_index = true;
-        else if (strcmp(argv[i], "--flat") == 0)
-            options.flat = true;
-        else if (strcmp(argv[i], "--directory") == 0 && has_value)
-            options.directory = argv[++i];
-        else if (strcmp(argv[i], "--seconds") == 0 && has_value)
-            options.seconds = strtoull(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--threads") == 0 && has_value)
-            options.threads = strtoull(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--batch") == 0 && has_value)
-            options.batch = strtoull(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--in-flight") == 0 && has_value)
-            options.in_flight = strtoull(argv[++i], NULL, 10);
-        else
-            bench_die("what is \"%s\"? See the head of bench_ingest.c", argv[i]);
+            continue;
+        } else if (!strcmp(flag, "--embedded")) {
+            options.only_embedded = true;
+            continue;
+        } else if (!strcmp(flag, "--grpc")) {
+            options.only_grpc = true;
+            continue;
+        } else if (!strcmp(flag, "--seconds")) {
+            options.seconds = number_of(flag, value, 1e6);
+        } else if (!strcmp(flag, "--threads")) {
+            options.threads = (uint64_t)number_of(flag, value, THREADS_MAX);
+        } else if (!strcmp(flag, "--batch")) {
+            options.batch = (uint64_t)number_of(flag, value, 100000);
+            if (options.batch % 40) bench_die("--batch wants a multiple of 40");
+        } else if (!strcmp(flag, "--in-flight")) {
+            options.in_flight = (uint64_t)number_of(flag, value, IN_FLIGHT_MAX);
+        } else if (!strcmp(flag, "--dir") && value) {
+            options.directory = value;
+        } else if (!strcmp(flag, "--server") && value) {
+            options.server = value;
+        } else {
+            usage(stderr);
+            bench_die("bad option \"%s\"", flag);
+        }
+        i++;
     }
-    if (!options.threads || options.threads > 64 || !options.batch || options.batch > 100000 || !options.in_flight ||
-        options.in_flight > IN_FLIGHT_MAX)
-        bench_die("1 to 64 threads, 1 to 100000 rows a batch, 1 to %d in flight", IN_FLIGHT_MAX);
 }
 
-int main(int argc, char **argv) {
-    read_options(argc, argv);
-    struct plinth_error error;
-    char *directory = bench_directory_make(options.directory);
-    struct run run = {.rows = ingest_rows_create()};
-    struct plinth_options engine = {.memtable_bytes = options.flat ? UINT64_C(4) << 30 : 0};
-    check(plinth_open(directory, &engine, &run.db, &error), &error);
-    make_table(run.db);
-    const struct table_schema *schema;
-    check(engine_find_schema(run.db, NULL, "metrics", &schema, &error), &error);
-    run.table = schema->id;
-    table_schema_unref(schema);
-    uint64_t begin_ns = bench_now_ns(), written = bench_written_bytes();
-    double cpu = bench_cpu_seconds();
-    run.end_ns = begin_ns + options.seconds * 1000000000u;
-    run_threads(&run);
-    report(&run, begin_ns, written, cpu);
-    plinth_close(run.db);
-    ingest_rows_destroy((struct ingest_rows *)run.rows);
-    bench_directory_remove(directory);
+int main(int argument_count, char **arguments) {
+    read_options(argument_count, arguments);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    struct outcome embedded = {0}, grpc = {0};
+    double bytes_per_row = 0;
+    struct ingest_rows *rows = ingest_rows_create();
+    printf("rows of %d columns, key (host, time), %s, durable; batches of %" PRIu64 " rows, %" PRIu64 " in flight\n",
+           INGEST_COLUMNS, options.no_index ? "no index" : "one sorted index", options.batch, options.in_flight);
+    if (!options.only_grpc) {
+        run_embedded(rows, &embedded);
+        outcome_print("embedded", &embedded);
+    }
+    if (!options.only_embedded) run_grpc(rows, &grpc, &bytes_per_row);
+    double none = 1e-9; /* of a part that did not run: its figures are 0 */
+    printf("ingest rows_per_s=%.0f embedded_rows_per_s=%.0f bytes_per_row=%.1f csv_bytes_per_row=%.1f "
+           "write_amplification=%.2f embedded_write_amplification=%.2f acknowledged_rows_per_s=%.0f "
+           "embedded_acknowledged_rows_per_s=%.0f stalls_s=%.1f embedded_stalls_s=%.1f backlog_memtables=%" PRIu64
+           " backlog_compactions=%" PRIu64 "\n",
+           (double)grpc.rows / (grpc.flushed_s + none), (double)embedded.rows / (embedded.flushed_s + none),
+           bytes_per_row, csv_bytes_per_row(rows), (double)grpc.written_bytes / ((double)grpc.raw_bytes + none),
+           (double)embedded.written_bytes / ((double)embedded.raw_bytes + none),
+           (double)grpc.rows / (grpc.acknowledged_s + none), (double)embedded.rows / (embedded.acknowledged_s + none),
+           (double)grpc.stall_us / 1e6, (double)embedded.stall_us / 1e6, grpc.memtables, grpc.compaction_pending);
+    ingest_rows_destroy(rows);
     return 0;
 }

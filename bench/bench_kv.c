@@ -89,7 +89,7 @@ static void set_one(struct bench *bench, uint64_t number, uint64_t *random,
 static void run_sets(struct bench *bench, enum plinth_durability durability, struct sets *result) {
     const struct plinth_write_options options = {.durability = durability};
     struct plinth_error error;
-    uint64_t random = 1, written_before = bench_written_bytes();
+    uint64_t random = 1, written_before = bench_written_bytes("self");
     double cpu_before = bench_cpu_seconds();
     uint64_t began = bench_now_ns(), end = began + (uint64_t)(bench->seconds * 1e9), now = began;
     while (now < end) {
@@ -107,7 +107,7 @@ static void run_sets(struct bench *bench, enum plinth_durability durability, str
     result->flush_seconds = (double)(flushed - now) / 1e9;
     result->per_s = (double)result->count / result->seconds;
     result->cpu_seconds = bench_cpu_seconds() - cpu_before;
-    result->written_bytes = bench_written_bytes() - written_before;
+    result->written_bytes = bench_written_bytes("self") - written_before;
     result->resident_bytes = bench_resident_bytes("self");
     plinth_stats_read(bench->db, &result->stats);
     for (uint64_t i = 0; i < (bench->keys + 63) / 64; i++)

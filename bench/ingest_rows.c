@@ -121,6 +121,33 @@ struct batch *ingest_rows_make(const struct ingest_rows *rows, uint64_t first, u
     return batch;
 }
 
+void ingest_times_move(int64_t *times, uint32_t count, uint64_t rows) {
+    int64_t by = (int64_t)(rows / INGEST_HOSTS) * TIME_STEP_US;
+    for (uint32_t i = 0; i < count; i++) times[i] += by;
+}
+
+struct ingest_pool *ingest_pool_create(const struct ingest_rows *rows, uint64_t first, uint32_t batch_rows,
+                                       uint64_t span_rows) {
+    struct ingest_pool *pool = calloc(1, sizeof *pool);
+    if (!pool) bench_die("out of memory");
+    pool->span_rows = span_rows;
+    for (uint32_t i = 0; i < INGEST_POOL_BATCHES; i++)
+        pool->batches[i] = ingest_rows_make(rows, first + (uint64_t)i * batch_rows, batch_rows);
+    return pool;
+}
+
+struct batch *ingest_pool_next(struct ingest_pool *pool) {
+    struct batch *batch = pool->batches[pool->next % INGEST_POOL_BATCHES];
+    if (pool->next++ >= INGEST_POOL_BATCHES)
+        ingest_times_move((int64_t *)batch->columns[INGEST_TIME].values, batch->rows, pool->span_rows);
+    return batch;
+}
+
+void ingest_pool_destroy(struct ingest_pool *pool) {
+    for (uint32_t i = 0; i < INGEST_POOL_BATCHES; i++) batch_unref(pool->batches[i]);
+    free(pool);
+}
+
 uint64_t ingest_rows_csv_bytes(const struct batch *batch) {
     struct buffer text = BUFFER_INIT;
     for (uint32_t row = 0; row < batch->rows; row++)

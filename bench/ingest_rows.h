@@ -13,7 +13,7 @@
 
 #include "column/arrow_ipc.h"
 
-enum { INGEST_COLUMNS = 10, INGEST_HOSTS = 4000, INGEST_PATHS = 20000 };
+enum { INGEST_COLUMNS = 10, INGEST_TIME = 1, INGEST_HOSTS = 4000, INGEST_PATHS = 20000 };
 
 struct ingest_rows;
 struct ingest_rows *ingest_rows_create(void);
@@ -24,6 +24,24 @@ const struct arrow_schema *ingest_rows_schema(const struct ingest_rows *rows);
 extern const char *const ingest_types[INGEST_COLUMNS];
 /* Rows [first, first + count) as a batch. */
 struct batch *ingest_rows_make(const struct ingest_rows *rows, uint64_t first, uint32_t count);
+/* Batches made beforehand that are used again and again: every time around, the times in them have moved on, so that
+ * the rows are new ones. Generating rows then costs next to nothing. */
+enum { INGEST_POOL_BATCHES = 100 };
+struct ingest_pool {
+    struct batch *batches[INGEST_POOL_BATCHES];
+    uint64_t span_rows; /* by which a batch's rows move on */
+    uint64_t next;
+};
+/* Rows [first, first + INGEST_POOL_BATCHES * batch_rows), then the same behind `span_rows` (a multiple of
+ * INGEST_HOSTS). */
+struct ingest_pool *ingest_pool_create(const struct ingest_rows *rows, uint64_t first, uint32_t batch_rows,
+                                       uint64_t span_rows);
+/* The next batch, borrowed until its turn comes again. */
+struct batch *ingest_pool_next(struct ingest_pool *pool);
+void ingest_pool_destroy(struct ingest_pool *pool);
+/* Moves times `rows` rows (a multiple of INGEST_HOSTS) on. */
+void ingest_times_move(int64_t *times, uint32_t count, uint64_t rows);
+
 /* What these rows take as CSV, with line ends and without header. */
 uint64_t ingest_rows_csv_bytes(const struct batch *batch);
 

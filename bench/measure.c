@@ -106,10 +106,11 @@ uint64_t bench_resident_bytes(const char *pid) {
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-uint64_t bench_written_bytes(void) {
+uint64_t bench_written_bytes(const char *pid) {
     unsigned long long bytes = 0;
-    char line[128];
-    FILE *file = fopen("/proc/self/io", "r");
+    char line[128], path[64];
+    snprintf(path, sizeof path, "/proc/%s/io", pid);
+    FILE *file = fopen(path, "r");
     while (file && fgets(line, sizeof line, file))
         if (sscanf(line, "wchar: %llu", &bytes) == 1) break;
     if (file) fclose(file);

@@ -51,8 +51,8 @@ double bench_fdatasync_per_s(const char *directory, double seconds);
 
 /* Resident memory of process `pid` ("self" or a number). */
 uint64_t bench_resident_bytes(const char *pid);
-/* Bytes that this process has handed to write calls. */
-uint64_t bench_written_bytes(void);
+/* Bytes that process `pid` has handed to write calls: to files and pipes, not to sockets. */
+uint64_t bench_written_bytes(const char *pid);
 /* User and system time of this process. */
 double bench_cpu_seconds(void);
 
