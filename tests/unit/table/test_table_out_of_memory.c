@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "base/log_event.h"
+#include "block_model.h"
 #include "memory_store.h"
 #include "table/memtable.h"
 #include "table/run.h"
@@ -150,9 +152,112 @@ static void every_failing_allocation_is_reported_and_leaves_nothing_broken(void 
     row_model_deinit(&newer);
 }
 
+/* ---- blocks ---- */
+
+enum { BLOCKS = 36 };
+static const struct table_id block_table = {1, 1, 50};
+
+/* What the memtable takes of blocks like these: a copy of each, as a writer makes it. */
+static enum plinth_status add_blocks(struct memtable *memtable, const struct block_model *model,
+                                     struct row_block *const *blocks) {
+    enum plinth_status st = PLINTH_OK;
+    for (size_t i = 0; !st && i < BLOCKS; i++) {
+        enum row_operation operation = row_block_operation(blocks[i], 0);
+        struct row_block *copy = row_block_create(model->schema, blocks[i]->columns, blocks[i]->column_ids, operation);
+        if (!copy || !row_block_set_lsn(copy, blocks[i]->lsn_max, 0)) st = PLINTH_OUT_OF_MEMORY;
+        if (!st) st = memtable_add_block(memtable, block_table, copy, NULL);
+        row_block_unref(copy);
+    }
+    return st;
+}
+
+static enum plinth_status scan_indexes(const struct block_model *model, const struct memtable_blocks *blocks) {
+    struct iterator *it = NULL, *keys = NULL;
+    enum plinth_status st =
+        row_block_index_iterator(blocks->blocks[0], model->schema, &model->schema->indexes[0], &it, NULL);
+    if (!st) st = row_block_key_iterator(blocks->blocks[0], &keys, NULL);
+    if (!st) st = iterator_seek_first(it, NULL);
+    iterator_close(it);
+    iterator_close(keys);
+    return st;
+}
+
+/* A merge with views and copies, whose rows are those of the model. */
+static enum plinth_status merge_blocks(const struct block_model *model, const struct memtable_blocks *blocks,
+                                       uint64_t *rows) {
+    static const uint32_t ids[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    const struct block_read read = {
+        .schema = model->schema, .column_ids = ids, .column_count = MODEL_COLUMNS, .with_keys = true};
+    const struct block_merge_options options = {.mode = MERGE_RETAIN, .lsn = 20, .block_rows = 40};
+    struct block_stream **inputs = calloc(blocks->count, sizeof *inputs), *merged = NULL;
+    enum plinth_status st = inputs ? PLINTH_OK : PLINTH_OUT_OF_MEMORY;
+    size_t opened = 0;
+    for (; !st && opened < blocks->count; opened += !st)
+        st = row_block_stream_open(blocks->blocks[opened], &read, &inputs[opened], NULL);
+    if (!st) st = block_merge_open(inputs, opened, &read, &options, &merged, NULL);
+    if (st && !merged && opened < blocks->count)
+        for (size_t i = 0; i < opened; i++) block_stream_close(inputs[i]);
+    free(inputs);
+    *rows = 0;
+    for (bool more = true; !st && more;) {
+        struct row_block *block;
+        st = block_stream_next(merged, &block, NULL);
+        more = block != NULL;
+        if (block) *rows += block->rows;
+        row_block_unref(block);
+    }
+    block_stream_close(merged);
+    return st;
+}
+
+static enum plinth_status round_of_blocks(const struct block_model *model, struct row_block *const *added,
+                                          uint64_t *rows) {
+    struct memtable *memtable;
+    struct memtable_blocks blocks = {0};
+    enum plinth_status st = memtable_create(&memtable, NULL);
+    if (st) return st;
+    st = add_blocks(memtable, model, added);
+    memtable_blocks(memtable, block_table, &blocks);
+    if (!st) st = scan_indexes(model, &blocks);
+    if (!st) st = merge_blocks(model, &blocks, rows);
+    memtable_blocks_release(&blocks);
+    memtable_unref(memtable);
+    return st;
+}
+
+static void every_failing_allocation_of_blocks_is_reported(void **state) {
+    (void)state;
+    struct test_random random = test_random_of(2);
+    struct block_model model;
+    struct row_block *blocks[BLOCKS];
+    block_model_init(&model, false, 3, 40);
+    for (uint32_t i = 0; i < BLOCKS; i++)
+        blocks[i] =
+            block_model_add(&model, &random, i % 18 == 17 ? 300 : 1 + i % 4, i + 1, i % 5 == 4 ? ROW_DELETE : ROW_SET);
+    uint64_t rounds = 0, rows, wanted;
+    assert_int_equal(round_of_blocks(&model, blocks, &wanted), PLINTH_OK);
+    log_event_configure(LOG_OFF, false); /* merges that fail are told and do no harm */
+    for (bool was_reached = true; was_reached; rounds++) {
+        failing = rounds + 1;
+        count = 0;
+        enum plinth_status st = round_of_blocks(&model, blocks, &rows);
+        was_reached = count >= failing;
+        failing = 0;
+        if (st)
+            assert_int_equal(st, PLINTH_OUT_OF_MEMORY);
+        else
+            assert_int_equal(rows, wanted);
+    }
+    print_message("%llu allocations failed\n", (unsigned long long)rounds);
+    assert_in_range(rounds, 100, 100000);
+    for (size_t i = 0; i < BLOCKS; i++) row_block_unref(blocks[i]);
+    block_model_deinit(&model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failing_allocation_is_reported_and_leaves_nothing_broken),
+        cmocka_unit_test(every_failing_allocation_of_blocks_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
