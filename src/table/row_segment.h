@@ -77,7 +77,11 @@ PLINTH_MUST_CHECK enum plinth_status segment_read_stripe(struct segment *segment
                                                          const struct table_schema *schema, const uint32_t *column_ids,
                                                          uint32_t column_count, bool cached, struct batch **batch,
                                                          struct segment_read_stats *stats, struct plinth_error *error);
-/* LSNs, operations and keys of one stripe as a block without columns (cached likewise). */
+/* Whether segment_read_stripe would find all of these columns in the page cache. */
+bool segment_stripe_is_cached(struct segment *segment, uint32_t stripe, const uint32_t *column_ids,
+                              uint32_t column_count);
+/* LSNs, operations and keys of one stripe as a block without columns. They come from the page
+ * cache whatever `cached` says, as whoever reads them once does it again. */
 PLINTH_MUST_CHECK enum plinth_status segment_read_stripe_keys(struct segment *segment, uint32_t stripe, bool cached,
                                                               struct row_block **block,
                                                               struct segment_read_stats *stats,

@@ -127,9 +127,8 @@ enum plinth_status segment_stripe_bloom(struct segment *segment, uint32_t stripe
     if (column->type.kind == COLUMN_LIST || column->type.kind == COLUMN_BOOL ||
         !column_type_equal(value->type, column->type) || has_many_forms(value))
         return PLINTH_OK;
-    enum plinth_status st =
-        parquet_reader_bloom_check(segment->reader, segment->stripes.groups[stripe], column->leaf,
-                                   row_column_to_plain(value, 0, scratch), maybe, error);
+    enum plinth_status st = parquet_reader_bloom_check(segment->reader, segment->stripes.groups[stripe], column->leaf,
+                                                       row_column_to_plain(value, 0, scratch), maybe, error);
     return st ? segment_error(segment, st, error) : PLINTH_OK;
 }
 

@@ -195,6 +195,18 @@ enum plinth_status segment_read_stripe(struct segment *segment, uint32_t stripe,
     return PLINTH_OK;
 }
 
+bool segment_stripe_is_cached(struct segment *segment, uint32_t stripe, const uint32_t *column_ids,
+                              uint32_t column_count) {
+    for (uint32_t i = 0; i < column_count; i++) {
+        if (!row_segment_find(segment, column_ids[i])) continue; /* nulls need no page */
+        struct page_cache_entry *entry =
+            segment->cache ? page_cache_find(segment->cache, column_key(segment, column_ids[i], stripe)) : NULL;
+        if (!entry) return false;
+        page_cache_unref(entry);
+    }
+    return true;
+}
+
 /* ---- keys of a stripe ---- */
 
 /* A block's memory that is a cached stripe. */
@@ -244,7 +256,7 @@ enum plinth_status segment_read_stripe_keys(struct segment *segment, uint32_t st
     created->rows = segment->stripes.rows[stripe];
     enum plinth_status st = created->columns ? PLINTH_OK : error_no_memory(error, "block of keys");
     struct stripe *loaded = NULL;
-    (void)cached; /* keys are small, and whoever reads them once does it again: always through the cache */
+    (void)cached;
     if (!st) st = stripe_load(segment, stripe, STRIPE_KEYS_ONLY, &loaded, error);
     if (!st) {
         created->columns->rows = created->rows;

@@ -28,18 +28,6 @@ static enum plinth_status open_object(struct segment *segment, struct store *sto
     return parquet_reader_open(&segment->source, NULL, &segment->reader, error);
 }
 
-bool segment_parse_number(struct slice text, uint64_t *number) {
-    uint64_t sum = 0;
-    if (text.size == 0 || text.size > 20) return false;
-    for (size_t i = 0; i < text.size; i++) {
-        unsigned digit = (unsigned)text.data[i] - '0';
-        if (digit > 9 || sum > (UINT64_MAX - digit) / 10) return false;
-        sum = sum * 10 + digit;
-    }
-    *number = sum;
-    return true;
-}
-
 static enum plinth_status check_number(const struct segment *segment, const char *key, uint64_t wanted,
                                        struct plinth_error *error) {
     struct slice text;
@@ -50,12 +38,6 @@ static enum plinth_status check_number(const struct segment *segment, const char
     if (number == wanted) return PLINTH_OK;
     return error_set(error, PLINTH_CORRUPT, "metadata %s is %" PRIu64 ", the manifest says %" PRIu64, key, number,
                      wanted);
-}
-
-static bool has_kind_rows(const struct segment *segment) {
-    struct slice kind;
-    return parquet_metadata_find(parquet_reader_metadata(segment->reader), SEGMENT_META_KIND, &kind) &&
-           slice_equal(kind, slice_of_string(SEGMENT_KIND_ROWS));
 }
 
 static enum plinth_status check_metadata(const struct segment *segment, struct plinth_error *error) {
@@ -80,9 +62,14 @@ static enum plinth_status check_metadata(const struct segment *segment, struct p
         enum plinth_status st = check_number(segment, numbers[i].key, numbers[i].wanted, error);
         if (st) return st;
     }
-    if (has_kind_rows(segment) != info->is_rows)
+    if (segment_info_kind_is_rows(metadata) != info->is_rows)
         return error_set(error, PLINTH_CORRUPT, "the manifest calls it a segment of a %s table, the file does not",
                          info->is_rows ? "typed" : "key-value");
+    struct segment_info found = {0};
+    enum plinth_status st = segment_info_partition(metadata, &found, error);
+    if (st) return st;
+    if (found.has_partition != info->has_partition || found.partition != info->partition)
+        return error_set(error, PLINTH_CORRUPT, "metadata %s is not the manifest's", SEGMENT_META_PARTITION);
     uint64_t rows = 0;
     for (uint32_t i = 0; i < metadata->row_group_count; i++) rows += metadata->row_groups[i].row_count;
     if (rows == info->rows && metadata->row_count == info->rows) return PLINTH_OK;

@@ -44,6 +44,12 @@ PLINTH_MUST_CHECK bool segment_info_encode(struct buffer *into, const struct seg
 /* Defensive; false on malformed bytes or memory out (then `info` is empty). */
 PLINTH_MUST_CHECK bool segment_info_decode(struct reader *from, struct segment_info *info);
 
+/* What an object says of itself, for tools that look at one without its manifest: everything but `job`, index_crc and
+ * the bounds, which are 0 and empty: segment_open takes it, and finds the bounds. PLINTH_NOT_FOUND when there is no
+ * such object; PLINTH_CORRUPT when it is no segment. */
+PLINTH_MUST_CHECK enum plinth_status segment_info_read(struct store *store, const char *name, struct segment_info *info,
+                                                       struct plinth_error *error);
+
 enum segment_codec { SEGMENT_LZ4 = 1, SEGMENT_ZSTD = 2, SEGMENT_UNCOMPRESSED = 3 };
 
 struct segment_options {

@@ -137,6 +137,12 @@ void stripe_index_note_bounds(uint8_t *flags, uint64_t *lsn, enum segment_column
 /* A decimal number of at most 64 bits. */
 PLINTH_MUST_CHECK bool segment_parse_number(struct slice text, uint64_t *number);
 
+/* Whether metadata says that the file is a typed table's. */
+bool segment_info_kind_is_rows(const struct parquet_metadata *metadata);
+/* Sets has_partition and partition from the metadata. */
+PLINTH_MUST_CHECK enum plinth_status segment_info_partition(const struct parquet_metadata *metadata,
+                                                            struct segment_info *info, struct plinth_error *error);
+
 /* Computes the checksum of footer, page indexes and bloom filters, and compares it with info.index_crc (or sets that).
  */
 PLINTH_MUST_CHECK enum plinth_status segment_check_indexes(struct segment *segment, struct plinth_error *error);
