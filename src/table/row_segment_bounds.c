@@ -19,9 +19,11 @@ static bool bounds_hold(const struct row_segment_column *column) {
 static enum plinth_status set_values(struct arena *arena, const struct row_segment_column *column, struct slice min,
                                      struct slice max, struct column_bounds *bounds, struct plinth_error *error) {
     if (!bounds_hold(column)) return PLINTH_OK;
+    if (!row_column_plain_fits(column->type, min) || !row_column_plain_fits(column->type, max))
+        return error_set(error, PLINTH_CORRUPT, "the bounds of the column with the id %u are malformed", column->id);
     if (!row_column_from_plain(arena, column->type, min, &bounds->min) ||
         !row_column_from_plain(arena, column->type, max, &bounds->max))
-        return error_set(error, PLINTH_CORRUPT, "the bounds of the column with the id %u are malformed", column->id);
+        return error_no_memory(error, "bounds");
     bounds->has_values = true;
     return PLINTH_OK;
 }

@@ -209,6 +209,13 @@ struct slice row_column_to_plain(const struct column *column, uint32_t row, uint
 
 /* ---- from Parquet ---- */
 
+static void fill_bits(uint8_t *bits, uint32_t first, uint32_t count) {
+    for (; count && first % 8; count--) bitmap_set(bits, first++);
+    if (count / 8) memset(bits + first / 8, 0xFF, count / 8);
+    first += count / 8 * 8;
+    for (count %= 8; count; count--) bitmap_set(bits, first++);
+}
+
 static bool take_validity(struct arena *arena, const struct page_piece *pieces, uint32_t count, uint32_t rows,
                           struct column *out) {
     bool has_nulls = false;
@@ -226,7 +233,7 @@ static bool take_validity(struct arena *arena, const struct page_piece *pieces, 
         if (from) {
             bitmap_copy(bits, row, from, piece->first, piece->count);
         } else if (piece->list || piece->data) {
-            for (uint32_t k = 0; k < piece->count; k++) bitmap_set(bits, row + k);
+            fill_bits(bits, row, piece->count);
         }
         row += piece->count;
     }
@@ -358,19 +365,19 @@ bool row_column_from_parquet(struct arena *arena, struct column_type type, const
     return take_fixed(arena, type, pieces, piece_count, rows, out);
 }
 
+bool row_column_plain_fits(struct column_type type, struct slice plain) {
+    if (column_kind_is_bytes(type.kind)) return plain.size <= INT32_MAX;
+    uint32_t width = column_type_width(type);
+    return type.kind != COLUMN_LIST && plain.size == (type.kind == COLUMN_BOOL ? 1 : width < 4 ? 4 : width);
+}
+
 bool row_column_from_plain(struct arena *arena, struct column_type type, struct slice plain, struct column *out) {
     *out = (struct column){.type = type};
-    if (type.kind == COLUMN_LIST) return false;
     uint32_t offsets[2] = {0, (uint32_t)plain.size};
     uint64_t aligned[2] = {0};
     struct parquet_column_data data = {
         .rows = 1, .slots = 1, .values = aligned, .offsets = offsets, .bytes = plain.data};
-    if (!column_kind_is_bytes(type.kind)) {
-        uint32_t width = type.kind == COLUMN_BOOL ? 1 : column_type_width(type);
-        if (type.kind != COLUMN_BOOL && width < 4) width = 4;
-        if (plain.size != width) return false;
-        memcpy(aligned, plain.data, plain.size);
-    }
+    if (!column_kind_is_bytes(type.kind)) memcpy(aligned, plain.data, plain.size < 16 ? plain.size : 16);
     const struct page_piece piece = {.data = &data, .count = 1};
     return row_column_from_parquet(arena, type, &piece, 1, 1, out);
 }

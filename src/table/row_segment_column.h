@@ -44,7 +44,9 @@ PLINTH_MUST_CHECK bool row_column_from_parquet(struct arena *arena, struct colum
                                                const struct page_piece *pieces, uint32_t piece_count, uint32_t rows,
                                                struct column *out);
 
-/* A PLAIN-encoded value (a bound) as a column of one row; false when memory is out or the size is wrong. */
+/* Whether a PLAIN-encoded value (a bound) can be one of the type, by its size. */
+bool row_column_plain_fits(struct column_type type, struct slice plain);
+/* Such a value as a column of one row; false when memory is out. */
 PLINTH_MUST_CHECK bool row_column_from_plain(struct arena *arena, struct column_type type, struct slice plain,
                                              struct column *out);
 /* The PLAIN encoding of a value that is not null, as bloom filters take it: in `scratch` or borrowed. */

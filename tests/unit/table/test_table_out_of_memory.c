@@ -2,13 +2,16 @@
  * nothing may leak or break (the sanitizers watch). The program is linked with --wrap for the functions below. */
 #include "row_model.h"
 
+#include <roaring/roaring.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
 #include "base/log_event.h"
 #include "block_model.h"
+#include "expr/predicate.h"
 #include "memory_store.h"
 #include "table/memtable.h"
+#include "table/row_segment.h"
 #include "table/run.h"
 
 /* The allocation that fails, counted from 1; 0: none. */
@@ -254,9 +257,111 @@ static void every_failing_allocation_of_blocks_is_reported(void **state) {
     block_model_deinit(&model);
 }
 
+/* ---- typed tables ---- */
+
+static enum plinth_status write_rows(struct store *store, const struct table_schema *schema, struct row_block *block,
+                                     struct segment_info *info) {
+    const struct row_segment_options options = {.schema = schema, .codec = SEGMENT_LZ4};
+    struct row_segment_writer *writer;
+    enum plinth_status st = row_segment_writer_open(store, "segments/1/r", &options, &writer, NULL);
+    if (st) return st;
+    st = row_segment_writer_add(writer, block, 0, block->rows, NULL);
+    if (st) {
+        row_segment_writer_abort(writer);
+        return st;
+    }
+    return row_segment_writer_commit(writer, info, NULL);
+}
+
+static enum plinth_status read_rows(struct segment *segment, const struct table_schema *schema) {
+    static const uint32_t ids[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    struct block_read read = {.schema = schema, .column_ids = ids, .column_count = 8, .with_keys = true};
+    struct block_stream *stream = NULL;
+    struct batch *batch = NULL;
+    struct row_block *block = NULL;
+    size_t problems = 0;
+    enum plinth_status st = segment_read_stripe(segment, 1, schema, ids, 8, true, &batch, NULL, NULL);
+    if (!st) st = segment_read_stripe_keys(segment, 1, true, &block, NULL, NULL);
+    batch_unref(batch);
+    row_block_unref(block);
+    read.lower = segment_stripe_first_key(segment, 1);
+    if (!st) st = segment_block_stream_open(segment, &read, &stream, NULL);
+    while (!st) {
+        st = block_stream_next(stream, &block, NULL);
+        if (st || !block) break;
+        row_block_unref(block);
+    }
+    block_stream_close(stream);
+    if (!st) st = segment_verify(segment, ignore_problem, &problems, NULL);
+    return problems ? PLINTH_INTERNAL : st;
+}
+
+/* Postings and bounds, as a query asks for them. */
+static enum plinth_status ask(struct segment *segment, const struct table_schema *schema,
+                              const struct row_block *block) {
+    struct roaring_bitmap_s *rows = NULL;
+    struct column_bounds bounds;
+    struct arena arena;
+    arena_init(&arena);
+    enum plinth_status st =
+        segment_postings(segment, COLUMN_FLAG, INDEX_BITMAP, row_block_column(block, COLUMN_FLAG), 10, &rows, NULL);
+    if (rows) roaring_bitmap_free(rows);
+    if (!st) st = segment_stripe_bounds(segment, schema, 1, COLUMN_NOTE, &arena, &bounds, NULL);
+    arena_deinit(&arena);
+    return st;
+}
+
+static enum plinth_status row_round_trip(struct memory_store *store, const struct table_schema *schema,
+                                         struct row_block *block) {
+    struct page_cache *cache = NULL;
+    struct segment_info info = {0};
+    struct segment *segment = NULL;
+    enum plinth_status st = page_cache_create(1 << 20, &cache, NULL);
+    if (!st) st = write_rows(&store->base, schema, block, &info);
+    if (!st) st = segment_open(&store->base, cache, &info, &segment, NULL);
+    if (!st) st = read_rows(segment, schema);
+    if (!st) st = ask(segment, schema, block);
+    segment_unref(segment);
+    segment_info_deinit(&info);
+    page_cache_destroy(cache);
+    return st;
+}
+
+static void every_failing_allocation_of_typed_segments_is_reported(void **state) {
+    (void)state;
+    struct test_random random = test_random_of(3);
+    struct block_model model;
+    block_model_init(&model, false, 5, 40);
+    struct table_schema *schema = table_schema_copy(model.schema, 0, 1);
+    const struct table_index index = {
+        .id = {1, 1, 90}, .kind = INDEX_BITMAP, .state = INDEX_READY, .columns = {COLUMN_FLAG}, .column_count = 1};
+    assert_true(schema && table_schema_add_index(schema, &index, slice_of_string("index")));
+    schema->page_rows = 10;
+    struct row_block *block = block_model_add(&model, &random, 40, 5, ROW_SET);
+    uint64_t rounds = 0;
+    for (enum plinth_status st = PLINTH_OUT_OF_MEMORY; st; rounds++) {
+        struct memory_store store;
+        memory_store_init(&store, false);
+        failing = rounds + 1;
+        count = 0;
+        st = row_round_trip(&store, schema, block);
+        bool was_reached = count >= failing;
+        failing = 0;
+        memory_store_deinit(&store);
+        if (st) assert_int_equal(st, PLINTH_OUT_OF_MEMORY);
+        if (!st && was_reached) st = PLINTH_OUT_OF_MEMORY;
+    }
+    print_message("%llu allocations failed\n", (unsigned long long)rounds);
+    assert_in_range(rounds, 100, 100000);
+    row_block_unref(block);
+    table_schema_unref(schema);
+    block_model_deinit(&model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_failing_allocation_is_reported_and_leaves_nothing_broken),
+        cmocka_unit_test(every_failing_allocation_of_typed_segments_is_reported),
         cmocka_unit_test(every_failing_allocation_of_blocks_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
