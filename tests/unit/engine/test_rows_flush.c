@@ -1,5 +1,6 @@
 /* Typed tables through flushes, merges and retention: whatever is in memory or in segments, a reader sees what a model
  * says, by scan, by key and by index. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -583,6 +584,93 @@ static void rows_of_a_dropped_partition_can_be_written_again(void **state) {
     check_all(f);
 }
 
+/* ---- readers beside writers, flushes and merges ---- */
+
+enum { WRITERS = 3, ROUNDS = 60 };
+
+/* Writer w writes all slots of host w in every round; values are 10 * round. */
+struct row_writer {
+    struct fixture *f;
+    uint32_t host;
+    atomic_uint rounds; /* acknowledged */
+    atomic_uint *running;
+};
+
+static void *write_rounds(void *argument) {
+    struct row_writer *writer = argument;
+    for (uint32_t round = 1; round <= ROUNDS; round++) {
+        struct fixture own = {.db = writer->f->db, .table = writer->f->table};
+        struct rows_batch batch;
+        batch_init(&batch, COLUMNS);
+        for (uint32_t slot = 0; slot < SLOTS; slot++) append_row(batch.builders, writer->host, slot, round * 10);
+        batch_write(&own, &batch, ROWS_UPSERT);
+        atomic_store(&writer->rounds, round);
+    }
+    atomic_fetch_sub(writer->running, 1);
+    return NULL;
+}
+
+/* Each host's rows are all of one round, as a batch this small is one record, and of no earlier one than was
+ * acknowledged before the reader began. */
+static void check_rounds(struct fixture *f, struct row_writer *writers) {
+    unsigned acknowledged[WRITERS];
+    uint64_t rows = 0, seen[WRITERS] = {0};
+    struct reading reading;
+    for (uint32_t w = 0; w < WRITERS; w++) acknowledged[w] = atomic_load(&writers[w].rounds);
+    reading_begin(&reading, f, NULL);
+    struct block_read read = {
+        .schema = reading.schema, .column_ids = reading.ids, .column_count = COLUMNS, .with_keys = true};
+    struct block_stream *merged = open_scan(f, &reading, &read);
+    for (;;) {
+        struct row_block *block;
+        assert_ok(block_stream_next(merged, &block, &f->error), &f->error);
+        if (!block) break;
+        const struct column *host = row_block_column(block, reading.ids[0]),
+                            *value = row_block_column(block, reading.ids[2]);
+        for (uint32_t i = 0; i < block->rows; i++) {
+            uint32_t w = (uint32_t)column_bytes_at(host, i).data[5] - '0';
+            uint64_t now = column_is_null(value, i) ? 0 : ((const uint64_t *)value->values)[i];
+            assert_true(w < WRITERS);
+            if (now && seen[w]) assert_int_equal(now, seen[w]);
+            if (now) seen[w] = now;
+            rows++;
+        }
+        row_block_unref(block);
+    }
+    block_stream_close(merged);
+    for (uint32_t w = 0; w < WRITERS; w++)
+        if (acknowledged[w] % 9) assert_true(seen[w] >= acknowledged[w] * 10); /* else its values are null */
+    check_index(f, &reading, &reading.schema->indexes[0], rows);
+    reading_end(&reading);
+}
+
+static void readers_see_whole_writes_while_flushes_and_merges_go_on(void **state) {
+    (void)state;
+    char path[TEST_PATH_MAX];
+    const struct plinth_options small = {.memtable_bytes = 256 << 10};
+    struct fixture f = {0};
+    test_directory_create(path);
+    assert_ok(plinth_open(path, &small, &f.db, &f.error), &f.error);
+    create_table(&f, false, HOUR_US, 0, true);
+    atomic_uint running = WRITERS;
+    pthread_t threads[WRITERS];
+    struct row_writer writers[WRITERS];
+    for (uint32_t w = 0; w < WRITERS; w++) {
+        writers[w] = (struct row_writer){.f = &f, .host = w, .running = &running};
+        assert_int_equal(pthread_create(&threads[w], NULL, write_rounds, &writers[w]), 0);
+    }
+    for (unsigned i = 0; atomic_load(&running); i++) {
+        check_rounds(&f, writers);
+        if (i % 8 == 3) assert_ok(plinth_flush(f.db, &f.error), &f.error);
+        if (i % 16 == 7) assert_ok(plinth_compact(f.db, &f.error), &f.error);
+    }
+    for (uint32_t w = 0; w < WRITERS; w++) pthread_join(threads[w], NULL);
+    check_rounds(&f, writers);
+    check_verify(&f);
+    plinth_close(f.db);
+    test_directory_remove(path);
+}
+
 /* ---- large memtables are flushed by several threads ---- */
 
 static void a_large_memtable_is_flushed_in_ranges(void **state) {
@@ -657,6 +745,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_snapshot_keeps_what_it_sees_through_merges, setup, teardown),
         cmocka_unit_test_setup_teardown(partitions_are_dropped_when_they_are_old_enough, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_of_a_dropped_partition_can_be_written_again, setup, teardown),
+        cmocka_unit_test(readers_see_whole_writes_while_flushes_and_merges_go_on),
         cmocka_unit_test(a_large_memtable_is_flushed_in_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
