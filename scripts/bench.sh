@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # bench.sh NAME [ARGUMENT...]
 #
-# Build release and run the benchmark build/release/bench/bench_NAME: it prints its table, then one line
-# `NAME key=value ...`. Without a name, list what there is.
+# Build release and run the benchmark build/release/bench/bench_NAME, or bench/bench_NAME.py: it prints its table, then
+# one line `NAME key=value ...`. Without a name, list what there is.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 main() {
@@ -11,7 +11,7 @@ main() {
     -h | --help) usage_of "$0" && exit 0 ;;
     '')
         echo "benchmarks:"
-        find "$ROOT/bench" -name 'bench_*.c' -exec basename {} .c \; | sed 's/^bench_/  /' | sort
+        find "$ROOT/bench" -maxdepth 1 -name 'bench_*.[cp]*' -exec basename {} \; | sed 's/^bench_/  /; s/\.[a-z]*$//' | sort
         exit 0
         ;;
     esac
@@ -23,6 +23,10 @@ main() {
         show_build_failure "$ROOT/build/bench-build.log"
         die "the release build failed"
     }
+    if [[ -f $ROOT/bench/bench_$name.py ]]; then
+        python_env || die "the Python packages of this benchmark cannot be had"
+        PLINTH_BUILD_DIR=$ROOT/build/release exec "$VENV/bin/python" "$ROOT/bench/bench_$name.py" "$@"
+    fi
     [[ -x $ROOT/build/release/bench/bench_$name ]] || die "no such benchmark: '$name' (scripts/bench.sh lists them)"
     exec "$ROOT/build/release/bench/bench_$name" "$@"
 }
