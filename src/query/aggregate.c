@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "column/column_builder.h"
 #include "column/row_key.h"
+#include "query/group_codes.h"
 #include "query/query.h"
 
 typedef __int128 int128;
@@ -16,7 +17,8 @@ struct state {
     uint64_t count;
     int128 sum;         /* integers, decimals; MIN/MAX: the value of a fixed-width type but floats */
     double real;        /* floats */
-    struct slice bytes; /* MIN/MAX of STRING and BYTES, UUID; in the arena */
+    struct slice bytes; /* MIN/MAX of STRING and BYTES, UUID; in the arena, with room for `capacity` */
+    size_t capacity;
 };
 
 struct slot {
@@ -38,6 +40,9 @@ struct aggregator {
     uint32_t groups, capacity;
     struct slot *slots; /* a power of two of them */
     uint32_t slot_count;
+    struct group_codes *codes; /* null: without groups */
+    uint32_t *group_of_code;   /* + 1; 0: not known yet */
+    uint32_t code_capacity;
 };
 
 /* ---- types ---- */
@@ -107,7 +112,8 @@ enum plinth_status aggregator_create(const struct aggregate_spec *specs, uint32_
     arena_init(&made->scratch);
     made->slot_count = 256;
     made->slots = calloc(made->slot_count, sizeof *made->slots);
-    bool ok = made->slots && grow_groups(made);
+    if (group_count) made->codes = group_codes_create(group_count);
+    bool ok = made->slots && (made->codes || !group_count) && grow_groups(made);
     if (ok && !group_count) made->groups = 1; /* one group, also of no rows */
     if (!ok) {
         aggregator_destroy(made);
@@ -124,6 +130,8 @@ void aggregator_destroy(struct aggregator *aggregator) {
     free(aggregator->keys);
     free(aggregator->states);
     free(aggregator->slots);
+    group_codes_destroy(aggregator->codes);
+    free(aggregator->group_of_code);
     free(aggregator);
 }
 
@@ -170,6 +178,8 @@ static uint32_t find_group(struct aggregator *aggregator, struct slice key) {
 static enum plinth_status check_memory(const struct aggregator *aggregator, struct plinth_error *error) {
     uint64_t bytes =
         aggregator->arena.used_bytes + aggregator->slot_count * sizeof(struct slot) +
+        (aggregator->codes ? group_codes_bytes(aggregator->codes) : 0) +
+        aggregator->code_capacity * sizeof *aggregator->group_of_code +
         (uint64_t)aggregator->capacity * (sizeof(struct slice) + (aggregator->spec_count + 1) * sizeof(struct state));
     if (bytes <= aggregator->memory_bytes_max) return PLINTH_OK;
     return error_set(error, PLINTH_RESOURCE_EXHAUSTED, "%u groups take more than the %llu bytes that the query may use",
@@ -198,37 +208,47 @@ static bool choose_rows(struct aggregator *aggregator, uint32_t rows, const uint
     return true;
 }
 
-static bool choose_groups(struct aggregator *aggregator, const struct column *const *columns, uint32_t rows,
-                          struct chosen *chosen) {
-    const struct column *parts[ROW_KEY_PARTS_MAX];
-    struct row_keys keys;
-    uint32_t *groups = arena_alloc(&aggregator->scratch, ((size_t)chosen->count + 1) * sizeof *groups);
-    for (uint32_t i = 0; i < aggregator->group_count; i++) parts[i] = columns[aggregator->group_columns[i]];
-    if (!groups) return false;
-    chosen->groups = groups;
-    if (chosen->list && chosen->count < rows / 4) {
-        struct buffer key = BUFFER_INIT;
-        bool ok = true;
-        for (uint32_t i = 0; ok && i < chosen->count; i++) {
-            buffer_clear(&key);
-            ok = row_key_append(&key, parts, aggregator->group_count, ROW_KEY_INDEX, chosen->list[i]) &&
-                 (groups[i] = find_group(aggregator, buffer_slice(&key))) != UINT32_MAX;
-        }
-        buffer_deinit(&key);
-        return ok;
-    }
-    if (!row_keys_encode(&aggregator->scratch, parts, aggregator->group_count, ROW_KEY_INDEX, rows, &keys))
-        return false;
-    struct slice last = {0};
-    uint32_t last_group = 0;
-    for (uint32_t i = 0; i < chosen->count; i++) {
-        struct slice key = row_keys_at(&keys, chosen->list ? chosen->list[i] : i);
-        if (i == 0 || !slice_equal(key, last)) last_group = find_group(aggregator, key);
-        if (last_group == UINT32_MAX) return false;
-        groups[i] = last_group;
-        last = key;
-    }
+/* Room for the codes that there are now. */
+static bool grow_codes(struct aggregator *aggregator) {
+    uint32_t count = group_codes_count(aggregator->codes), capacity = aggregator->code_capacity;
+    if (count <= capacity) return true;
+    uint32_t larger = count < 64 ? 64 : count * 2;
+    uint32_t *grown = realloc(aggregator->group_of_code, larger * sizeof *grown);
+    if (!grown) return false;
+    memset(grown + capacity, 0, (larger - capacity) * sizeof *grown);
+    aggregator->group_of_code = grown;
+    aggregator->code_capacity = larger;
     return true;
+}
+
+/* Rows to groups: by their code; only the first row of each code has its key encoded. */
+static bool choose_groups(struct aggregator *aggregator, const struct column *const *columns, struct chosen *chosen) {
+    const struct column *parts[ROW_KEY_PARTS_MAX];
+    size_t room = ((size_t)chosen->count + 1) * sizeof(uint32_t);
+    uint32_t *groups = arena_alloc(&aggregator->scratch, room);
+    uint32_t *scratch = aggregator->group_count > 1 ? arena_alloc(&aggregator->scratch, room) : groups;
+    for (uint32_t i = 0; i < aggregator->group_count; i++) parts[i] = columns[aggregator->group_columns[i]];
+    if (!groups || !scratch ||
+        !group_codes_of(aggregator->codes, parts, chosen->list, chosen->count, groups, scratch) ||
+        !grow_codes(aggregator))
+        return false;
+    struct buffer key = BUFFER_INIT;
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < chosen->count; i++) {
+        uint32_t *known = &aggregator->group_of_code[groups[i]];
+        if (!*known) {
+            buffer_clear(&key);
+            ok =
+                row_key_append(&key, parts, aggregator->group_count, ROW_KEY_INDEX, chosen->list ? chosen->list[i] : i);
+            uint32_t group = ok ? find_group(aggregator, buffer_slice(&key)) : UINT32_MAX;
+            ok = group != UINT32_MAX;
+            *known = ok ? group + 1 : 0;
+        }
+        groups[i] = *known - 1;
+    }
+    buffer_deinit(&key);
+    chosen->groups = groups;
+    return ok;
 }
 
 /* ---- functions ---- */
@@ -359,14 +379,23 @@ static struct slice bytes_of(const struct column *column, uint32_t row) {
     return column_bytes_at(column, row);
 }
 
+/* Overwrites the value where it has room: a column that only grows would fill the memory otherwise. */
 static bool keep_bytes(struct arena *arena, struct state *state, struct slice value, bool largest) {
     if (state->count) {
         int order = slice_compare(value, state->bytes);
         if (largest ? order <= 0 : order >= 0) return true;
     }
-    uint8_t *copy = arena_copy(arena, value);
-    state->bytes = slice_of(copy, value.size);
-    return copy != NULL;
+    uint8_t *room = (uint8_t *)state->bytes.data;
+    if (!room || value.size > state->capacity) {
+        size_t capacity = 16;
+        while (capacity < value.size) capacity *= 2;
+        room = arena_alloc(arena, capacity);
+        if (!room) return false;
+        state->capacity = capacity;
+    }
+    if (value.size) memcpy(room, value.data, value.size);
+    state->bytes = slice_of(room, value.size);
+    return true;
 }
 
 static void keep_real(struct state *state, double value, bool largest) {
@@ -415,7 +444,7 @@ enum plinth_status aggregator_add(struct aggregator *aggregator, const struct co
     struct chosen chosen;
     arena_reset(&aggregator->scratch);
     bool ok = choose_rows(aggregator, rows, selection, &chosen);
-    if (ok && aggregator->group_count) ok = choose_groups(aggregator, columns, rows, &chosen);
+    if (ok && aggregator->group_count) ok = choose_groups(aggregator, columns, &chosen);
     size_t stride = aggregator->spec_count + 1;
     for (uint32_t s = 0; ok && s < aggregator->spec_count; s++) {
         const struct aggregate_spec *spec = &aggregator->specs[s];

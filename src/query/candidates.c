@@ -98,11 +98,13 @@ static enum plinth_status read_entries(struct query *query, struct index_scan *s
 }
 
 enum plinth_status index_scan_open(struct query *query, const struct table_index *index, struct key_ranges ranges,
-                                   struct index_scan *scan, struct plinth_error *error) {
+                                   uint64_t entries_useful, struct index_scan *scan, struct plinth_error *error) {
+    uint32_t peek = entries_useful > QUERY_PEEK_ENTRIES_MAX ? QUERY_PEEK_ENTRIES_MAX : (uint32_t)entries_useful + 1;
+    if (peek < QUERY_PEEK_ENTRIES || query->options.force_path.size) peek = QUERY_PEEK_ENTRIES;
     *scan = (struct index_scan){.index = index, .ranges = ranges};
     arena_init(&scan->found.arena);
     enum plinth_status st = view_index_iterator(query->view, query->schema, index, &scan->entries, error);
-    if (!st) st = read_entries(query, scan, QUERY_PEEK_ENTRIES, error);
+    if (!st) st = read_entries(query, scan, peek, error);
     if (st) {
         index_scan_close(scan);
         return st;
@@ -114,7 +116,7 @@ enum plinth_status index_scan_open(struct query *query, const struct table_index
     for (size_t i = 0; table && i < table->run_count; i++)
         for (uint32_t r = 0; r < ranges.count; r++)
             stored += query_run_rows(table->runs[i].run, ranges.ranges[r].lower, ranges.ranges[r].upper);
-    scan->estimate = stored > 2 * QUERY_PEEK_ENTRIES ? stored : 2 * QUERY_PEEK_ENTRIES;
+    scan->estimate = stored > 2 * (uint64_t)peek ? stored : 2 * (uint64_t)peek;
     return PLINTH_OK;
 }
 
@@ -209,7 +211,6 @@ static enum plinth_status add_block(struct query *query, struct row_block *block
     }
     if (!st && !predicate_evaluate(query->predicate, columns, block->rows, NULL, selection, &scratch))
         st = error_no_memory(error, "query");
-    query_count(&query->counters.memory_rows, block->rows);
     for (uint32_t row = 0; !st && row < block->rows; row++) {
         if (!bitmap_get(selection, row) || row_block_lsn(block, row) > query->lsn) continue;
         if (row_block_operation(block, row) != ROW_SET) continue;
@@ -311,6 +312,7 @@ static enum plinth_status look_up(struct query *query, struct worker *worker, co
                                   uint32_t count, struct plinth_error *error) {
     struct lookup lookup;
     struct batch *batch = NULL;
+    uint64_t memory_rows = 0;
     enum plinth_status st = lookup_init(&lookup, list, count) ? PLINTH_OK : error_no_memory(error, "query");
     if (!st)
         st =
@@ -318,11 +320,14 @@ static enum plinth_status look_up(struct query *query, struct worker *worker, co
     for (uint32_t i = 0; !st && i < count; i++) {
         const struct row_place *place = &lookup.places[lookup.key_of[i]];
         bool there = place->lsn && place->operation == ROW_SET;
-        if (there && (!list[i].lsn || list[i].lsn == place->lsn))
+        if (there && (!list[i].lsn || list[i].lsn == place->lsn)) {
             lookup.valid[lookup.valid_count++] = *place;
-        else if (list[i].lsn)
+            memory_rows += place->block != NULL;
+        } else if (list[i].lsn) {
             query_count(&query->counters.entries_dead, 1);
+        }
     }
+    query_count(&query->counters.memory_rows, memory_rows);
     if (!st && lookup.valid_count)
         st = row_places_read(lookup.valid, lookup.valid_count, query->schema, query->wanted_ids, query->wanted_count,
                              &batch, error);
@@ -349,8 +354,9 @@ enum plinth_status query_next_candidates(struct query *query, struct worker *wor
     }
     if (count > QUERY_CANDIDATES) count = QUERY_CANDIDATES;
     /* The first rows of a limited query come from few look-ups. */
-    uint64_t limit = query->options.limit;
-    if (limit && !query->predicate && count > limit) count = (uint32_t)limit;
+    uint64_t limit = query->aggregates ? 0 : query->options.limit;
+    uint64_t few = limit < QUERY_LOOKUPS_MIN / 2 ? QUERY_LOOKUPS_MIN : 2 * limit;
+    if (limit && count > few) count = (uint32_t)few;
     const struct candidate *list = found->list + query->candidate_next;
     query->candidate_next += count;
     return look_up(query, worker, list, count, error);

@@ -50,11 +50,11 @@ uint64_t query_run_rows(const struct run *run, struct slice lower, struct slice 
     return rows;
 }
 
-static uint32_t block_first(const struct row_block *block, struct slice lower) {
-    return lower.size ? row_block_find(block, lower, UINT64_MAX) : 0;
-}
-static uint32_t block_end(const struct row_block *block, struct slice upper) {
-    return upper.size ? row_block_find(block, upper, UINT64_MAX) : block->rows;
+void query_block_rows(const struct row_block *block, struct slice lower, struct slice upper, uint32_t *first,
+                      uint32_t *end) {
+    *end = upper.size ? row_block_find(block, upper, UINT64_MAX) : block->rows;
+    *first = lower.size ? row_block_find(block, lower, UINT64_MAX) : 0;
+    if (*first > *end) *first = *end;
 }
 
 uint64_t query_estimate_rows(const struct query *query) {
@@ -64,9 +64,9 @@ uint64_t query_estimate_rows(const struct query *query) {
         for (size_t i = 0; i < query->sources.run_count; i++)
             rows += query_run_rows(query->sources.runs[i].run, range.lower, range.upper);
         for (size_t i = 0; i < query->sources.block_count; i++) {
-            const struct row_block *block = query->sources.blocks[i];
-            uint32_t first = block_first(block, range.lower), end = block_end(block, range.upper);
-            rows += end > first ? end - first : 0;
+            uint32_t first, end;
+            query_block_rows(query->sources.blocks[i], range.lower, range.upper, &first, &end);
+            rows += end - first;
         }
     }
     return rows;
@@ -125,9 +125,9 @@ static bool cut_by_run(struct cutter *cutter, const struct run *run, struct key_
 
 static bool cut_by_block(struct cutter *cutter, const struct row_block *block, struct key_range range) {
     struct slice lower = range.lower;
-    uint32_t end = block_end(block, range.upper);
-    for (uint64_t row = (uint64_t)block_first(block, range.lower) + QUERY_TASK_ROWS; row < end;
-         row += QUERY_TASK_ROWS) {
+    uint32_t first, end;
+    query_block_rows(block, range.lower, range.upper, &first, &end);
+    for (uint64_t row = (uint64_t)first + QUERY_TASK_ROWS; row < end; row += QUERY_TASK_ROWS) {
         struct slice key = row_block_key(block, (uint32_t)row);
         if (slice_compare(key, lower) <= 0) continue;
         if (!add_task(cutter, lower, key)) return false;

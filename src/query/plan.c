@@ -135,11 +135,14 @@ static enum plinth_status plan_group_output(struct query *query, bool *wanted, s
     const struct query_options *options = &query->options;
     const struct table_schema *schema = query->schema;
     uint32_t groups = options->group_by_count, functions = options->aggregate_count;
-    struct arrow_field *fields = arena_alloc(&query->arena, (groups + functions + 1) * sizeof *fields);
-    uint32_t *columns = arena_alloc(&query->arena, (groups + functions + 1) * sizeof *columns);
+    struct arrow_field *fields = arena_alloc(&query->arena, ((size_t)groups + functions + 1) * sizeof *fields);
+    uint32_t *columns = arena_alloc(&query->arena, ((size_t)groups + functions + 1) * sizeof *columns);
     query->aggregates = arena_zalloc(&query->arena, (functions + 1) * sizeof *query->aggregates);
     query->group_columns = arena_alloc(&query->arena, (groups + 1) * sizeof *query->group_columns);
     if (!fields || !columns || !query->aggregates || !query->group_columns) return error_no_memory(error, "query");
+    if (functions > QUERY_FUNCTIONS_MAX)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "%u functions; at most %d are allowed", functions,
+                         (int)QUERY_FUNCTIONS_MAX);
     if (groups > ROW_KEY_PARTS_MAX)
         return error_set(error, PLINTH_INVALID_ARGUMENT, "rows can be grouped by at most %d columns; %u were given",
                          (int)ROW_KEY_PARTS_MAX, groups);
@@ -205,7 +208,7 @@ static enum plinth_status try_indexes(struct query *query, uint64_t rows, struct
             return error_no_memory(error, "query");
         if (!ranges.bounded && !forced.size) continue;
         struct index_scan scan;
-        st = index_scan_open(query, index, ranges, &scan, error);
+        st = index_scan_open(query, index, ranges, cost / COST_INDEX, &scan, error);
         if (st) break;
         if (scan.estimate < cost / COST_INDEX || forced.size) {
             index_scan_close(best);
@@ -241,12 +244,14 @@ static enum plinth_status estimate_postings(struct query *query, uint64_t *rows,
     return PLINTH_OK;
 }
 
+/* The first index whose postings answer a member of the predicate; with `name`, only that one. */
 static const struct table_index *find_postings_index(const struct query *query, struct slice name) {
-    for (uint32_t i = 0; i < query->schema->index_count; i++) {
-        const struct table_index *index = &query->schema->indexes[i];
-        if ((index->kind != INDEX_BITMAP && index->kind != INDEX_TOKEN) || index->state != INDEX_READY) continue;
-        if (name.size && !slice_equal(name, slice_of_string(index->name))) continue;
-        if (query->predicate_uses[table_schema_find_id(query->schema, index->columns[0])]) return index;
+    const struct predicate *whole = query->predicate;
+    uint32_t count = !whole ? 0 : whole->kind == PREDICATE_AND ? whole->child_count : 1;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct table_index *index =
+            query_postings_index(query, whole->kind == PREDICATE_AND ? whole->children[i] : whole);
+        if (index && (!name.size || slice_equal(name, slice_of_string(index->name)))) return index;
     }
     return NULL;
 }
@@ -291,7 +296,7 @@ static enum plinth_status choose_path(struct query *query, struct plinth_error *
     enum plinth_status st = try_indexes(query, query->rows_estimated, &best, error);
     uint64_t cost = best.index ? best.estimate * COST_INDEX : query->rows_estimated * COST_SCAN;
     const struct table_index *postings = find_postings_index(query, forced);
-    if (!st && postings && query->predicate && (!best.index || !forced.size)) {
+    if (!st && postings && (!best.index || !forced.size)) {
         uint64_t rows;
         st = estimate_postings(query, &rows, error);
         bool merged = !is_one_plain_run(query);
@@ -333,9 +338,6 @@ enum plinth_status query_plan(struct query *query, struct plinth_error *error) {
     if (!st && !key_ranges_make(query->predicate, parts, part_count, ROW_KEY_PRIMARY, &query->arena, &query->ranges))
         st = error_no_memory(error, "query");
     if (!st && schema->kind == TABLE_ROWS) st = view_row_sources(query->view, schema->id, &query->sources, error);
-    uint64_t memory_rows = 0;
-    for (size_t i = 0; !st && i < query->sources.block_count; i++) memory_rows += query->sources.blocks[i]->rows;
-    query_count(&query->counters.memory_rows, memory_rows);
     if (!st) st = choose_path(query, error);
     if (!st && !query->by_candidates) st = query_make_tasks(query, error);
     return st;

@@ -7,12 +7,12 @@
 #include "base/status.h"
 #include "query/query_private.h"
 
-static enum plinth_status make_aggregator(struct query *query, struct worker *worker, struct plinth_error *error) {
+static enum plinth_status make_aggregator(struct query *query, struct worker *worker, uint64_t memory_bytes_max,
+                                          struct plinth_error *error) {
     struct column_type types[ROW_KEY_PARTS_MAX];
     for (uint32_t i = 0; i < query->options.group_by_count; i++) types[i] = query->out_schema.fields[i].type;
     return aggregator_create(query->aggregates, query->options.aggregate_count, query->group_columns, types,
-                             query->options.group_by_count, query->options.memory_bytes_max, &worker->aggregator,
-                             error);
+                             query->options.group_by_count, memory_bytes_max, &worker->aggregator, error);
 }
 
 static unsigned threads_of(const struct query *query) {
@@ -66,9 +66,12 @@ enum plinth_status query_open(struct plinth *db, const struct table_schema *sche
         }
         for (unsigned i = 0; made->workers && i < made->worker_count; i++) {
             worker_init(&made->workers[i], made);
-            if (!st && made->aggregates) st = make_aggregator(made, &made->workers[i], error);
+            if (!st && made->aggregates)
+                st = make_aggregator(made, &made->workers[i], made->options.memory_bytes_max / made->worker_count,
+                                     error);
         }
-        if (!st && made->aggregates) st = make_aggregator(made, &made->inline_worker, error);
+        if (!st && made->aggregates)
+            st = make_aggregator(made, &made->inline_worker, made->options.memory_bytes_max, error);
     }
     if (st) {
         query_close(made);
@@ -138,8 +141,11 @@ static enum plinth_status aggregate_all(struct query *query, struct batch **batc
         batch_unref(none);
         if (!st) st = check_cancelled(query, error);
         if (query->workers) query_stop_workers(query);
-        for (unsigned i = 0; !st && query->workers && i < query->worker_count; i++)
+        for (unsigned i = 0; !st && query->workers && i < query->worker_count; i++) {
             st = aggregator_merge(query->inline_worker.aggregator, query->workers[i].aggregator, error);
+            aggregator_destroy(query->workers[i].aggregator);
+            query->workers[i].aggregator = NULL;
+        }
     }
     if (!st) st = aggregator_finish(query->inline_worker.aggregator, batch, error);
     return st;

@@ -6,7 +6,7 @@
  *   candidates.c  keys found by an index, postings or key values: validated, fetched, checked
  *   emit.c        selected rows to output batches, or into an aggregator
  *   workers.c     tasks on threads, results in order
- *   aggregate.c   groups and their states */
+ *   aggregate.c   groups and their states; group_codes.c finds a row's group */
 #ifndef PLINTH_QUERY_QUERY_PRIVATE_H
 #define PLINTH_QUERY_QUERY_PRIVATE_H
 
@@ -19,9 +19,12 @@
 enum {
     QUERY_BATCH_ROWS = 8192,
     QUERY_TASK_STRIPES = 64,
-    QUERY_TASK_ROWS = 64 * 1024, /* of a memtable block */
-    QUERY_CANDIDATES = 4096,     /* validated and fetched at a time */
-    QUERY_PEEK_ENTRIES = 512,    /* of an index, read to know how many there are */
+    QUERY_TASK_ROWS = 64 * 1024,   /* of a memtable block */
+    QUERY_CANDIDATES = 4096,       /* validated and fetched at a time */
+    QUERY_PEEK_ENTRIES = 512,      /* of an index, read to know how many there are: at least, */
+    QUERY_PEEK_ENTRIES_MAX = 8192, /* and at most */
+    QUERY_LOOKUPS_MIN = 64,        /* looked up at a time, also for a smaller limit */
+    QUERY_FUNCTIONS_MAX = 1000,
     QUERY_THREADS_MAX = 64,
 };
 
@@ -162,6 +165,9 @@ uint64_t query_estimate_rows(const struct query *query);
 /* Overlap of a segment's keys with [lower, upper). */
 bool query_segment_overlaps(const struct segment *segment, struct slice lower, struct slice upper);
 bool query_block_overlaps(const struct row_block *block, struct slice lower, struct slice upper);
+/* Rows [*first, *end) of a block lie in [lower, upper). */
+void query_block_rows(const struct row_block *block, struct slice lower, struct slice upper, uint32_t *first,
+                      uint32_t *end);
 uint64_t query_run_rows(const struct run *run, struct slice lower, struct slice upper);
 /* The segments of a run that overlap: [*first, *end). */
 void query_run_segments(const struct run *run, struct slice lower, struct slice upper, size_t *first, size_t *end);
@@ -169,15 +175,18 @@ void query_run_segments(const struct run *run, struct slice lower, struct slice 
 /* range_scan.c */
 PLINTH_MUST_CHECK enum plinth_status query_run_task(struct worker *worker, const struct scan_task *task,
                                                     struct plinth_error *error);
+/* The index whose postings answer this term; null when there is none. */
+const struct table_index *query_postings_index(const struct query *query, const struct predicate *term);
 /* The stripes' rows that postings leave over; *rows null: no postings say anything. */
 PLINTH_MUST_CHECK enum plinth_status query_segment_postings(struct query *query, struct segment *segment,
                                                             struct roaring_bitmap_s **rows, struct plinth_error *error);
 
 /* candidates.c */
-/* Opens an index at its ranges and reads the first entries, to know how many there are. */
+/* Opens an index at its ranges and reads the first entries, to know how many there are; more than `entries_useful` are
+ * too many for the index to pay. */
 PLINTH_MUST_CHECK enum plinth_status index_scan_open(struct query *query, const struct table_index *index,
-                                                     struct key_ranges ranges, struct index_scan *scan,
-                                                     struct plinth_error *error);
+                                                     struct key_ranges ranges, uint64_t entries_useful,
+                                                     struct index_scan *scan, struct plinth_error *error);
 void index_scan_close(struct index_scan *scan);
 /* Makes a PATH_INDEX query's candidates of it; takes it over. */
 PLINTH_MUST_CHECK enum plinth_status query_candidates_from_index(struct query *query, struct index_scan *scan,

@@ -89,8 +89,7 @@ static enum plinth_status stripe_is_pruned(struct pruner *pruner, bool *pruned, 
 
 /* ---- postings ---- */
 
-/* The index on a column that answers this term; null when there is none. */
-static const struct table_index *postings_index(const struct query *query, const struct predicate *term) {
+const struct table_index *query_postings_index(const struct query *query, const struct predicate *term) {
     enum index_kind kind;
     if (term->kind == PREDICATE_WORDS)
         kind = INDEX_TOKEN;
@@ -115,7 +114,7 @@ enum plinth_status query_segment_postings(struct query *query, struct segment *s
     enum plinth_status st = PLINTH_OK;
     for (uint32_t i = 0; !st && i < count; i++) {
         const struct predicate *term = whole->kind == PREDICATE_AND ? whole->children[i] : whole;
-        const struct table_index *index = postings_index(query, term);
+        const struct table_index *index = query_postings_index(query, term);
         if (!index) continue;
         roaring_bitmap_t *found = NULL;
         uint32_t values = term->kind == PREDICATE_IN ? term->value_count : 1;
@@ -414,10 +413,15 @@ static enum plinth_status scan_merged(struct worker *worker, const struct scan_t
         for (size_t i = 0; !st && !task->only_partition && i < query->sources.block_count; i++) {
             struct row_block *block = query->sources.blocks[i];
             if (!query_block_overlaps(block, task->lower, task->upper)) continue;
-            if (pass == 0)
+            if (pass == 0) {
                 capacity++;
-            else if (!(st = row_block_stream_open(block, &read, &streams[count], error)))
-                count++;
+                continue;
+            }
+            uint32_t first, end;
+            query_block_rows(block, task->lower, task->upper, &first, &end);
+            query_count(&query->counters.memory_rows, end - first);
+            st = row_block_stream_open(block, &read, &streams[count], error);
+            count += !st;
         }
         for (size_t i = 0; !st && i < query->sources.run_count; i++) {
             if (!wants_run(task, &query->sources.runs[i])) continue;
@@ -433,8 +437,9 @@ static enum plinth_status scan_merged(struct worker *worker, const struct scan_t
                 st = key_bounds_exclude(worker, segment, &excluded, error);
                 query_count(&query->counters.segments, 1);
                 if (excluded) query_count(&query->counters.segments_skipped, 1);
-                if (!st && !excluded && !(st = segment_block_stream_open(segment, &read, &streams[count], error)))
-                    count++;
+                if (st || excluded) continue;
+                st = segment_block_stream_open(segment, &read, &streams[count], error);
+                count += !st;
             }
         }
     }

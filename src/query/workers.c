@@ -150,6 +150,7 @@ static enum plinth_status next_inline(struct query *query, struct batch **batch,
             return PLINTH_OK;
         }
         if (query->next_task >= query->task_count) return PLINTH_OK;
+        if (atomic_load(&query->cancelled)) return error_set(error, PLINTH_CANCELLED, "the query was cancelled");
         uint32_t number = query->next_task++;
         enum plinth_status st = run_task(&query->inline_worker, &query->tasks[number], error);
         if (st) return st;
