@@ -15,6 +15,7 @@
 enum {
     QUEUE_BYTES_MAX = 8 << 20, /* beyond, the call is paused */
     UNANSWERED_MAX = 256,      /* submitted and not yet durable */
+    REQUESTS_A_TURN = 16,      /* then the stream goes to the end of the pool's queue */
 };
 
 /* ---- Write ---- */
@@ -131,12 +132,14 @@ static bool may_rest(struct ingest_stream *stream, bool *finish) {
 static void stream_work(struct service_call *call) {
     struct ingest_stream *stream = call->state;
     bool finish = false;
+    unsigned requests = 0;
     do {
         struct queued *message;
         while ((message = take(call, stream))) {
             submit(call, stream, slice_of(message->bytes, message->size));
             free(message);
             answer_ready(call, stream, false);
+            if (++requests >= REQUESTS_A_TURN && service_resubmit(call, call->service->workers, stream_work)) return;
         }
         answer_ready(call, stream, true);
     } while (!may_rest(stream, &finish));

@@ -268,6 +268,8 @@ static enum plinth_status index_predicate(const Plinth__V1__GetRowsByIndexReques
         const Plinth__V1__Value *value = is_value ? request->values[i] : is_lower ? request->lower : request->upper;
         int32_t at = table_schema_find_id(schema, index->columns[is_value ? i : values]);
         enum plinth_status st = row_value_literal(value, &literals[i], error);
+        if (!st && !is_value && literals[i].kind == LITERAL_NULL)
+            st = error_set(error, PLINTH_INVALID_ARGUMENT, "%s: a bound cannot be null", is_lower ? "lower" : "upper");
         if (st) return st;
         nodes[i] = (struct predicate){.kind = PREDICATE_COMPARE,
                                       .comparison = is_value   ? COMPARE_EQ

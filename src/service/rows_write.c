@@ -24,14 +24,16 @@ static enum plinth_status find_table(struct service *service, struct rows_source
                                      struct plinth_error *error) {
     if (named && *named->name) {
         const char *database = *named->database ? named->database : "default";
-        if (!source->table || strcmp(source->table, named->name) != 0 || strcmp(source->database, database) != 0) {
+        if (!source->table || !source->database || strcmp(source->table, named->name) != 0 ||
+            strcmp(source->database, database) != 0) {
             rows_source_deinit(source);
             source->database = strdup(database);
             source->table = strdup(named->name);
             if (!source->database || !source->table) return error_no_memory(error, "request");
         }
     }
-    if (!source->table) return error_set(error, PLINTH_INVALID_ARGUMENT, "table.name: must not be empty");
+    if (!source->table || !source->database)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "table.name: must not be empty");
     enum plinth_status st = engine_find_schema(service->db, source->database, source->table, schema, error);
     if (!st && (*schema)->kind != TABLE_ROWS)
         st = error_set(error, PLINTH_INVALID_ARGUMENT, "\"%s\" is a key space; keys are written by KeyValue",
@@ -85,9 +87,12 @@ static enum plinth_status read_batches(struct arrow_reader *reader, struct slice
     batches->list = malloc(REQUEST_BATCHES_MAX * sizeof *batches->list);
     if (!batches->list) return error_no_memory(error, "request");
     bool end = false;
-    while (bytes.size && !end) {
+    while (bytes.size) {
         struct batch *batch = NULL;
         size_t used = 0;
+        if (end)
+            return error_set(error, PLINTH_INVALID_ARGUMENT, "arrow_ipc: %zu bytes behind the end of the stream",
+                             bytes.size);
         enum plinth_status st = arrow_reader_next(reader, bytes, &used, &batch, &end, error);
         if (!st && !used)
             st = error_set(error, PLINTH_INVALID_ARGUMENT, "the last message is cut: %zu bytes of it are there",

@@ -80,10 +80,12 @@ void stream_on_writable(struct service_call *call) {
 void stream_on_cancel(struct service_call *call) {
     struct stream *stream = call->state;
     if (!stream) return;
-    if (atomic_exchange(&stream->turn, TURN_CANCELLED) == TURN_SUSPENDED)
-        stream_end(call);
-    else if (stream->ops->interrupt)
+    if (atomic_exchange(&stream->turn, TURN_CANCELLED) == TURN_SUSPENDED) {
+        /* Closing may wait for threads, which a loop must not. */
+        if (!service_resubmit(call, call->service->workers, stream_work)) stream_end(call);
+    } else if (stream->ops->interrupt) {
         stream->ops->interrupt(call);
+    }
 }
 
 void stream_deinit(struct stream *stream) { buffer_deinit(&stream->chunk); }

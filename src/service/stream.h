@@ -9,7 +9,7 @@
  *
  *     worker:      RUNNING → SUSPENDED after a send that reported RPC_SEND_HIGH_BYTES; WRITABLE → RUNNING instead
  *     on_writable: SUSPENDED → RUNNING and into the pool; RUNNING → WRITABLE
- *     on_cancel:   any → CANCELLED; from SUSPENDED it is closed there and then
+ *     on_cancel:   any → CANCELLED; from SUSPENDED it goes into the pool to be closed
  *
  * After some chunks a stream goes to the end of the pool's queue, so that long ones share the workers with short calls.
  */
