@@ -118,6 +118,11 @@ int cli_table_add_column(struct cli *cli);
 int cli_index_create(struct cli *cli);
 int cli_index_drop(struct cli *cli);
 int cli_index_list(struct cli *cli);
+int cli_import(struct cli *cli);
+int cli_export(struct cli *cli);
+int cli_scan(struct cli *cli);
+int cli_row(struct cli *cli);
+int cli_find(struct cli *cli);
 int cli_completion(struct cli *cli);
 
 #endif

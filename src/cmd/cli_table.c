@@ -228,10 +228,10 @@ static struct cell interval_cell(uint64_t us, char text[INTERVAL_TEXT_MAX]) {
     return us ? cell_text(interval_format(us, text)) : (struct cell){.kind = CELL_NULL};
 }
 
-enum { SUMMARY_FIELDS = 14 };
+enum { SUMMARY_FIELDS = 15 };
 static const char *const summary_columns[SUMMARY_FIELDS + 1] = {
-    "database", "table",     "kind",        "id",       "version", "partition_by", "every", "retention",
-    "codec",    "page_rows", "add_columns", "segments", "rows",    "bytes",        NULL};
+    "database", "table",     "kind",        "id",       "version", "partition_by", "every",       "retention",
+    "codec",    "page_rows", "add_columns", "segments", "rows",    "bytes",        "memory_rows", NULL};
 
 /* `texts` holds what the cells point into. */
 static void summary_cells(const Plinth__V1__DescribeTableResponse *table, char texts[2][INTERVAL_TEXT_MAX],
@@ -252,6 +252,7 @@ static void summary_cells(const Plinth__V1__DescribeTableResponse *table, char t
     cells[count++] = cell_number(table->segments);
     cells[count++] = cell_number(table->rows);
     cells[count++] = cell_number(table->bytes);
+    cells[count++] = cell_number(table->memory_rows);
 }
 
 enum { COLUMN_FIELDS = 5, INDEX_FIELDS = 4 };

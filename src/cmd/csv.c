@@ -23,6 +23,7 @@ void csv_deinit(struct csv *csv) {
     free(csv->fields);
     free(csv->ends);
     buffer_deinit(&csv->row);
+    buffer_deinit(&csv->raw);
     *csv = (struct csv){0};
 }
 
@@ -44,8 +45,14 @@ static enum plinth_status peek(struct csv *csv, int *byte, struct plinth_error *
     return st;
 }
 
+/* Bytes as they are in the input; without memory there are fewer of them, which only a report shows. */
+static void keep_raw(struct csv *csv, const uint8_t *bytes, size_t size) {
+    if (csv->keeps_raw && csv->raw.size + size <= CSV_ROW_BYTES_MAX) (void)!buffer_append(&csv->raw, bytes, size);
+}
+
 /* Takes the byte that peek has shown. */
 static void take(struct csv *csv, int byte) {
+    if (csv->keeps_raw) keep_raw(csv, &csv->input[csv->input_at], 1);
     csv->input_at++;
     csv->column++;
     if (byte != '\n') return;
@@ -53,9 +60,17 @@ static void take(struct csv *csv, int byte) {
     csv->column = 1;
 }
 
-static enum plinth_status wrong(const struct csv *csv, struct plinth_error *error, const char *what) {
-    return error_set(error, PLINTH_INVALID_ARGUMENT, "line %llu, column %llu: %s", (unsigned long long)csv->line,
-                     (unsigned long long)csv->column, what);
+static enum plinth_status wrong_at(struct csv *csv, uint64_t line, uint64_t column, struct plinth_error *error,
+                                   const char *what) {
+    csv->problem_line = line;
+    csv->problem_column = column;
+    csv->problem = what;
+    return error_set(error, PLINTH_INVALID_ARGUMENT, "line %llu, column %llu: %s", (unsigned long long)line,
+                     (unsigned long long)column, what);
+}
+
+static enum plinth_status wrong(struct csv *csv, struct plinth_error *error, const char *what) {
+    return wrong_at(csv, csv->line, csv->column, error, what);
 }
 
 static enum plinth_status keep(struct csv *csv, const uint8_t *bytes, size_t size, struct plinth_error *error) {
@@ -78,6 +93,7 @@ static enum plinth_status keep_run(struct csv *csv, bool quoted, struct plinth_e
         line_start = (uint64_t)(at + 1 - start);
     }
     enum plinth_status st = keep(csv, start, (size_t)(at - start), error);
+    if (csv->keeps_raw) keep_raw(csv, start, (size_t)(at - start));
     csv->input_at += (size_t)(at - start);
     csv->column = line == csv->line ? csv->column + (uint64_t)(at - start) : (uint64_t)(at - start) - line_start + 1;
     csv->line = line;
@@ -92,9 +108,7 @@ static enum plinth_status read_quoted(struct csv *csv, struct plinth_error *erro
         enum plinth_status st = keep_run(csv, true, error);
         if (!st) st = peek(csv, &byte, error);
         if (st) return st;
-        if (byte == END)
-            return error_set(error, PLINTH_INVALID_ARGUMENT, "line %llu, column %llu: the quote is never closed",
-                             (unsigned long long)line, (unsigned long long)column);
+        if (byte == END) return wrong_at(csv, line, column, error, "the quote is never closed");
         if (byte != '"') continue; /* the input was refilled */
         take(csv, byte);
         st = peek(csv, &byte, error);
@@ -127,6 +141,7 @@ static enum plinth_status read_field(struct csv *csv, struct plinth_error *error
     bool ended = false;
     enum plinth_status st = peek(csv, &byte, error);
     bool quoted = byte == '"' && csv->quoting;
+    csv->fields[csv->field_count].quoted = quoted;
     if (!st && quoted) {
         csv->any_quoted = true;
         take(csv, byte);
@@ -167,6 +182,9 @@ static void place_fields(struct csv *csv) {
 static enum plinth_status read_row(struct csv *csv, bool *found, struct plinth_error *error) {
     int byte;
     buffer_clear(&csv->row);
+    buffer_clear(&csv->raw);
+    csv->row_line = csv->line;
+    csv->problem_line = 0;
     csv->field_count = 0;
     csv->any_quoted = false;
     enum plinth_status st = peek(csv, &byte, error);
@@ -192,5 +210,15 @@ enum plinth_status csv_next(struct csv *csv, bool *found, struct plinth_error *e
     }
     if (st) *found = false;
     if (*found) place_fields(csv);
+    return st;
+}
+
+enum plinth_status csv_skip_line(struct csv *csv, struct plinth_error *error) {
+    int byte;
+    enum plinth_status st;
+    while (!(st = peek(csv, &byte, error)) && byte != END) {
+        take(csv, byte);
+        if (byte == '\n') break;
+    }
     return st;
 }

@@ -5,7 +5,8 @@
  * (TSV) quotes are bytes like others. A byte-order mark at the start and empty lines are passed over.
  *
  * Strict where a mistake would be read as data: a quote in the middle of an unquoted field, text behind a closing
- * quote, and a quote that is never closed are errors that name line and column (both from 1; columns count bytes). */
+ * quote, and a quote that is never closed are errors that name line and column (both from 1; columns count bytes).
+ * After such an error csv_skip_line goes on with the next line. */
 #ifndef PLINTH_CMD_CSV_H
 #define PLINTH_CMD_CSV_H
 
@@ -20,6 +21,7 @@ struct csv_field {
     struct slice bytes; /* without quotes; valid until the next csv_next */
     uint64_t line;      /* where it starts */
     uint64_t column;
+    bool quoted;
 };
 
 struct csv {
@@ -38,6 +40,12 @@ struct csv {
     size_t *ends; /* of each field in `row` */
     size_t field_count;
     bool any_quoted; /* in this row */
+    bool keeps_raw;  /* set by the caller: keep the row's bytes as they are in `raw` */
+    struct buffer raw;
+    uint64_t row_line;     /* where the row starts */
+    uint64_t problem_line; /* of the last error; 0: it was none of the text */
+    uint64_t problem_column;
+    const char *problem;
 };
 
 PLINTH_MUST_CHECK enum plinth_status csv_init(struct csv *csv, csv_source *source, void *context, char delimiter,
@@ -45,5 +53,7 @@ PLINTH_MUST_CHECK enum plinth_status csv_init(struct csv *csv, csv_source *sourc
 void csv_deinit(struct csv *csv);
 /* The next row into csv->fields and csv->field_count (at least 1); `*found` is false at the end. */
 PLINTH_MUST_CHECK enum plinth_status csv_next(struct csv *csv, bool *found, struct plinth_error *error);
+/* After an error of the text: passes over what is left of the line. */
+PLINTH_MUST_CHECK enum plinth_status csv_skip_line(struct csv *csv, struct plinth_error *error);
 
 #endif

@@ -10,6 +10,7 @@ struct json {
     struct arena *arena;
     struct plinth_error *error;
     bool inside; /* an element of "indexes" */
+    bool values; /* any value is taken as it is */
 };
 
 static enum plinth_status wrong(const struct json *json, size_t at, const char *what) {
@@ -114,7 +115,7 @@ static enum plinth_status parse_string(struct json *json, struct slice *string) 
 /* A number or a word; `*missing` for null. */
 static enum plinth_status parse_literal(struct json *json, struct slice *text, bool *missing) {
     size_t start = json->at;
-    while (peek(json) > ' ' && peek(json) != ',' && peek(json) != '}') json->at++;
+    while (peek(json) > ' ' && peek(json) != ',' && peek(json) != '}' && peek(json) != ']') json->at++;
     *text = slice_of(json->text.data + start, json->at - start);
     *missing = slice_equal(*text, slice_of_string("null"));
     bool word = *missing || slice_equal(*text, slice_of_string("true")) || slice_equal(*text, slice_of_string("false"));
@@ -124,12 +125,56 @@ static enum plinth_status parse_literal(struct json *json, struct slice *text, b
     return PLINTH_OK;
 }
 
+/* An array or object, from its bracket to the one that closes it; what is inside is looked at when it is used. */
+static enum plinth_status parse_nested(struct json *json, struct slice *text) {
+    size_t start = json->at, depth = 0;
+    bool quoted = false;
+    for (; json->at < json->text.size; json->at++) {
+        uint8_t byte = json->text.data[json->at];
+        if (quoted) {
+            if (byte == '\\')
+                json->at++;
+            else if (byte == '"')
+                quoted = false;
+            continue;
+        }
+        quoted = byte == '"';
+        depth += byte == '[' || byte == '{';
+        depth -= byte == ']' || byte == '}';
+        if (depth) continue;
+        json->at++;
+        *text = slice_of(json->text.data + start, json->at - start);
+        return bytes_are_utf8(*text) ? PLINTH_OK : wrong(json, start, "the value is not UTF-8");
+    }
+    json->at = json->text.size;
+    return wrong(json, start, "the array or object is never closed");
+}
+
+/* Any value, with its kind. */
+static enum plinth_status parse_any(struct json *json, struct json_member *member) {
+    bool missing;
+    member->column = json->at + 1;
+    switch (peek(json)) {
+    case '"': member->kind = JSON_TEXT; return parse_string(json, &member->value);
+    case '[': member->kind = JSON_ARRAY; return parse_nested(json, &member->value);
+    case '{': member->kind = JSON_OBJECT; return parse_nested(json, &member->value);
+    default: break;
+    }
+    enum plinth_status st = parse_literal(json, &member->value, &missing);
+    if (st) return st;
+    uint8_t first = member->value.data[0];
+    member->kind = missing ? JSON_NULL : first == 't' || first == 'f' ? JSON_BOOL : JSON_NUMBER;
+    return PLINTH_OK;
+}
+
 static enum plinth_status parse_value(struct json *json, struct json_member *member, bool *missing) {
     static const char suffix[] = "_base64";
     const size_t suffix_size = sizeof suffix - 1;
     *missing = false;
+    if (json->values) return parse_any(json, member);
     size_t at = json->at;
     member->column = at + 1;
+    member->kind = JSON_TEXT;
     if (peek(json) == '{' || peek(json) == '[') return wrong(json, at, "objects and arrays inside are not read");
     if (peek(json) != '"') return parse_literal(json, &member->value, missing);
     enum plinth_status st = parse_string(json, &member->value);
@@ -205,7 +250,7 @@ static enum plinth_status parse_member(struct json *json, struct json_line *line
     if (peek(json) != ':') return wrong(json, json->at, "':' is expected");
     json->at++;
     pass_over_spaces(json);
-    if (!json->inside && peek(json) == '[' && slice_equal(member.name, slice_of_string("indexes")))
+    if (!json->inside && !json->values && peek(json) == '[' && slice_equal(member.name, slice_of_string("indexes")))
         return parse_indexes(json, line);
     st = parse_value(json, &member, &missing);
     if (st || missing) return st;
@@ -236,14 +281,53 @@ static enum plinth_status parse_object(struct json *json, struct json_line *line
     return PLINTH_OK;
 }
 
-enum plinth_status json_line_parse(struct json_line *line, struct slice text, struct arena *arena,
-                                   struct plinth_error *error) {
-    struct json json = {text, 0, arena, error, false};
+static enum plinth_status parse_line(struct json_line *line, struct slice text, struct arena *arena, bool values,
+                                     struct plinth_error *error) {
+    struct json json = {.text = text, .arena = arena, .error = error, .values = values};
     pass_over_spaces(&json);
     enum plinth_status st = parse_object(&json, line);
     if (st) return st;
     pass_over_spaces(&json);
     return json.at < text.size ? wrong(&json, json.at, "text behind the object") : PLINTH_OK;
+}
+
+enum plinth_status json_line_parse(struct json_line *line, struct slice text, struct arena *arena,
+                                   struct plinth_error *error) {
+    return parse_line(line, text, arena, false, error);
+}
+
+enum plinth_status json_line_parse_values(struct json_line *line, struct slice text, struct arena *arena,
+                                          struct plinth_error *error) {
+    return parse_line(line, text, arena, true, error);
+}
+
+enum plinth_status json_array_parse(struct slice text, struct arena *arena, struct json_member **elements,
+                                    size_t *count, struct plinth_error *error) {
+    struct json json = {.text = text, .arena = arena, .error = error, .values = true};
+    size_t capacity = 0;
+    *elements = NULL;
+    *count = 0;
+    if (peek(&json) != '[') return wrong(&json, json.at, "'[' is expected");
+    json.at++;
+    pass_over_spaces(&json);
+    for (bool more = peek(&json) != ']'; more;) {
+        if (*count == capacity) {
+            capacity = capacity ? capacity * 2 : 8;
+            struct json_member *grown = arena_alloc(arena, capacity * sizeof *grown);
+            if (!grown) return error_no_memory(error, "JSON array");
+            if (*count) memcpy(grown, *elements, *count * sizeof *grown);
+            *elements = grown;
+        }
+        pass_over_spaces(&json);
+        struct json_member *element = &(*elements)[(*count)++];
+        *element = (struct json_member){0};
+        enum plinth_status st = parse_any(&json, element);
+        if (st) return st;
+        pass_over_spaces(&json);
+        more = peek(&json) == ',';
+        if (more) json.at++;
+    }
+    return peek(&json) == ']' ? PLINTH_OK : wrong(&json, json.at, "',' or ']' is expected");
 }
 
 const struct json_member *json_line_find(const struct json_line *line, const char *name) {

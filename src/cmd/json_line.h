@@ -5,7 +5,10 @@
  *
  *     "indexes": [{"index": NAME, "value": VALUE}, ...]
  *
- * A name that ends in "_base64" stands for the name without it, with bytes for a value. */
+ * A name that ends in "_base64" stands for the name without it, with bytes for a value.
+ *
+ * For typed columns json_line_parse_values takes any JSON value and tells its kind; arrays and objects are kept as they
+ * are written, and names too. */
 #ifndef PLINTH_CMD_JSON_LINE_H
 #define PLINTH_CMD_JSON_LINE_H
 
@@ -14,7 +17,10 @@
 
 enum { JSON_MEMBERS_MAX = 256 };
 
+enum json_kind { JSON_TEXT, JSON_NUMBER, JSON_BOOL, JSON_NULL, JSON_ARRAY, JSON_OBJECT };
+
 struct json_member {
+    enum json_kind kind;
     struct slice name; /* without "_base64" */
     struct slice value;
     size_t column; /* where the value starts, from 1 */
@@ -38,6 +44,13 @@ struct json_line {
 /* Slices point into `arena`. PLINTH_INVALID_ARGUMENT, "column N: ...", for what is not such an object. */
 PLINTH_MUST_CHECK enum plinth_status json_line_parse(struct json_line *line, struct slice text, struct arena *arena,
                                                      struct plinth_error *error);
+/* The same for any values; nulls are members, too. */
+PLINTH_MUST_CHECK enum plinth_status json_line_parse_values(struct json_line *line, struct slice text,
+                                                            struct arena *arena, struct plinth_error *error);
+/* The elements of a JSON_ARRAY, without names; in `arena`. */
+PLINTH_MUST_CHECK enum plinth_status json_array_parse(struct slice text, struct arena *arena,
+                                                      struct json_member **elements, size_t *count,
+                                                      struct plinth_error *error);
 /* Null when there is none of that name. */
 const struct json_member *json_line_find(const struct json_line *line, const char *name);
 

@@ -93,6 +93,31 @@ static const struct option_spec table_create_options[] = {
     {"add-columns", 0, NULL, NULL, NULL, "writes may bring new columns"},
     {0},
 };
+static const struct option_spec table_import_options[] = {
+    {"format", 0, "FORMAT", NULL, NULL, "csv, tsv, jsonl, arrow or parquet; by the file's name when left out"},
+    {"delimiter", 0, "CHAR", NULL, NULL, "between the fields of CSV; ',' when left out"},
+    {"null", 0, "TEXT", NULL, NULL,
+     "a text that means null; may be repeated; without it an empty field without quotes"},
+    {"date-format", 0, "PATTERN", NULL, NULL, "of dates, as of strptime: '%d.%m.%Y'; YYYY-MM-DD when left out"},
+    {"time-format", 0, "PATTERN", NULL, NULL, "of timestamps: '%m/%d/%Y %H:%M:%S'; ISO 8601 when left out"},
+    {"columns", 0, "NAMES", NULL, NULL, "the columns of a CSV file without header, with commas between"},
+    {"map", 'm', "FILE=COLUMN", NULL, NULL,
+     "the table's column for a column of the file; 'FILE=' leaves it out; may be "
+     "repeated"},
+    {"on-error", 0, "WAY", NULL, "stop",
+     "at a row that cannot be read: stop; skip it; or file, to write it to FILE.rejected"},
+    {"create", 0, NULL, NULL, NULL, "make the table when it does not exist, with types by the first 10,000 rows"},
+    {"types", 0, "COLUMNS", NULL, NULL, "with --create: the columns as in 'table create'"},
+    {"key", 0, "NAMES", NULL, NULL, "with --create: the columns of the primary key, with commas between"},
+    {"add-columns", 0, NULL, NULL, NULL, "with --create: writes may bring new columns"},
+    {"restart", 0, NULL, NULL, NULL, "begin anew, even though the same import was interrupted"},
+    {"batch", 0, "ROWS", NULL, NULL, "at most this many rows of one request"},
+    DURABILITY_OPTION,
+    {"key-column", 0, "NAME", NULL, NULL, "key spaces: as of 'kv import'"},
+    {"value-column", 0, "NAME", NULL, NULL, "key spaces: as of 'kv import'"},
+    {"index", 'i', "COLUMN", NULL, NULL, "key spaces: as of 'kv import'"},
+    {0},
+};
 static const struct option_spec index_create_options[] = {
     {"kind", 0, "KIND", NULL, "sorted", "sorted, bloom, bitmap or token"},
     {"columns", 0, "COLUMNS", NULL, NULL,
@@ -198,6 +223,16 @@ const struct cli_command cli_commands[] = {
     {"index drop", "TABLE NAME", 2, 2, NULL, cli_index_drop, "drop an index of a table",
      "  plinth index drop metrics by_load"},
     {"index list", "TABLE", 1, 1, NULL, cli_index_list, "list the indexes of a table", "  plinth index list metrics"},
+    {"import", "TABLE FILE|-...", 2, 1000, table_import_options, cli_import, "put rows of files into a table",
+     "Reads CSV or TSV with a header, JSON Lines, Arrow (stream or file) and Parquet; plain, .gz or .zst (told by\n"
+     "content). Columns go together by name. Text is parsed into the types of the table. TABLE may be a key space, "
+     "too.\n"
+     "An import that was interrupted goes on when it is run again with the same files, and doubles no row; it also\n"
+     "does after a stop at a bad row, when only rows from there on were changed.\n\n"
+     "  plinth import flights examples/data/nyc-flights.csv.zst --create --null NA\n"
+     "  plinth import users users.csv --create --key id --date-format '%d.%m.%Y'\n"
+     "  plinth import metrics *.parquet --on-error file\n"
+     "  zcat log.jsonl.gz | plinth import log - --format jsonl --map level=severity --map debug="},
     {"completion", "bash|zsh", 1, 1, NULL, cli_completion, "print a completion script for a shell",
      "  source <(plinth completion bash)\n  plinth completion zsh > \"${fpath[1]}/_plinth\""},
     {0},
