@@ -1,19 +1,22 @@
 /* Segments of typed tables: Parquet files of the table's own columns.
  *
- * Columns, in this order: the table's columns by name, each with its column id as field id (REQUIRED where the file has
- * no null in it), `_lsn` INT64 REQUIRED, `_op` INT32 REQUIRED (enum row_operation), and `_ord` INT32 REQUIRED in tables
- * without a key. Names that begin with an underscore are not allowed for users' columns. Rows are in row order. Row
- * stripes as in segment.h, of schema->page_rows rows (1,024) and a byte cap. Where all rows of a page have one _lsn or
- * _op, or a column is null throughout, the page index says so and the page is not read.
+ * Columns, in this order: the table's columns by name, each with its column id as field id (REQUIRED in the key, else
+ * OPTIONAL, as deletes have no values), `_lsn` INT64 REQUIRED, `_op` INT32 REQUIRED (enum row_operation), and `_ord`
+ * INT32 REQUIRED in tables without a key. Names that begin with an underscore are not allowed for users' columns. Rows
+ * are in row order. Row stripes as in segment.h, of schema->page_rows rows and a byte cap; where that is 0, of 1,024
+ * rows, in ZSTD files of up to 4,096 where rows are small. Where all rows of a page have one _lsn or _op, or a column
+ * is null throughout, the page index says so and the page is not read.
  *
- * What composite keys need on top is one hidden block (parquet_writer_append_raw) in front of the footer, at
- * plinth.stripe_index = "offset,bytes,crc32c": for each stripe its first key, and a split-block bloom filter over the
- * hashes (hash_stable) of all encoded keys. INDEX_BITMAP and INDEX_TOKEN postings are further hidden blocks
- * (plinth.postings.<column id>.<b|t> = "offset,bytes,crc32c"): sorted terms (encoded value, or word), each with a
- * serialised Roaring bitmap of row numbers in the file.
+ * What composite keys need on top is one hidden block (parquet_writer_append_raw) in front of the page indexes, at
+ * plinth.stripe_index = "offset,bytes,crc32c": for each stripe its first key, and for each row group a split-block
+ * bloom filter over the hashes (hash_stable) of its encoded keys, left out where it is of little use (without a key; in
+ * ZSTD files of small rows). INDEX_BITMAP and INDEX_TOKEN postings are further hidden blocks (postings.h;
+ * plinth.postings.<column id>.<b|t> = "offset,bytes,crc32c"): sorted terms (encoded value, or word), each with a
+ * serialised Roaring bitmap of row numbers in the file; left out beyond 65,536 values, 2^20 words, or 64 MiB.
  *
  * Key-value metadata besides segment.h's: plinth.kind = "rows", plinth.schema_version, plinth.key (column ids,
- * comma-separated), plinth.types (column id:type text;…), plinth.partition.
+ * comma-separated), plinth.types (column id:type text;…), plinth.no_nan (ids of floating-point columns without NaN,
+ * whose bounds count), plinth.partition.
  *
  * An open row segment is a struct segment: segment_open tells the kinds apart, and segment_get, the lsn_only iterator,
  * run.h and segment_verify work on both; what needs columns is here. */
@@ -39,7 +42,7 @@ PLINTH_MUST_CHECK enum plinth_status row_segment_writer_open(struct store *store
                                                              struct row_segment_writer **writer,
                                                              struct plinth_error *error);
 /* Adds rows [first, first + count) of a block that has keys; in row order across calls. Columns that the block lacks
- * are null. */
+ * are null. The first blocks are referenced until there are enough rows to choose encodings by. */
 PLINTH_MUST_CHECK enum plinth_status row_segment_writer_add(struct row_segment_writer *writer,
                                                             const struct row_block *block, uint32_t first,
                                                             uint32_t count, struct plinth_error *error);
@@ -86,7 +89,7 @@ PLINTH_MUST_CHECK enum plinth_status segment_read_stripe_keys(struct segment *se
                                                               struct row_block **block,
                                                               struct segment_read_stats *stats,
                                                               struct plinth_error *error);
-/* All versions in order, as blocks of one stripe each. */
+/* All versions in order, as blocks of a few stripes each: about 8,192 rows. */
 PLINTH_MUST_CHECK enum plinth_status segment_block_stream_open(struct segment *segment, const struct block_read *read,
                                                                struct block_stream **stream,
                                                                struct plinth_error *error);
@@ -108,7 +111,8 @@ PLINTH_MUST_CHECK enum plinth_status segment_stripe_bloom(struct segment *segmen
                                                           struct plinth_error *error);
 /* The rows of the file with one of the values (INDEX_BITMAP) or with every word (INDEX_TOKEN: `values` has one row, a
  * text), by the segment's postings. *rows is a roaring_bitmap_t that the caller frees; null: the segment has no such
- * postings (written before the index was made). Superset-free: exact for the versions stored. */
+ * postings (written before the index was made, or too many terms), or the text has no words. Superset-free: exact for
+ * the versions stored. */
 struct roaring_bitmap_s;
 PLINTH_MUST_CHECK enum plinth_status segment_postings(struct segment *segment, uint32_t column_id, enum index_kind kind,
                                                       const struct column *values, uint32_t value_count,

@@ -206,6 +206,16 @@ static enum plinth_status parse_postings(struct segment *segment, struct plinth_
 
 /* ---- hidden blocks ---- */
 
+/* A fuzzer's changes shall get past here, to what the block says. */
+static bool checksum_is_right(struct slice bytes, uint32_t crc) {
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    (void)bytes, (void)crc;
+    return true;
+#else
+    return crc32c(0, bytes.data, bytes.size) == crc;
+#endif
+}
+
 enum plinth_status row_segment_read_block(struct segment *segment, const struct hidden_block *block,
                                           struct buffer *owned, struct slice *bytes, struct plinth_error *error) {
     struct store_object *object = segment->object;
@@ -224,10 +234,9 @@ enum plinth_status row_segment_read_block(struct segment *segment, const struct 
         owned->size = (size_t)block->bytes;
         *bytes = buffer_slice(owned);
     }
-    uint32_t crc = st ? block->crc : crc32c(0, bytes->data, bytes->size);
-    if (crc != block->crc)
-        st = error_set(error, PLINTH_CORRUPT, "the hidden block at offset %" PRIu64 " has the checksum %08x, not %08x",
-                       block->offset, crc, block->crc);
+    if (!st && !checksum_is_right(*bytes, block->crc))
+        st = error_set(error, PLINTH_CORRUPT, "the hidden block at offset %" PRIu64 " has not the checksum %08x",
+                       block->offset, block->crc);
     return st;
 }
 

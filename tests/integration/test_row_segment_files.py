@@ -25,16 +25,16 @@ ROWS = 5000
 SYSTEM_COLUMNS = ["_lsn", "_op", "_ord"]
 
 
-def convert(tmp_path, table, *options):
+def convert(tmp_path, table, *options, name="t.parquet"):
     """The path of the segment made of the table."""
     source = tmp_path / "in.arrow"
     with pa.OSFile(str(source), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         for batch in table.combine_chunks().to_batches():
             writer.write_batch(batch)
     store = tmp_path / "store"
-    done = subprocess.run([BIN_DIR / "segment_convert", *options, source, store, "t.parquet"], capture_output=True, text=True)
+    done = subprocess.run([BIN_DIR / "segment_convert", *options, source, store, name], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return store / "t.parquet"
+    return store / name
 
 
 def strings(rng, count):
@@ -192,3 +192,33 @@ def test_real_tables_come_back(tmp_path, name, key):
         assert_equal(plain(read[column]), plain(wanted[column]), column)
         null = duckdb.execute(f'SELECT count(*) - count("{column}") FROM read_parquet(?)', [str(path)]).fetchone()[0]
         assert null == table[column].null_count
+
+
+def test_the_newest_version_of_each_row_by_the_sql_of_the_docs(tmp_path):
+    """Three states of a table with the key (day, flight): rows, some of them again with a new column, some deleted."""
+    rng = random.Random(5)
+    keys = [(datetime.date(2013, 1, 1 + day), flight) for day in range(20) for flight in range(100)]
+    model = {}
+
+    def write(lsn, rows, *options):
+        names = ["day", "flight", "delay", "note"][:len(rows[0])]
+        kinds = [pa.date32(), pa.int32(), pa.int64(), pa.string()]
+        fields = [pa.field(name, kind, nullable=i > 1) for i, (name, kind) in enumerate(zip(names, kinds))]
+        table = pa.Table.from_arrays([pa.array(column, field.type) for column, field in zip(zip(*rows), fields)], schema=pa.schema(fields))
+        convert(tmp_path, table, "--key", "day,flight", "--lsn", str(lsn), *options, name=f"segments/{lsn}/12-a.parquet")
+
+    first = [(*key, rng.randrange(100)) for key in keys]
+    write(10, first)
+    model.update({key: (delay, None) for *key, delay in first for key in [tuple(key)]})
+    second = [(*key, rng.randrange(100), f"changed {key[1]}") for key in rng.sample(keys, 500)]
+    write(20, second)
+    model.update({tuple(key): (delay, note) for *key, delay, note in second})
+    third = rng.sample(keys, 300)
+    write(30, third, "--delete")
+    for key in third:
+        del model[key]
+    text = (ROOT / "docs" / "segments.md").read_text()
+    sql = text[text.index("```sql\nSELECT * EXCLUDE"):].split("```")[1].removeprefix("sql\n")
+    sql = sql.replace("plinth-data/store/segments/*/12-*.parquet", str(tmp_path / "store" / "segments" / "*" / "12-*.parquet"))
+    rows = duckdb.sql(sql).fetchall()
+    assert {(day, flight): (delay, note) for day, flight, delay, note in rows} == model and len(rows) == len(model)

@@ -4,6 +4,8 @@
  *   --key A,B          the primary key's columns (their rows are sorted, of equal keys the last one is kept)
  *   --codec C          lz4 (the default), zstd, none
  *   --page-rows N      rows a stripe
+ *   --lsn N            of all rows (1)
+ *   --delete           the rows are deletes; the input has the key only
  *   --bloom, --bitmap, --token COLUMN
  *   --time             also prints seconds for writing and scanning
  *
@@ -22,7 +24,8 @@ struct conversion {
     char *key;
     enum segment_codec codec;
     uint32_t page_rows;
-    bool is_timed;
+    uint64_t lsn;
+    bool is_timed, is_delete;
     const char *in_path, *directory, *name;
     const char *index_columns[TABLE_INDEXES_MAX];
     enum index_kind index_kinds[TABLE_INDEXES_MAX];
@@ -43,6 +46,8 @@ static bool parse_option(struct conversion *to, const char *option, char *value)
         to->key = value;
     } else if (!strcmp(option, "--codec")) {
         to->codec = !strcmp(value, "zstd") ? SEGMENT_ZSTD : !strcmp(value, "none") ? SEGMENT_UNCOMPRESSED : SEGMENT_LZ4;
+    } else if (!strcmp(option, "--lsn")) {
+        to->lsn = strtoull(value, NULL, 10);
     } else if (!strcmp(option, "--page-rows")) {
         to->page_rows = (uint32_t)strtoul(value, NULL, 10);
     } else {
@@ -62,6 +67,8 @@ static void parse(struct conversion *to, int argc, char **argv) {
     for (; i < argc && argv[i][0] == '-'; i++) {
         if (!strcmp(argv[i], "--time")) {
             to->is_timed = true;
+        } else if (!strcmp(argv[i], "--delete")) {
+            to->is_delete = true;
         } else if (i + 1 == argc || !parse_option(to, argv[i], argv[i + 1])) {
             die("usage: segment_convert [options] IN DIRECTORY NAME (see the source)");
         } else {
@@ -147,14 +154,15 @@ static struct batch *sort_rows(const struct conversion *to, struct batch *batch)
 static enum plinth_status write_rows(struct conversion *to, struct batch *batch, struct segment_info *info,
                                      struct plinth_error *error) {
     const struct row_segment_options options = {.schema = to->schema, .job = 1, .codec = to->codec};
+    const enum row_operation operation = to->is_delete ? ROW_DELETE : ROW_SET;
     struct row_segment_writer *writer;
     struct batch *sorted = sort_rows(to, batch);
     enum plinth_status st = row_segment_writer_open(to->store, to->name, &options, &writer, error);
     for (uint32_t first = 0, count; !st && first < sorted->rows; first += count) {
         count = sorted->rows - first < BLOCK_ROWS ? sorted->rows - first : BLOCK_ROWS;
         struct batch *slice = batch_slice(sorted, first, count);
-        struct row_block *block = slice ? row_block_create(to->schema, slice, to->ids, ROW_SET) : NULL;
-        if (!block || !row_block_set_lsn(block, 1, first)) die("out of memory");
+        struct row_block *block = slice ? row_block_create(to->schema, slice, to->ids, operation) : NULL;
+        if (!block || !row_block_set_lsn(block, to->lsn, first)) die("out of memory");
         double begin = seconds();
         st = row_segment_writer_add(writer, block, 0, count, error);
         to->write_s += seconds() - begin;
@@ -230,7 +238,7 @@ static enum plinth_status convert(void *context, const struct arrow_schema *fiel
 }
 
 int main(int argc, char **argv) {
-    struct conversion conversion = {.codec = SEGMENT_LZ4};
+    struct conversion conversion = {.codec = SEGMENT_LZ4, .lsn = 1};
     struct plinth_error error = {0};
     size_t size;
     parse(&conversion, argc, argv);
