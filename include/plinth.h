@@ -225,6 +225,7 @@ struct plinth_table_description {
     /* What lies in segments; rows that were overwritten and not yet merged away count. */
     uint64_t segments, rows, bytes;
     uint64_t index_bytes; /* of sorted indexes */
+    uint64_t memory_rows; /* of a table: not yet in segments */
     void *memory;
 };
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_describe(struct plinth *db, const char *database,

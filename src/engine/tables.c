@@ -374,6 +374,12 @@ static void describe_sizes(struct plinth *db, const struct table_schema *schema,
         uint64_t segments = 0, rows = 0;
         add_runs(view, schema->indexes[i].id, &segments, &rows, &description->index_bytes);
     }
+    for (size_t m = 0; m < view->memtable_count; m++) {
+        struct memtable_blocks blocks;
+        memtable_blocks(view->memtables[m].memtable, schema->id, &blocks);
+        for (size_t i = 0; i < blocks.count; i++) description->memory_rows += blocks.blocks[i]->rows;
+        memtable_blocks_release(&blocks);
+    }
     view_unref(view);
 }
 

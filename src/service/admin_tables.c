@@ -246,6 +246,7 @@ static void describe_table_work(struct service_call *call) {
         response.rows = description.rows;
         response.bytes = description.bytes;
         response.index_bytes = description.index_bytes;
+        response.memory_rows = description.memory_rows;
     }
     finish(&table, st, &response.base);
     plinth_table_description_deinit(&description);

@@ -151,6 +151,8 @@ def test_the_reflection_client_finds_everything(shared_server):
     assert set(database.get_services()) == {
         "plinth.v1.KeyValue",
         "plinth.v1.Admin",
+        "plinth.v1.Ingestion",
+        "plinth.v1.Query",
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",

@@ -206,6 +206,8 @@ def test_an_index_is_built_from_rows_and_kept(server, api):
     columns = {"id": pa.array(range(count), pa.int64()), "value": pa.array([i % 97 for i in range(count)], pa.int32()),
                "words": pa.array([f"word{i % 11} of many" for i in range(count)])}
     write(server, api, "items", columns)
+    table = server.cli("table", "describe", "items", "-o", "json", check=True).json()
+    assert (table["rows"], table["memory_rows"]) == (0, count)
     for kind, column in (("sorted", "value"), ("bloom", "value"), ("bitmap", "value"), ("token", "words")):
         server.cli("index", "create", "items", f"{kind}_{column}", "--kind", kind, "--columns", column, check=True)
     table = server.admin.DescribeTable(api.DescribeTableRequest(table=api.Table(name="items")))
