@@ -31,7 +31,8 @@ struct fixture {
     struct table_id table;
 };
 
-static const struct plinth_options options = {.memtable_bytes = 8 << 20, .no_background_compaction = true};
+static const struct plinth_options options = {
+    .memtable_bytes = 8 << 20, .log_segment_bytes = 1 << 20, .no_background_compaction = true};
 
 static void open_db(struct fixture *f) {
     struct engine_parts parts = {.env = sim_env_base(f->sim)};
