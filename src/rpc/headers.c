@@ -72,12 +72,17 @@ static const struct rpc_method *find_method(struct rpc_call *call, struct slice 
     return method;
 }
 
+static void choose_method(struct rpc_call *call, struct slice path) {
+    call->method = find_method(call, path);
+    if (call->method && call->method->message_bytes_max) call->reader.bytes_max = call->method->message_bytes_max;
+}
+
 static void receive_pseudo_field(struct rpc_call *call, struct slice name, struct slice value) {
     if (call->is_server) {
         if (NAME_IS(name, ":method"))
             call->received.is_post = NAME_IS(value, "POST");
         else if (NAME_IS(name, ":path"))
-            call->method = find_method(call, value);
+            choose_method(call, value);
     } else if (NAME_IS(name, ":status")) {
         call->received.http_status = parse_number(value);
     }

@@ -23,8 +23,9 @@ struct rpc_method {
     const char *path; /* "/package.Service/Method" */
     enum rpc_call_kind kind;
     const struct rpc_call_ops *ops;
-    void *user_data;    /* rpc_call_method(call)->user_data */
-    size_t state_bytes; /* of rpc_call_state */
+    void *user_data;          /* rpc_call_method(call)->user_data */
+    size_t state_bytes;       /* of rpc_call_state */
+    size_t message_bytes_max; /* of one request message of this method; 0: the server's */
 };
 
 /* An "address:port" to listen on: "0.0.0.0:50051", "[::]:50051", "localhost:0" (0: any free port). */

@@ -13,6 +13,7 @@
 #include "service/service_private.h"
 
 enum {
+    REQUEST_BYTES_MAX = (16 << 20) + (64 << 10),
     QUEUE_BYTES_MAX = 8 << 20, /* beyond, the call is paused */
     UNANSWERED_MAX = 256,      /* submitted and not yet durable */
     REQUESTS_A_TURN = 16,      /* then the stream goes to the end of the pool's queue */

@@ -123,7 +123,8 @@ static enum plinth_status make_tables(struct service *service, struct plinth_err
                                                       .kind = method->kind,
                                                       .ops = &service_ops,
                                                       .user_data = (void *)method,
-                                                      .state_bytes = sizeof(struct service_call)};
+                                                      .state_bytes = sizeof(struct service_call),
+                                                      .message_bytes_max = method->message_bytes_max};
     }
     for (unsigned i = 0; i < service->loop_count; i++) {
         struct service_loop *loop = &service->loops[i];
@@ -160,7 +161,6 @@ static enum plinth_status start_rpc(struct service *service, struct plinth_error
         .hooks = {.context = service, .on_start = on_loop_start, .on_wake = on_loop_wake},
         .env = service->env,
         .drain_ms = service->options.drain_timeout_ms ? service->options.drain_timeout_ms : 1,
-        .message_bytes_max = (16 << 20) + (64 << 10), /* a batch of rows */
     };
     struct rpc_server *made;
     enum plinth_status st = rpc_server_create(&options, &made, error);

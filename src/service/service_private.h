@@ -39,6 +39,7 @@ enum { OFFLOADED_MAX = 8192 };
 struct service_method {
     const char *path;
     enum rpc_call_kind kind;
+    size_t message_bytes_max; /* of a request; 0: the transport's default, a little above 4 MiB */
     void (*on_message)(struct service_call *call, struct slice message);
     void (*on_half_close)(struct service_call *call);
     void (*on_writable)(struct service_call *call);
