@@ -238,8 +238,10 @@ static void stream_on_release(struct service_call *call) {
     free(stream);
 }
 
-const struct service_method ingestion_write = {"/plinth.v1.Ingestion/Write", RPC_UNARY, .on_message = write_on_message};
+const struct service_method ingestion_write = {"/plinth.v1.Ingestion/Write", RPC_UNARY,
+                                               .message_bytes_max = REQUEST_BYTES_MAX, .on_message = write_on_message};
 const struct service_method ingestion_write_stream = {
-    "/plinth.v1.Ingestion/WriteStream", RPC_BIDI,
-    .on_message = stream_on_message,    .on_half_close = stream_on_half_close,
-    .on_cancel = ingest_on_cancel,      .on_release = stream_on_release};
+    "/plinth.v1.Ingestion/WriteStream",     RPC_BIDI,
+    .message_bytes_max = REQUEST_BYTES_MAX, .on_message = stream_on_message,
+    .on_half_close = stream_on_half_close,  .on_cancel = ingest_on_cancel,
+    .on_release = stream_on_release};
