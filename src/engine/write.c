@@ -215,7 +215,9 @@ static enum plinth_status check_flushing(struct plinth *db, struct plinth_error 
     struct plinth_error why = db->job_error;
     pthread_mutex_unlock(&db->job_mutex);
     if (!failing) return PLINTH_OK;
-    return error_set(error, why.status, "memory is full and cannot be flushed: %s", why.text);
+    /* Whatever became of the flush: this write is not in the log. */
+    enum plinth_status st = why.status == PLINTH_OUTCOME_UNKNOWN ? PLINTH_UNAVAILABLE : why.status;
+    return error_set(error, st, "memory is full and cannot be flushed: %s", why.text);
 }
 
 enum plinth_status write_wait_for_memory(struct plinth *db, bool no_wait, struct plinth_error *error) {

@@ -20,6 +20,7 @@ struct crash_machine {
     uint64_t last_number;
     /* Steps that must be there after a power cut, and after the end of the process. */
     uint64_t durable_step, written_step;
+    uint64_t unfinished;    /* the last step, when only a part of it may be there: it is sent again first; or 0 */
     uint64_t lost_steps;    /* unacknowledged ones that a crash took */
     uint64_t partial_steps; /* batches of which a crash left the first records, and which were sent again */
     struct plinth_error error;

@@ -237,66 +237,85 @@ static void read_events(void *context, const struct row_block *block) {
     }
 }
 
-/* The row of an entry, if that counts. Moves nothing. */
-static bool entry_counts(struct view *view, const struct table_schema *schema, struct slice key, uint64_t entry_lsn,
-                         uint64_t lsn) {
+/* Whether an entry is of the row that is visible. */
+static enum plinth_status entry_counts(struct view *view, const struct table_schema *schema, struct slice key,
+                                       uint64_t entry_lsn, uint64_t lsn, bool *counts, struct plinth_error *error) {
     struct row_place place;
-    struct plinth_error error;
-    assert_ok(view_find_rows(view, schema, &key, 1, lsn, &place, &error), &error);
-    bool counts = place.lsn == entry_lsn && place.operation == ROW_SET;
+    *counts = false;
+    enum plinth_status st = view_find_rows(view, schema, &key, 1, lsn, &place, error);
+    if (st) return st;
+    *counts = place.lsn == entry_lsn && place.operation == ROW_SET;
     row_place_release(&place);
-    return counts;
+    return PLINTH_OK;
 }
 
-/* Every row has one entry that counts, with its name, and the entries are in order. */
-static void check_index(struct plinth *db, const struct table_model *shown) {
-    struct plinth_error error;
-    const struct table_schema *schema;
-    struct view *view;
-    struct iterator *it;
-    uint64_t lsn, rows = 0, entries = 0;
-    assert_ok(engine_find_schema(db, NULL, "metrics", &schema, &error), &error);
-    const struct table_index *index = table_schema_find_index(schema, slice_of_string("by_name"));
+/* An entry that counts has the name of its row. */
+static void check_entry(const struct table_model *shown, struct slice entry) {
+    struct column_builder builders[3], *name[] = {&builders[0]}, *key[] = {&builders[1], &builders[2]};
+    for (int i = 0; i < 3; i++)
+        assert_true(column_builder_init(&builders[i], column_type_of(i < 2 ? COLUMN_STRING : COLUMN_INT64)));
+    struct reader from = reader_of(entry);
+    assert_true(row_key_decode(&from, name, 1, ROW_KEY_INDEX));
+    assert_true(row_key_decode(&from, key, 2, ROW_KEY_PRIMARY));
+    struct column id = column_builder_view(&builders[2]), text = column_builder_view(&builders[0]);
+    uint32_t number = (uint32_t)((const int64_t *)id.values)[0];
+    assert_true(number < TABLE_MODEL_IDS && shown->versions[number]);
+    const char *wanted = name_of(number, shown->versions[number]);
+    check_text(&text, 0, wanted, wanted ? strlen(wanted) : 0);
+    for (int i = 0; i < 3; i++) column_builder_deinit(&builders[i]);
+}
+
+/* Every row has one entry that counts, and the entries are in order. */
+static enum plinth_status check_entries(struct view *view, uint64_t lsn, const struct table_schema *schema,
+                                        struct iterator *it, const struct table_model *shown,
+                                        struct plinth_error *error) {
+    static const struct column_type name = {.kind = COLUMN_STRING};
+    uint64_t rows = 0, entries = 0;
     for (uint32_t id = 0; id < TABLE_MODEL_IDS; id++) rows += shown->versions[id] != 0;
-    if (!index || index->state != INDEX_READY) {
-        table_schema_unref(schema);
-        return;
-    }
-    assert_ok(engine_begin_read(db, NULL, &view, &lsn, &error), &error);
-    assert_ok(view_index_iterator(view, schema, index, &it, &error), &error);
     struct buffer before = BUFFER_INIT;
-    struct column_type types[] = {column_type_of(COLUMN_STRING), column_type_of(COLUMN_INT64)};
-    assert_ok(iterator_seek_first(it, &error), &error);
-    for (; it->valid; assert_ok(iterator_next(it, &error), &error)) {
+    enum plinth_status st = iterator_seek_first(it, error);
+    for (; !st && it->valid; st = iterator_next(it, error)) {
         if (it->row.lsn > lsn || it->row.operation != ROW_SET) continue;
         assert_true(slice_compare(buffer_slice(&before), it->row.key) <= 0);
         buffer_clear(&before);
         assert_true(buffer_append(&before, it->row.key.data, it->row.key.size));
-        struct reader from = reader_of(it->row.key);
-        assert_true(row_key_skip(&from, types, 1));
-        if (!entry_counts(view, schema, slice_of(from.at, reader_left(&from)), it->row.lsn, lsn)) continue;
-        struct column_builder builders[3], *parts[] = {&builders[1], &builders[2]}, *name[] = {&builders[0]};
-        for (int i = 0; i < 3; i++) assert_true(column_builder_init(&builders[i], types[i == 2]));
-        from = reader_of(it->row.key);
-        assert_true(row_key_decode(&from, name, 1, ROW_KEY_INDEX));
-        assert_true(row_key_decode(&from, parts, 2, ROW_KEY_PRIMARY));
-        struct column id = column_builder_view(&builders[2]), text = column_builder_view(&builders[0]);
-        uint32_t number = (uint32_t)((const int64_t *)id.values)[0];
-        assert_true(number < TABLE_MODEL_IDS && shown->versions[number]);
-        const char *wanted = name_of(number, shown->versions[number]);
-        check_text(&text, 0, wanted, wanted ? strlen(wanted) : 0);
-        for (int i = 0; i < 3; i++) column_builder_deinit(&builders[i]);
-        entries++;
+        struct reader key = reader_of(it->row.key);
+        bool counts;
+        assert_true(row_key_skip(&key, &name, 1));
+        st = entry_counts(view, schema, slice_of(key.at, reader_left(&key)), it->row.lsn, lsn, &counts, error);
+        if (st) break;
+        if (counts) check_entry(shown, it->row.key);
+        entries += counts;
     }
-    assert_int_equal(entries, rows);
-    iterator_close(it);
     buffer_deinit(&before);
-    view_unref(view);
-    table_schema_unref(schema);
+    if (!st) assert_int_equal(entries, rows);
+    return st;
 }
 
-void table_model_read(struct plinth *db, struct table_model *shown) {
+static enum plinth_status check_index(struct plinth *db, const struct table_model *shown, struct plinth_error *error) {
+    const struct table_schema *schema;
+    struct view *view = NULL;
+    struct iterator *it = NULL;
+    uint64_t lsn;
+    enum plinth_status st = engine_find_schema(db, NULL, "metrics", &schema, error);
+    if (st) return st;
+    const struct table_index *index = table_schema_find_index(schema, slice_of_string("by_name"));
+    bool ready = index && index->state == INDEX_READY;
+    if (ready) st = engine_begin_read(db, NULL, &view, &lsn, error);
+    if (ready && !st) st = view_index_iterator(view, schema, index, &it, error);
+    if (ready && !st) st = check_entries(view, lsn, schema, it, shown, error);
+    iterator_close(it);
+    if (view) view_unref(view);
+    table_schema_unref(schema);
+    return st;
+}
+
+enum plinth_status table_model_read(struct plinth *db, struct table_model *shown, struct plinth_error *error) {
     *shown = (struct table_model){0};
-    if (test_table_visit(db, "metrics", read_metrics, shown)) check_index(db, shown);
-    test_table_visit(db, "events", read_events, shown);
+    enum plinth_status st = test_table_visit(db, "metrics", read_metrics, shown, error);
+    if (!st) st = check_index(db, shown, error);
+    if (!st || st == PLINTH_NOT_FOUND) st = test_table_visit(db, "events", read_events, shown, error);
+    if (st == PLINTH_NOT_FOUND) st = PLINTH_OK;
+    if (st) table_model_deinit(shown);
+    return st;
 }

@@ -52,6 +52,6 @@ enum plinth_status table_model_write(struct plinth *db, uint64_t seed, const str
                                      enum plinth_durability durability, bool *duplicate, struct plinth_error *error);
 /* What the engine shows; fails the test when a row is not what its step wrote, or the index is not that of the rows.
  * Deinited by the caller. */
-void table_model_read(struct plinth *db, struct table_model *shown);
+enum plinth_status table_model_read(struct plinth *db, struct table_model *shown, struct plinth_error *error);
 
 #endif

@@ -142,48 +142,65 @@ static void append_block(void *context, const struct row_block *block) {
     }
 }
 
-bool test_table_visit(struct plinth *db, const char *name, test_block_visitor *visit, void *context) {
-    struct plinth_error error;
+/* Streams of all that a view has of a table, merged. */
+static enum plinth_status open_merged(struct view *view, uint64_t lsn, const struct block_read *read,
+                                      struct block_stream **merged, struct plinth_error *error) {
+    *merged = NULL;
+    struct row_sources sources;
+    enum plinth_status st = view_row_sources(view, read->schema->id, &sources, error);
+    if (st) return st;
+    size_t count = 0;
+    struct block_stream **inputs = calloc(sources.block_count + sources.run_count + 1, sizeof *inputs);
+    assert_non_null(inputs);
+    for (size_t i = 0; !st && i < sources.block_count; i++) {
+        st = row_block_stream_open(sources.blocks[i], read, &inputs[count], error);
+        count += !st;
+    }
+    for (size_t i = 0; !st && i < sources.run_count; i++) {
+        st = run_block_stream_open(sources.runs[i].run, read, &inputs[count], error);
+        count += !st;
+    }
+    row_sources_deinit(&sources);
+    struct block_merge_options options = {.mode = MERGE_SNAPSHOT, .lsn = lsn};
+    if (!st)
+        st = block_merge_open(inputs, count, read, &options, merged, error);
+    else
+        while (count) block_stream_close(inputs[--count]);
+    free(inputs);
+    return st;
+}
+
+enum plinth_status test_table_visit(struct plinth *db, const char *name, test_block_visitor *visit, void *context,
+                                    struct plinth_error *error) {
     const struct table_schema *schema;
-    enum plinth_status st = engine_find_schema(db, NULL, name, &schema, &error);
-    if (st == PLINTH_NOT_FOUND) return false;
-    assert_ok(st, &error);
+    enum plinth_status st = engine_find_schema(db, NULL, name, &schema, error);
+    if (st) return st;
     uint32_t ids[TEST_COLUMNS_MAX];
     for (uint32_t i = 0; i < schema->column_count; i++) ids[i] = schema->columns[i].id;
     struct block_read read = {
         .schema = schema, .column_ids = ids, .column_count = schema->column_count, .with_keys = true};
-    struct view *view;
+    struct view *view = NULL;
+    struct block_stream *merged = NULL;
     uint64_t lsn;
-    assert_ok(engine_begin_read(db, NULL, &view, &lsn, &error), &error);
-    struct row_sources sources;
-    assert_ok(view_row_sources(view, schema->id, &sources, &error), &error);
-    size_t count = 0;
-    struct block_stream *merged, **inputs = calloc(sources.block_count + sources.run_count + 1, sizeof *inputs);
-    assert_non_null(inputs);
-    for (size_t i = 0; i < sources.block_count; i++)
-        assert_ok(row_block_stream_open(sources.blocks[i], &read, &inputs[count++], &error), &error);
-    for (size_t i = 0; i < sources.run_count; i++)
-        assert_ok(run_block_stream_open(sources.runs[i].run, &read, &inputs[count++], &error), &error);
-    row_sources_deinit(&sources);
-    struct block_merge_options options = {.mode = MERGE_SNAPSHOT, .lsn = lsn};
-    assert_ok(block_merge_open(inputs, count, &read, &options, &merged, &error), &error);
-    free(inputs);
-    for (;;) {
-        struct row_block *block;
-        assert_ok(block_stream_next(merged, &block, &error), &error);
-        if (!block) break;
+    st = engine_begin_read(db, NULL, &view, &lsn, error);
+    if (!st) st = open_merged(view, lsn, &read, &merged, error);
+    struct row_block *block = NULL;
+    while (!st) {
+        st = block_stream_next(merged, &block, error);
+        if (st || !block) break;
         visit(context, block);
         row_block_unref(block);
     }
     block_stream_close(merged);
-    view_unref(view);
+    if (view) view_unref(view);
     table_schema_unref(schema);
-    return true;
+    return st;
 }
 
 char *test_table_dump(struct plinth *db, const char *name) {
     struct buffer text = BUFFER_INIT;
-    assert_true(test_table_visit(db, name, append_block, &text));
+    struct plinth_error error;
+    assert_ok(test_table_visit(db, name, append_block, &text, &error), &error);
     assert_true(buffer_append_u8(&text, '\0'));
     return (char *)text.data;
 }

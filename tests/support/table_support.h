@@ -26,10 +26,11 @@ struct table_id test_table_id(struct plinth *db, const char *name);
 enum plinth_status test_rows_write(struct plinth *db, const char *table, enum rows_operation operation,
                                    const char *columns, const char *text, const struct plinth_write_options *options,
                                    struct rows_result *result, struct plinth_error *error);
-/* Calls `visit` for each block of what a reader sees now of a table, in key order. False when there is no such table.
- */
+/* Calls `visit` for each block of what a reader sees now of a table, in key order. PLINTH_NOT_FOUND when there is no
+ * such table. */
 typedef void test_block_visitor(void *context, const struct row_block *block);
-bool test_table_visit(struct plinth *db, const char *name, test_block_visitor *visit, void *context);
+enum plinth_status test_table_visit(struct plinth *db, const char *name, test_block_visitor *visit, void *context,
+                                    struct plinth_error *error);
 /* What a reader sees now of a table: rows in key order as `text` above, all columns of the schema. Freed by the caller.
  */
 char *test_table_dump(struct plinth *db, const char *name);
