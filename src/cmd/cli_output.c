@@ -98,7 +98,7 @@ static bool table_hold(struct output *output, const struct cell *cells) {
         struct buffer *held = &output->held[output->held_rows * columns + i];
         if (!append_table_cell(held, &cells[i], output->bytes)) return false;
         table_widen(output, i, buffer_slice(held));
-        if (output->held_rows == 0) output->numeric[i] = cells[i].kind == CELL_NUMBER;
+        if (output->held_rows == 0) output->numeric[i] = output->numeric[i] || cells[i].kind == CELL_NUMBER;
     }
     output->held_rows++;
     return true;

@@ -118,6 +118,51 @@ static const struct option_spec table_import_options[] = {
     {"index", 'i', "COLUMN", NULL, NULL, "key spaces: as of 'kv import'"},
     {0},
 };
+#define WHERE_OPTION                                                                                                   \
+    { "where", 'w', "SQL", NULL, NULL, "rows for which this is true: \"origin = 'JFK' AND dep_delay > 30\"" }
+#define COLUMNS_OPTION                                                                                                 \
+    { "columns", 'c', "NAMES", NULL, NULL, "these columns, with commas between; all when left out" }
+#define LIMIT_OPTION                                                                                                   \
+    { "limit", 'n', "N", NULL, NULL, "at most this many" }
+#define AS_OF_OPTION                                                                                                   \
+    { "as-of", 0, "POSITION", NULL, NULL, "the state at this position" }
+#define ROWS_FORMAT_OPTION                                                                                             \
+    { "format", 0, "FORMAT", NULL, NULL, "table, csv, jsonl, json or arrow; as --output says when left out" }
+
+static const struct option_spec table_scan_options[] = {
+    WHERE_OPTION,
+    COLUMNS_OPTION,
+    LIMIT_OPTION,
+    {"ordered", 0, NULL, NULL, NULL, "in the order of the primary key; without one, of arrival"},
+    {"reverse", 0, NULL, NULL, NULL, "in that order from the end"},
+    {"count", 0, NULL, NULL, NULL, "how many rows there are"},
+    {"aggregate", 'a', "FUNCTIONS", NULL, NULL, "count, count(x), min(x), max(x), sum(x), avg(x), with commas between"},
+    {"group-by", 'g', "NAMES", NULL, NULL, "a count or aggregate for each value of these columns"},
+    {"explain", 0, NULL, NULL, NULL, "what was planned, read and skipped, instead of rows"},
+    AS_OF_OPTION,
+    ROWS_FORMAT_OPTION,
+    {0},
+};
+static const struct option_spec row_options[] = {COLUMNS_OPTION, AS_OF_OPTION, ROWS_FORMAT_OPTION, {0}};
+static const struct option_spec find_options[] = {
+    {"lower", 0, "VALUE", NULL, NULL, "the index's next column from this on"},
+    {"upper", 0, "VALUE", NULL, NULL, "the index's next column up to this"},
+    COLUMNS_OPTION,
+    LIMIT_OPTION,
+    AS_OF_OPTION,
+    ROWS_FORMAT_OPTION,
+    {0},
+};
+static const struct option_spec table_export_options[] = {
+    {"format", 0, "FORMAT", NULL, NULL, "csv, jsonl, arrow or parquet; by the file's name when left out"},
+    WHERE_OPTION,
+    COLUMNS_OPTION,
+    LIMIT_OPTION,
+    {"order", 0, "ORDER", NULL, NULL, "key or reverse; any order when left out"},
+    AS_OF_OPTION,
+    {"no-indexes", 0, NULL, NULL, NULL, "key spaces: as of 'kv export'"},
+    {0},
+};
 static const struct option_spec index_create_options[] = {
     {"kind", 0, "KIND", NULL, "sorted", "sorted, bloom, bitmap or token"},
     {"columns", 0, "COLUMNS", NULL, NULL,
@@ -233,6 +278,25 @@ const struct cli_command cli_commands[] = {
      "  plinth import users users.csv --create --key id --date-format '%d.%m.%Y'\n"
      "  plinth import metrics *.parquet --on-error file\n"
      "  zcat log.jsonl.gz | plinth import log - --format jsonl --map level=severity --map debug="},
+    {"export", "TABLE [FILE|-]", 1, 2, table_export_options, cli_export, "write rows of a table to a file",
+     "From one state of the table: CSV, JSON Lines, an Arrow stream or Parquet, compressed when FILE ends in .gz or\n"
+     ".zst; import reads it back. CSV has nulls as empty fields and empty texts as \"\". TABLE may be a key space, "
+     "too.\n\n"
+     "  plinth export flights flights.csv.zst\n"
+     "  plinth export flights jfk.parquet --where \"origin = 'JFK'\" --columns carrier,flight,dep_delay\n"
+     "  plinth export users - --format jsonl --order key"},
+    {"scan", "TABLE", 1, 1, table_scan_options, cli_scan, "print rows of a table, or counts and aggregates of them",
+     "Sees one state of the table, however long it runs.\n\n"
+     "  plinth scan flights --where \"dep_delay > 600\" --columns carrier,flight,dep_delay\n"
+     "  plinth scan flights --count --where \"tailnum IS NULL\"\n"
+     "  plinth scan flights --aggregate \"count, avg(dep_delay), max(distance)\" --group-by origin\n"
+     "  plinth scan flights --where \"origin = 'JFK'\" --explain"},
+    {"row", "TABLE VALUE...", 2, 64, row_options, cli_row, "print the row with a primary key",
+     "The values of the key's columns, in its order. Exit code 3 when there is no such row.\n\n"
+     "  plinth row users 42\n  plinth row metrics web-1 2026-01-31T12:00:00 -o json"},
+    {"find", "TABLE INDEX [VALUE...]", 2, 64, find_options, cli_find, "print rows by the values of a sorted index",
+     "In the order of the index. The values are those of its first columns; --lower and --upper bound the next one.\n\n"
+     "  plinth find users name Ada\n  plinth find metrics by_load --lower 0.9 --limit 10"},
     {"completion", "bash|zsh", 1, 1, NULL, cli_completion, "print a completion script for a shell",
      "  source <(plinth completion bash)\n  plinth completion zsh > \"${fpath[1]}/_plinth\""},
     {0},
