@@ -280,6 +280,79 @@ enum plinth_status column_cursor_fill(struct column_cursor *cursor, struct parqu
     return PLINTH_OK;
 }
 
+/* ---- Seeking ---- */
+
+static void pass_rows(struct column_cursor *cursor, uint64_t rows) {
+    const struct parquet_column_data *from = &cursor->rows;
+    uint64_t slots = rows;
+    if (from->repetition_levels)
+        slots = levels_find_row(from->repetition_levels + cursor->slot, from->slots - cursor->slot, rows);
+    cursor->row += rows;
+    cursor->slot += slots;
+}
+
+/* Right to the page that holds the row. */
+static enum plinth_status jump(struct column_cursor *cursor, uint64_t row, const struct parquet_page_index *index,
+                               struct parquet_scratch *scratch, struct plinth_error *error) {
+    const struct parquet_page_location *location = &index->locations[parquet_page_index_find_row(index, row)];
+    if (location->first_row <= cursor->rows_decoded || location->offset <= cursor->at) return PLINTH_OK;
+    if (!cursor->has_dictionary && parquet_reader_has_dictionary(cursor->reader, cursor->row_group, cursor->column)) {
+        enum plinth_status st = parquet_reader_dictionary(cursor->reader, cursor->row_group, cursor->column, scratch,
+                                                          &cursor->dictionary, error);
+        if (st && st != PLINTH_NOT_FOUND) return st;
+        if (st) error_clear(error);
+        cursor->has_dictionary = !st;
+    }
+    cursor->has_ahead = cursor->may_go_on = false;
+    cursor->at = location->offset;
+    cursor->rows_decoded = location->first_row;
+    return PLINTH_OK;
+}
+
+/* Passes over the next page when it ends before the row. */
+static enum plinth_status pass_page(struct column_cursor *cursor, uint64_t row, bool *has_passed,
+                                    struct plinth_error *error) {
+    struct parquet_page_header header;
+    struct slice body;
+    uint64_t begin = cursor->at;
+    *has_passed = false;
+    if (!parquet_column_is_flat(cursor->about)) return PLINTH_OK;
+    enum plinth_status st = next_page(cursor, &header, &body, error);
+    if (st) return reader_page_error(cursor->reader, cursor->row_group, cursor->column, begin, st, error);
+    *has_passed = (header.type == PARQUET_PAGE_DATA || header.type == PARQUET_PAGE_DATA_V2) &&
+                  header.value_count <= row - cursor->rows_decoded;
+    if (*has_passed) {
+        cursor->rows_decoded += header.value_count;
+        cursor->slots_decoded += header.value_count;
+    } else {
+        cursor->at = begin;
+    }
+    return PLINTH_OK;
+}
+
+enum plinth_status column_cursor_seek(struct column_cursor *cursor, uint64_t row,
+                                      const struct parquet_page_index *index, struct parquet_scratch *scratch,
+                                      struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    if (row >= cursor->row_count || row < cursor->rows_decoded - column_cursor_rows_left(cursor))
+        return error_set(error, PLINTH_INTERNAL, "a seek to row %llu, which was passed", (unsigned long long)row);
+    if (row >= cursor->rows_decoded) {
+        cursor->rows = (struct parquet_column_data){0};
+        cursor->row = cursor->slot = 0;
+        if (index && index->page_count > 0) st = jump(cursor, row, index, scratch, error);
+    }
+    while (!st && row >= cursor->rows_decoded) {
+        bool has_passed;
+        st = pass_page(cursor, row, &has_passed, error);
+        if (st || has_passed) continue;
+        cursor->rows = (struct parquet_column_data){0};
+        cursor->row = cursor->slot = 0;
+        st = column_cursor_fill(cursor, scratch, error);
+    }
+    if (!st) pass_rows(cursor, row - (cursor->rows_decoded - column_cursor_rows_left(cursor)));
+    return st;
+}
+
 /* `count` bits from bit `begin` on as a bitmap of its own: a view where that begins on a byte. */
 static enum plinth_status view_bits(const uint8_t *bits, uint64_t begin, uint64_t count, struct buffer *aligned,
                                     const uint8_t **view, struct plinth_error *error) {

@@ -6,6 +6,7 @@
 #ifndef PLINTH_PARQUET_COLUMN_CURSOR_H
 #define PLINTH_PARQUET_COLUMN_CURSOR_H
 
+#include "parquet/page_index.h"
 #include "parquet/reader_private.h"
 
 struct column_cursor {
@@ -43,6 +44,11 @@ size_t column_cursor_memory(const struct column_cursor *cursor);
 /* Decodes until there are rows left to take; not to be called when all rows of the row group are taken. */
 PLINTH_MUST_CHECK enum plinth_status column_cursor_fill(struct column_cursor *cursor, struct parquet_scratch *scratch,
                                                         struct plinth_error *error);
+/* Goes on to `row` of the row group, at or behind the next one to be taken. Pages before it are passed over without
+ * being decoded, where `index` (may be null) or, of flat columns, their headers say what rows they have. */
+PLINTH_MUST_CHECK enum plinth_status column_cursor_seek(struct column_cursor *cursor, uint64_t row,
+                                                        const struct parquet_page_index *index,
+                                                        struct parquet_scratch *scratch, struct plinth_error *error);
 static inline uint64_t column_cursor_rows_left(const struct column_cursor *cursor) {
     return cursor->rows.rows - cursor->row;
 }

@@ -45,8 +45,6 @@ static bool encoding_fits(enum parquet_type type, enum parquet_encoding encoding
 static enum plinth_status check_options(const struct parquet_column *column,
                                         const struct parquet_column_options *options, struct plinth_error *error) {
     bool is_boolean = column->type == PARQUET_TYPE_BOOLEAN;
-    if (column->repetition_level_max > 1)
-        return error_set(error, PLINTH_UNSUPPORTED, "column %.100s: lists of lists are not written", column->path);
     if (!encoding_fits(column->type, options->encoding))
         return error_set(error, PLINTH_INVALID_ARGUMENT, "column %.100s: encoding %s is not for %s", column->path,
                          parquet_encoding_name(options->encoding), parquet_type_name(column->type));

@@ -51,11 +51,28 @@ void levels_equal(const uint8_t *levels, uint64_t count, uint8_t level, uint8_t 
     bitmap[i >> 3] = last;
 }
 
+/* Lists in lists: what goes on at a depth needs an element of that depth before it, and one itself. */
+static bool deep_levels_are_consistent(const struct parquet_column *column, const uint8_t *definition,
+                                       const uint8_t *repetition, uint64_t count) {
+    uint8_t least[256], bad = repetition[0] != 0; /* by repetition level */
+    memset(least, 0xff, sizeof least);
+    least[0] = 0;
+    memcpy(least + 1, column->element_levels, column->repetition_level_max);
+    bad |= definition[0] > column->definition_level_max;
+    for (uint64_t i = 1; i < count; i++) {
+        uint8_t needed = least[repetition[i]];
+        bad |= (uint8_t)((definition[i] > column->definition_level_max) | (definition[i] < needed) |
+                         (definition[i - 1] < needed));
+    }
+    return !bad;
+}
+
 bool levels_are_consistent(const struct parquet_column *column, const uint8_t *definition, const uint8_t *repetition,
                            uint64_t count) {
-    uint8_t highest = column->definition_level_max, deepest = column->repetition_level_max;
-    uint8_t element = column->element_level, bad = 0;
+    uint8_t highest = column->definition_level_max, element = column->element_level, bad = 0;
     if (count == 0) return true;
+    if (repetition && column->repetition_level_max > 1)
+        return deep_levels_are_consistent(column, definition, repetition, count);
     bad |= definition[0] > highest;
     for (uint64_t i = 1; i < count; i++) bad |= definition[i] > highest;
     if (!repetition) return !bad;
@@ -63,7 +80,7 @@ bool levels_are_consistent(const struct parquet_column *column, const uint8_t *d
     for (uint64_t i = 1; i < count; i++) {
         uint8_t goes_on = repetition[i] > 0;
         uint8_t is_loose = (uint8_t)((definition[i] < element) | (definition[i - 1] < element));
-        bad |= (uint8_t)((repetition[i] > deepest) | (goes_on & is_loose));
+        bad |= (uint8_t)((repetition[i] > column->repetition_level_max) | (goes_on & is_loose));
     }
     return !bad;
 }

@@ -17,7 +17,7 @@ uint64_t levels_find_row(const uint8_t *repetition, uint64_t count, uint64_t row
 uint64_t levels_count_continued(const uint8_t *repetition, uint64_t count);
 /* Makes bits 0 .. count - 1 of `bitmap` those of "level i is `level`"; the rest of its last byte is 0. */
 void levels_equal(const uint8_t *levels, uint64_t count, uint8_t level, uint8_t *bitmap);
-/* Whether levels given for writing go together: none above the column's, the first begins a row, and a row goes on only
+/* Whether levels go together: none above the column's, the first begins a row, and a list of any depth goes on only
  * from element to element. */
 bool levels_are_consistent(const struct parquet_column *column, const uint8_t *definition, const uint8_t *repetition,
                            uint64_t count);

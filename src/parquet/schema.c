@@ -65,10 +65,12 @@ static bool column_init(struct parquet_column *column, const struct parquet_sche
     const struct parquet_node *node = &schema->nodes[node_index];
     uint32_t part_count = above->depth + 1;
     const char **parts = bounded_arena_alloc(memory, part_count, sizeof *parts);
-    if (!parts) return false;
+    uint8_t *element_levels = bounded_arena_alloc(memory, part_count, 1);
+    if (!parts || !element_levels) return false;
     *column = (struct parquet_column){.name = node->name,
                                       .path = node->name,
                                       .parts = parts,
+                                      .element_levels = element_levels,
                                       .part_count = part_count,
                                       .node = node_index,
                                       .type = node->type,
@@ -82,7 +84,7 @@ static bool column_init(struct parquet_column *column, const struct parquet_sche
         path_bytes += strlen(part->name) + 1;
         if (part->repetition != PARQUET_REQUIRED) column->definition_level_max++;
         if (part->repetition != PARQUET_REPEATED) continue;
-        column->repetition_level_max++;
+        element_levels[column->repetition_level_max++] = column->definition_level_max;
         column->element_level = column->definition_level_max;
     }
     if (part_count == 1) return true;

@@ -43,8 +43,9 @@ struct parquet_column {
     struct parquet_logical_type logical;
     uint8_t definition_level_max;
     uint8_t repetition_level_max;
-    uint8_t element_level;  /* the least definition level at which the innermost list has an element; 0: no list */
-    bool has_unknown_order; /* the file sorts it by a rule that this version does not know */
+    uint8_t element_level; /* the least definition level at which the innermost list has an element; 0: no list */
+    const uint8_t *element_levels; /* the same for each list, outermost first: repetition_level_max of them */
+    bool has_unknown_order;        /* the file sorts it by a rule that this version does not know */
 };
 
 struct parquet_schema {

@@ -8,9 +8,9 @@
 enum parquet_order parquet_column_order(const struct parquet_column *column) {
     const struct parquet_logical_type *logical = &column->logical;
     bool is_unsigned = logical->kind == PARQUET_LOGICAL_INTEGER && !logical->is_signed;
-    if (column->has_unknown_order || logical->kind == PARQUET_LOGICAL_INTERVAL ||
-        logical->kind == PARQUET_LOGICAL_VARIANT || logical->kind == PARQUET_LOGICAL_GEOMETRY ||
-        logical->kind == PARQUET_LOGICAL_GEOGRAPHY)
+    if (column->has_unknown_order || logical->kind == PARQUET_LOGICAL_OTHER ||
+        logical->kind == PARQUET_LOGICAL_INTERVAL || logical->kind == PARQUET_LOGICAL_VARIANT ||
+        logical->kind == PARQUET_LOGICAL_GEOMETRY || logical->kind == PARQUET_LOGICAL_GEOGRAPHY)
         return PARQUET_ORDER_NONE;
     switch (column->type) {
     case PARQUET_TYPE_BOOLEAN: return PARQUET_ORDER_BOOLEAN;

@@ -77,8 +77,7 @@ struct parquet_writer;
 
 /* `nodes` as in schema.h; `columns` has one entry for each leaf (null: defaults for all). All options are copied.
  * `sink` is borrowed until destroy. Nothing is written before the first row group or raw block.
- * PLINTH_INVALID_ARGUMENT names the column whose options do not fit its type; PLINTH_UNSUPPORTED for lists
- * of lists. */
+ * PLINTH_INVALID_ARGUMENT names the column whose options do not fit its type. */
 PLINTH_MUST_CHECK enum plinth_status parquet_writer_create(struct parquet_sink *sink, const struct parquet_node *nodes,
                                                            uint32_t node_count,
                                                            const struct parquet_column_options *columns,
@@ -88,7 +87,7 @@ PLINTH_MUST_CHECK enum plinth_status parquet_writer_create(struct parquet_sink *
 void parquet_writer_destroy(struct parquet_writer *writer);
 
 /* Appends `rows` rows: columns[i] is leaf i, with at least `rows` slots. A REQUIRED column's validity is not read.
- * A column with levels (a list) needs its levels, and its `slots` must be exactly the slots of these rows: as many rows
+ * A column with levels (in lists and optional groups) needs its levels, and its `slots` must be exactly the slots of these rows: as many rows
  * as the batch has, whatever the number of slots. Its validity is not read, nor are the values of slots without one.
  * (`rows` and, without repetition, `slots` of columns are not read.) PLINTH_INVALID_ARGUMENT names the column whose
  * levels do not fit.

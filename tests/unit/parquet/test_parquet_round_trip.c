@@ -407,12 +407,6 @@ static void options_that_do_not_fit_are_refused(void **state) {
     options.codec_level = 99;
     assert_int_equal(parquet_writer_create(&file.sink, &node, 1, &options, NULL, &writer, &error),
                      PLINTH_INVALID_ARGUMENT);
-    static const struct parquet_node lists_of_lists[] = {
-        {.name = "outer", .is_group = true, .child_count = 1, .repetition = PARQUET_REPEATED},
-        {.name = "inner", .type = PARQUET_TYPE_INT32, .repetition = PARQUET_REPEATED}};
-    assert_int_equal(parquet_writer_create(&file.sink, lists_of_lists, 2, NULL, NULL, &writer, &error),
-                     PLINTH_UNSUPPORTED);
-    assert_non_null(strstr(error.text, "outer.inner"));
     node = (struct parquet_node){.name = "uuid", .type = PARQUET_TYPE_INT32, .logical = {PARQUET_LOGICAL_UUID}};
     assert_int_equal(parquet_writer_create(&file.sink, &node, 1, NULL, NULL, &writer, &error), PLINTH_INVALID_ARGUMENT);
     assert_int_equal(parquet_writer_create(&file.sink, &node, 0, NULL, NULL, &writer, &error), PLINTH_INVALID_ARGUMENT);

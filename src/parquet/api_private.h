@@ -1,0 +1,26 @@
+/* What the files behind include/plinth_parquet.h share. */
+#ifndef PLINTH_PARQUET_API_PRIVATE_H
+#define PLINTH_PARQUET_API_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "base/env.h"
+#include "parquet/reader.h"
+#include "plinth_parquet.h"
+
+struct plinth_parquet_file {
+    atomic_uint references; /* the caller's, and one a stream */
+    struct parquet_source source;
+    struct env_file *file; /* null: in memory */
+    struct parquet_reader *reader;
+    struct arena arena; /* texts */
+    const char *created_by;
+    const char **keys, **values; /* of key-value metadata */
+    bool allow_invalid_utf8;
+    enum parquet_time_unit int96_unit;
+};
+
+/* Drops a reference; the last one closes. */
+void api_file_unref(struct plinth_parquet_file *file);
+
+#endif

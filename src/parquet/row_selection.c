@@ -1,0 +1,223 @@
+/* Rows between bounds. See row_selection.h. */
+#include "parquet/row_selection.h"
+
+#include "base/status.h"
+#include "parquet/column_cursor.h"
+#include "parquet/statistics_private.h"
+
+/* ---- Bounds ---- */
+
+static uint32_t value_bytes(const struct parquet_column *column) {
+    return column->type == PARQUET_TYPE_BOOLEAN ? 1 : column->width;
+}
+
+enum plinth_status row_bounds_init(struct row_bounds *bounds, const struct parquet_schema *schema, const char *path,
+                                   const struct slice *min, const struct slice *max, struct plinth_error *error) {
+    *bounds = (struct row_bounds){0};
+    int32_t number = parquet_schema_find(schema, path);
+    if (number < 0) return error_set(error, PLINTH_NOT_FOUND, "there is no column %.100s", path);
+    struct parquet_column column = schema->columns[number];
+    if (column.repetition_level_max > 0)
+        return error_set(error, PLINTH_UNSUPPORTED, "column %.100s: bounds on what is in lists", path);
+    column.has_unknown_order = false; /* of its statistics, not of the values */
+    uint32_t bytes = value_bytes(&column);
+    if (bytes && ((min && min->size != bytes) || (max && max->size != bytes)))
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "column %.100s: a bound that has not %u bytes", path, bytes);
+    *bounds = (struct row_bounds){.column = (uint32_t)number, .order = parquet_column_order(&column)};
+    if (bounds->order == PARQUET_ORDER_NONE)
+        return error_set(error, PLINTH_UNSUPPORTED, "column %.100s: its values have no order", path);
+    if (min) {
+        bounds->has_min = true;
+        bounds->min = *min;
+    }
+    if (max) {
+        bounds->has_max = true;
+        bounds->max = *max;
+    }
+    return PLINTH_OK;
+}
+
+static bool overlaps(const struct row_bounds *bounds, struct slice min, struct slice max) {
+    return !(bounds->has_min && parquet_value_compare(bounds->order, max, bounds->min) < 0) &&
+           !(bounds->has_max && parquet_value_compare(bounds->order, min, bounds->max) > 0);
+}
+
+static bool is_floating(enum parquet_order order) {
+    return order == PARQUET_ORDER_FLOAT || order == PARQUET_ORDER_DOUBLE || order == PARQUET_ORDER_FLOAT16;
+}
+
+/* One value, and of a type whose equal values have equal bytes. */
+static bool asks_for_one_value(const struct row_bounds *bounds) {
+    return bounds->has_min && bounds->has_max && slice_equal(bounds->min, bounds->max) && !is_floating(bounds->order) &&
+           bounds->order != PARQUET_ORDER_DECIMAL_BYTES && bounds->order != PARQUET_ORDER_BOOLEAN;
+}
+
+/* ---- The chunk and its pages ---- */
+
+static enum plinth_status may_match(const struct parquet_reader *reader, uint32_t row_group,
+                                    const struct row_bounds *bounds, bool *maybe, struct plinth_error *error) {
+    const struct parquet_column *column = &reader->metadata.schema.columns[bounds->column];
+    const struct parquet_column_chunk *chunk;
+    struct slice min, max;
+    *maybe = false;
+    enum plinth_status st = reader_chunk(reader, row_group, bounds->column, &chunk, error);
+    if (st) return st;
+    const struct parquet_statistics *statistics = &chunk->statistics;
+    if (statistics->has_null_count && statistics->null_count == chunk->value_count) return PLINTH_OK;
+    if (parquet_statistics_bounds(column, statistics, &min, &max) && !overlaps(bounds, min, max)) return PLINTH_OK;
+    *maybe = true;
+    if (!asks_for_one_value(bounds) || chunk->bloom_offset == 0) return PLINTH_OK;
+    st = parquet_reader_bloom_check(reader, row_group, bounds->column, bounds->min, maybe, error);
+    if (st == PLINTH_UNSUPPORTED) { /* a filter of another kind */
+        error_clear(error);
+        *maybe = true;
+        st = PLINTH_OK;
+    }
+    return st;
+}
+
+/* Appends a range, joined to the last one where that ends at its begin. */
+static bool add_range(struct buffer *ranges, uint64_t begin, uint64_t end) {
+    struct row_range range = {begin, end};
+    if (begin >= end) return true;
+    if (ranges->size > 0) {
+        struct row_range *last = (struct row_range *)(void *)(ranges->data + ranges->size) - 1;
+        if (last->end == begin) {
+            last->end = end;
+            return true;
+        }
+    }
+    return buffer_append(ranges, &range, sizeof range);
+}
+
+static const struct row_range *range_at(const struct buffer *ranges, size_t i) {
+    return (const struct row_range *)(const void *)ranges->data + i;
+}
+static size_t range_count(const struct buffer *ranges) { return ranges->size / sizeof(struct row_range); }
+
+static bool page_may_match(const struct row_bounds *bounds, const struct parquet_page_bounds *page) {
+    struct slice min = page->min, max = page->max;
+    if (page->is_null_page) return false;
+    if (is_floating(bounds->order)) {
+        min = statistics_widen_zero(bounds->order, min, true);
+        max = statistics_widen_zero(bounds->order, max, false);
+    }
+    return overlaps(bounds, min, max);
+}
+
+/* Of the ranges what lies in pages that may hold matches. */
+static bool clip_to_pages(const struct row_bounds *bounds, const struct parquet_page_index *index,
+                          const struct buffer *ranges, struct buffer *out) {
+    buffer_clear(out);
+    for (size_t i = 0; i < range_count(ranges); i++) {
+        const struct row_range *range = range_at(ranges, i);
+        for (uint32_t p = parquet_page_index_find_row(index, range->begin); p < index->page_count; p++) {
+            const struct parquet_page_location *page = &index->locations[p];
+            uint64_t begin = page->first_row, end = begin + page->row_count;
+            if (begin >= range->end) break;
+            if (!page_may_match(bounds, &index->bounds[p])) continue;
+            if (!add_range(out, begin > range->begin ? begin : range->begin, end < range->end ? end : range->end))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* ---- Values ---- */
+
+static bool matches(const struct row_bounds *bounds, struct slice value) {
+    if (is_floating(bounds->order) && statistics_value_is_nan(bounds->order, value.data)) return false;
+    return overlaps(bounds, value, value);
+}
+
+static struct slice value_at(const struct parquet_column *column, const struct parquet_column_data *data, uint64_t i,
+                             uint8_t *truth) {
+    const uint8_t *values = data->values;
+    if (column->type == PARQUET_TYPE_BYTE_ARRAY) return parquet_column_data_bytes(data, i);
+    if (column->type != PARQUET_TYPE_BOOLEAN) return slice_of(values + i * column->width, column->width);
+    *truth = values[i >> 3] >> (i & 7) & 1;
+    return slice_of(truth, 1);
+}
+
+static bool add_matches(const struct row_bounds *bounds, const struct parquet_column *column,
+                        const struct parquet_column_data *data, uint64_t row, struct buffer *out) {
+    uint8_t truth;
+    for (uint64_t i = 0; i < data->rows;) {
+        uint64_t begin = i;
+        while (i < data->rows && !parquet_column_data_is_null(data, i) &&
+               matches(bounds, value_at(column, data, i, &truth)))
+            i++;
+        if (!add_range(out, row + begin, row + i)) return false;
+        if (i < data->rows) i++;
+    }
+    return true;
+}
+
+/* Of the ranges the rows whose values match. `index` may be null. */
+static enum plinth_status look_at_values(const struct parquet_reader *reader, uint32_t row_group,
+                                         const struct row_bounds *bounds, const struct parquet_page_index *index,
+                                         const struct buffer *ranges, struct parquet_scratch *scratch,
+                                         struct buffer *out, struct plinth_error *error) {
+    struct column_cursor cursor = {0};
+    struct parquet_column_data data;
+    buffer_clear(out);
+    enum plinth_status st = column_cursor_init(&cursor, reader, row_group, bounds->column, error);
+    for (size_t i = 0; !st && i < range_count(ranges); i++) {
+        const struct row_range *range = range_at(ranges, i);
+        uint64_t row = range->begin;
+        st = column_cursor_seek(&cursor, row, index, scratch, error);
+        while (!st && row < range->end) {
+            st = column_cursor_fill(&cursor, scratch, error);
+            uint64_t left = column_cursor_rows_left(&cursor), rows = range->end - row < left ? range->end - row : left;
+            if (!st) st = column_cursor_take(&cursor, rows, &data, error);
+            if (!st && !add_matches(bounds, cursor.about, &data, row, out)) st = error_no_memory(error, "row ranges");
+            row += rows;
+        }
+    }
+    column_cursor_deinit(&cursor);
+    return st;
+}
+
+static void swap(struct buffer *a, struct buffer *b) {
+    struct buffer old = *a;
+    *a = *b;
+    *b = old;
+}
+
+static enum plinth_status apply(const struct parquet_reader *reader, uint32_t row_group,
+                                const struct row_bounds *bounds, struct parquet_scratch *scratch, struct buffer *ranges,
+                                struct buffer *spare, struct plinth_error *error) {
+    struct parquet_page_index index;
+    enum plinth_status st = parquet_reader_page_index(reader, row_group, bounds->column, &index, error);
+    bool has_index = !st;
+    if (st == PLINTH_NOT_FOUND) {
+        error_clear(error);
+        st = PLINTH_OK;
+    }
+    if (has_index && index.bounds) {
+        if (!clip_to_pages(bounds, &index, ranges, spare)) st = error_no_memory(error, "row ranges");
+        swap(ranges, spare);
+    }
+    if (!st && ranges->size > 0) {
+        st = look_at_values(reader, row_group, bounds, has_index ? &index : NULL, ranges, scratch, spare, error);
+        swap(ranges, spare);
+    }
+    parquet_page_index_deinit(&index);
+    return st;
+}
+
+enum plinth_status row_selection_find(const struct parquet_reader *reader, uint32_t row_group, struct row_range within,
+                                      const struct row_bounds *bounds, uint32_t count, struct parquet_scratch *scratch,
+                                      struct buffer *ranges, struct plinth_error *error) {
+    struct buffer spare = BUFFER_INIT;
+    enum plinth_status st = PLINTH_OK;
+    bool maybe = true;
+    buffer_clear(ranges);
+    for (uint32_t i = 0; !st && maybe && i < count; i++) st = may_match(reader, row_group, &bounds[i], &maybe, error);
+    if (!st && maybe && !add_range(ranges, within.begin, within.end)) st = error_no_memory(error, "row ranges");
+    for (uint32_t i = 0; !st && i < count && ranges->size > 0; i++)
+        st = apply(reader, row_group, &bounds[i], scratch, ranges, &spare, error);
+    buffer_deinit(&spare);
+    if (st) buffer_clear(ranges);
+    return st;
+}

@@ -1,0 +1,34 @@
+/* From bounds on values to the rows of a row group that lie between them. For this folder only.
+ *
+ * What is cheapest goes first: the chunk's statistics, its bloom filter (where both bounds are one value), the page
+ * index; then the values of what is left are looked at. */
+#ifndef PLINTH_PARQUET_ROW_SELECTION_H
+#define PLINTH_PARQUET_ROW_SELECTION_H
+
+#include "parquet/reader.h"
+#include "parquet/statistics.h"
+
+struct row_bounds {
+    uint32_t column; /* flat */
+    enum parquet_order order;
+    bool has_min, has_max;
+    struct slice min, max; /* PLAIN-encoded, both included */
+};
+
+/* Rows of a row group. */
+struct row_range {
+    uint64_t begin, end;
+};
+
+/* PLINTH_NOT_FOUND without such a column; PLINTH_UNSUPPORTED for one in a list; PLINTH_INVALID_ARGUMENT for values that
+ * are not of its size. Min and max are borrowed. */
+PLINTH_MUST_CHECK enum plinth_status row_bounds_init(struct row_bounds *bounds, const struct parquet_schema *schema,
+                                                     const char *path, const struct slice *min, const struct slice *max,
+                                                     struct plinth_error *error);
+/* Which of the rows `within` satisfy all bounds: struct row_range, in order, with gaps between them, into `ranges`. */
+PLINTH_MUST_CHECK enum plinth_status row_selection_find(const struct parquet_reader *reader, uint32_t row_group,
+                                                        struct row_range within, const struct row_bounds *bounds,
+                                                        uint32_t count, struct parquet_scratch *scratch,
+                                                        struct buffer *ranges, struct plinth_error *error);
+
+#endif
