@@ -119,17 +119,16 @@ struct rows_batch {
     struct arrow_schema schema;
 };
 
-static const struct column_type *column_types(void) {
-    static struct column_type types[COLUMNS];
+static void find_types(struct column_type types[COLUMNS]) {
     for (size_t i = 0; i < COLUMNS; i++) {
         struct plinth_error error;
         assert_ok(column_type_parse(slice_of_string(columns[i].type), &types[i], &error), &error);
     }
-    return types;
 }
 
 static void batch_init(struct rows_batch *batch, uint32_t column_count) {
-    const struct column_type *types = column_types();
+    struct column_type types[COLUMNS];
+    find_types(types);
     for (size_t i = 0; i < COLUMNS; i++) {
         assert_true(column_builder_init(&batch->builders[i], types[i]));
         batch->fields[i] = (struct arrow_field){columns[i].name, types[i], columns[i].nullable};
@@ -264,7 +263,8 @@ static uint64_t model_rows(const struct fixture *f) {
 static void check_keys(struct fixture *f, const struct reading *reading) {
     enum { CELLS = HOSTS * SLOTS };
     struct column_builder builders[COLUMNS];
-    const struct column_type *types = column_types();
+    struct column_type types[COLUMNS];
+    find_types(types);
     for (size_t i = 0; i < COLUMNS; i++) assert_true(column_builder_init(&builders[i], types[i]));
     for (uint32_t i = 0; i < CELLS; i++) append_row(builders, i / SLOTS, i % SLOTS, 1);
     struct batch *cells = column_builders_finish(builders, 2), *got;
@@ -364,9 +364,14 @@ static uint64_t check_all(struct fixture *f) {
     return entries;
 }
 
+static void show_problem(void *context, const char *object, const char *problem) {
+    (void)context;
+    print_message("%s: %s\n", object, problem);
+}
+
 static void check_verify(struct fixture *f) {
     struct plinth_verify_result result;
-    assert_ok(plinth_verify(f->db, NULL, NULL, &result, &f->error), &f->error);
+    assert_ok(plinth_verify(f->db, show_problem, NULL, &result, &f->error), &f->error);
     assert_int_equal(result.problems, 0);
 }
 
