@@ -6,9 +6,9 @@
  *
  * Rows are in row order. All columns break pages at the same rows (row stripes: 256 rows or stripe_bytes of raw data),
  * so that stripe i of a row group is page i of each column. The page index of `key`, with untruncated bounds, is the
- * stripe index; a split-block bloom filter for each row group covers the keys. Versions of one key may straddle stripes
- * and row groups, not segments.
- * Where the page index says that _op or _lsn are constant or _index is null, those pages are not read.
+ * stripe index; a split-block bloom filter for each row group covers the keys (index tables have none). Versions of one
+ * key may straddle stripes and row groups, not segments. Where the page index says that _op or _lsn are constant or
+ * _index is null, those pages are not read.
  *
  * Key-value metadata, all decimal: plinth.format, plinth.tenant, plinth.database, plinth.table, plinth.lsn_min,
  * plinth.lsn_max, plinth.rows_deleted, plinth.rows_superseded ("0" when no key has two versions in the file). */

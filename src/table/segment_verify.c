@@ -138,7 +138,7 @@ static enum plinth_status check_group(struct verifier *verifier, uint32_t number
     const struct segment_group *group = &segment->groups[number];
     struct parquet_page_index keys = {0};
     enum plinth_status st = PLINTH_OK;
-    if (!group->has_bloom && !verifier->columns)
+    if (!group->has_bloom && !verifier->columns && segment->has_column[SEGMENT_VALUE])
         problem(verifier, "row group %u: no bloom filter for the keys", number);
     if (verifier->columns) {
         for (uint32_t i = 0; i < group->stripe_count && !st; i++)

@@ -12,6 +12,10 @@
 enum {
     STRIPE_ROWS_DEFAULT = 256,
     STRIPE_BYTES_DEFAULT = 32 * 1024,
+    INDEX_STRIPE_ROWS = 1024, /* entries are short, and looked up by ranges */
+    INDEX_STRIPE_BYTES = 128 * 1024,
+    INDEX_COMPACTED_STRIPES = 4, /* times as long where ZSTD gains by it */
+    INDEX_ZSTD_LEVEL = 6,
     ROW_GROUP_ROWS_MAX = 128 * 1024,
     ROW_GROUP_BYTES_MAX = 32 * 1024 * 1024,
     ROW_FIXED_BYTES = 9,          /* LSN and operation, in raw bytes */
@@ -98,15 +102,17 @@ static enum parquet_codec codec_of(enum segment_codec codec) {
 }
 
 /* Keys share their beginnings with their neighbours, LSNs are near each other, operations are nearly all the same.
- * Exact bounds of the keys make the page index the stripe index. */
-static struct parquet_column_options column_options(enum segment_column column, enum parquet_codec codec) {
+ * Exact bounds of the keys make the page index the stripe index. Entries of an index are found by their values, which
+ * are the beginning of a key only: a filter of whole keys would be of no use. */
+static struct parquet_column_options column_options(enum segment_column column, const struct segment_options *segment) {
     struct parquet_column_options options = parquet_column_options_default();
-    options.codec = codec;
+    options.codec = codec_of(segment->codec);
+    if (segment->index_table && options.codec == PARQUET_CODEC_ZSTD) options.codec_level = INDEX_ZSTD_LEVEL;
     switch (column) {
     case SEGMENT_KEY:
         options.encoding = PARQUET_ENCODING_DELTA_BYTE_ARRAY;
         options.statistics_bytes_max = PARQUET_STATISTICS_UNTRUNCATED;
-        options.bloom = true;
+        options.bloom = !segment->index_table;
         break;
     case SEGMENT_VALUE:
         options.encoding = PARQUET_ENCODING_DELTA_LENGTH_BYTE_ARRAY;
@@ -117,7 +123,10 @@ static struct parquet_column_options column_options(enum segment_column column, 
         options.statistics_bytes_max = INDEXES_STATISTICS_BYTES;
         break;
     case SEGMENT_LSN: options.encoding = PARQUET_ENCODING_DELTA_BINARY_PACKED; break;
-    default: options.dictionary = true; break;
+    default:
+        options.dictionary = !segment->index_table;
+        if (segment->index_table) options.encoding = PARQUET_ENCODING_DELTA_BINARY_PACKED;
+        break;
     }
     return options;
 }
@@ -135,7 +144,7 @@ static enum plinth_status create_parquet(struct segment_writer *writer, struct p
         nodes[count].name = segment_column_names[column];
         nodes[count].type = types[column];
         nodes[count].repetition = may_be_null ? PARQUET_OPTIONAL : PARQUET_REQUIRED;
-        columns[count++] = column_options(column, codec_of(writer->options.codec));
+        columns[count++] = column_options(column, &writer->options);
     }
     uint32_t lsn_leaf = writer->options.index_table ? 1 : SEGMENT_LSN;
     const struct parquet_sorting_column sorting[] = {{.column = 0}, {.column = lsn_leaf, .is_descending = true}};
@@ -157,6 +166,14 @@ static void writer_destroy(struct segment_writer *writer) {
     free(writer);
 }
 
+static void set_stripe_size(struct segment_options *options) {
+    uint32_t times = options->codec == SEGMENT_ZSTD ? INDEX_COMPACTED_STRIPES : 1;
+    if (!options->stripe_rows)
+        options->stripe_rows = options->index_table ? times * INDEX_STRIPE_ROWS : STRIPE_ROWS_DEFAULT;
+    if (!options->stripe_bytes)
+        options->stripe_bytes = options->index_table ? times * INDEX_STRIPE_BYTES : STRIPE_BYTES_DEFAULT;
+}
+
 enum plinth_status segment_writer_open(struct store *store, const char *name, const struct segment_options *options,
                                        struct segment_writer **writer, struct plinth_error *error) {
     *writer = NULL;
@@ -164,8 +181,7 @@ enum plinth_status segment_writer_open(struct store *store, const char *name, co
     if (!opened) return error_no_memory(error, "segment writer");
     opened->sink.write = write_object;
     opened->options = *options;
-    if (!opened->options.stripe_rows) opened->options.stripe_rows = STRIPE_ROWS_DEFAULT;
-    if (!opened->options.stripe_bytes) opened->options.stripe_bytes = STRIPE_BYTES_DEFAULT;
+    set_stripe_size(&opened->options);
     opened->info.table = options->table;
     opened->info.job = options->job;
     opened->info.lsn_min = UINT64_MAX;
