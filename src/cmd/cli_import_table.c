@@ -360,8 +360,8 @@ static int begin_state(struct import *import) {
         import->resume_sequence = found.sequence;
         import->resume_chain = found.chain;
         if (found.files != files && found.sent != found.sequence) return fail_changed(import);
-        if (!import->cli->quiet && found.sequence)
-            fprintf(stderr, "plinth: resuming an import that was interrupted after %llu rows\n",
+        if (!import->cli->quiet)
+            fprintf(stderr, "plinth: resuming an import that was interrupted after %llu rows or more\n",
                     (unsigned long long)found.rows);
     } else {
         while (!import->state.producer_id) import->state.producer_id = env_random_u64(env_posix());
@@ -376,7 +376,7 @@ static int begin_state(struct import *import) {
 
 /* An import that did not end leaves its state, with what is known now. */
 static void end_state(struct import *import, int code) {
-    if (!code)
+    if (!code || !import->state.sent)
         import_state_forget(&import->state_file);
     else
         import_state_write(&import->state_file, &import->state);

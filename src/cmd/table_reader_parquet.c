@@ -256,13 +256,10 @@ static enum plinth_status convert_leaf(struct arena *arena, const struct parquet
 
 /* Sizes come from the page reader, which checks them; what is looked at here are texts and digits. */
 static enum plinth_status check_values(struct column *column, uint32_t rows, struct plinth_error *error) {
-    uint64_t bytes = column_kind_is_bytes(column->type.kind) && rows ? column->offsets[rows] : 0;
     uint32_t child_rows = column->child ? column->offsets[rows] : 0;
-    if (column->child) {
-        struct column *child = (struct column *)(uintptr_t)column->child;
-        enum plinth_status st = check_values(child, child_rows, error);
-        if (st) return st;
-    }
+    const struct column *values = column->child ? column->child : column;
+    uint32_t count = column->child ? child_rows : rows;
+    uint64_t bytes = column_kind_is_bytes(values->type.kind) ? values->offsets[count] : 0;
     return column_check(column, rows, bytes, child_rows, error);
 }
 
