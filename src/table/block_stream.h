@@ -20,8 +20,8 @@ struct block_read {
     const struct table_schema *schema;
     const uint32_t *column_ids; /* wanted, ascending; blocks have exactly these, nulls where a column came later */
     uint32_t column_count;
-    bool with_keys;             /* also keys (with prefixes), LSNs and operations; else only what is asked for */
-    struct slice lower, upper;  /* encoded keys, inclusive and exclusive; empty: no bound */
+    bool with_keys;            /* also keys (with prefixes), LSNs and operations; else only what is asked for */
+    struct slice lower, upper; /* encoded keys, inclusive and exclusive; empty: no bound */
 };
 
 /* The next block (one reference, at least one row), or null at the end. */
