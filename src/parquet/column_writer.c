@@ -28,7 +28,7 @@ size_t encode_scratch_memory(const struct encode_scratch *scratch) {
 
 /* ---- Options ---- */
 
-static bool encoding_fits(enum parquet_type type, enum parquet_encoding encoding) {
+bool column_encoding_fits(enum parquet_type type, enum parquet_encoding encoding) {
     switch (encoding) {
     case PARQUET_ENCODING_PLAIN: return true;
     case PARQUET_ENCODING_RLE: return type == PARQUET_TYPE_BOOLEAN;
@@ -45,7 +45,7 @@ static bool encoding_fits(enum parquet_type type, enum parquet_encoding encoding
 static enum plinth_status check_options(const struct parquet_column *column,
                                         const struct parquet_column_options *options, struct plinth_error *error) {
     bool is_boolean = column->type == PARQUET_TYPE_BOOLEAN;
-    if (!encoding_fits(column->type, options->encoding))
+    if (!column_encoding_fits(column->type, options->encoding))
         return error_set(error, PLINTH_INVALID_ARGUMENT, "column %.100s: encoding %s is not for %s", column->path,
                          parquet_encoding_name(options->encoding), parquet_type_name(column->type));
     if (!codec_can_write(options->codec))

@@ -72,6 +72,9 @@ struct column_writer {
     struct buffer hashes; /* uint64 each: for a filter that is sized when all are known */
 };
 
+/* Whether the encoding (no dictionary) is written for the type. */
+bool column_encoding_fits(enum parquet_type type, enum parquet_encoding encoding);
+
 /* PLINTH_INVALID_ARGUMENT when the options do not fit the column. */
 PLINTH_MUST_CHECK enum plinth_status column_writer_init(struct column_writer *writer,
                                                         const struct parquet_column *column,
