@@ -193,6 +193,10 @@ enum plinth_status query_make_tasks(struct query *query, struct plinth_error *er
             query->tasks[i] = query->tasks[--j];
             query->tasks[j] = swapped;
         }
+    size_t segments = 0;
+    for (size_t i = 0; i < query->sources.run_count; i++) segments += run_segment_count(query->sources.runs[i].run);
+    query->visited = calloc(segments + 1, sizeof *query->visited);
+    ok = ok && query->visited;
     query->results = ok ? calloc(query->task_count + 1, sizeof *query->results) : NULL;
     return query->results ? PLINTH_OK : error_no_memory(error, "query");
 }

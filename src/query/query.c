@@ -225,6 +225,7 @@ void query_close(struct query *query) {
     free(query->workers);
     free(query->results);
     free(query->tasks);
+    free(query->visited);
     if (query->view) view_unref(query->view);
     table_schema_unref(query->schema);
     buffer_deinit(&query->predicate_text);

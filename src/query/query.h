@@ -83,7 +83,7 @@ void query_explain_read(const struct query *query, struct query_explain *explain
 void query_close(struct query *query);
 
 /* One row by its primary key: `key` has one row and the key's columns in order (cast as literals are). *batch is null
- * when there is none. */
+ * when there is none. With read->memory_only PLINTH_WOULD_BLOCK (error not filled) where the disk would be read. */
 PLINTH_MUST_CHECK enum plinth_status query_get_row(struct plinth *db, const struct table_schema *schema,
                                                    const struct literal *key, uint32_t key_count,
                                                    const struct slice *columns, uint32_t column_count,

@@ -119,6 +119,7 @@ struct query {
 
     struct scan_task *tasks;
     uint32_t task_count;
+    atomic_uchar *visited; /* by segment, run after run: 1 once a task was there, so that each counts once */
 
     /* PATH_KEY with points, PATH_INDEX, PATH_POSTINGS: candidates, in turn. */
     bool by_candidates;

@@ -21,6 +21,13 @@ static bool has_enough(const struct worker *worker) {
     return rows >= query->options.limit;
 }
 
+/* Whether no other task has come to this segment of a run. */
+static bool is_first_visit(struct query *query, const struct run *run, size_t segment) {
+    size_t at = segment;
+    for (size_t i = 0; query->sources.runs[i].run != run; i++) at += run_segment_count(query->sources.runs[i].run);
+    return !atomic_exchange_explicit(&query->visited[at], 1, memory_order_relaxed);
+}
+
 /* ---- pruning ---- */
 
 struct pruner {
@@ -305,15 +312,17 @@ static enum plinth_status scan_stripe(struct direct *direct, uint32_t stripe, bo
     return emit_stripe(direct, stripe, tested, selection, selected, error);
 }
 
-static enum plinth_status scan_segment(struct worker *worker, struct segment *segment, struct slice lower,
+static enum plinth_status scan_segment(struct worker *worker, const struct run *run, size_t number, struct slice lower,
                                        struct slice upper, struct plinth_error *error) {
     struct query *query = worker->query;
+    struct segment *segment = run_segment(run, number);
+    bool is_first = is_first_visit(query, run, number);
     struct direct direct = {.worker = worker, .segment = segment, .lower = lower, .upper = upper};
     uint32_t stripe, end;
     enum prune_verdict verdict = query->predicate ? PRUNE_SOME : PRUNE_ALL;
     enum plinth_status st = PLINTH_OK;
     segment_stripes_in(segment, lower, upper, &stripe, &end);
-    query_count(&query->counters.segments, 1);
+    query_count(&query->counters.segments, is_first);
     arena_reset(&worker->scratch);
     if (query->predicate) {
         struct pruner pruner = {query, segment, false, 0, PLINTH_OK, error, &worker->scratch};
@@ -321,7 +330,7 @@ static enum plinth_status scan_segment(struct worker *worker, struct segment *se
         if (st) return st;
     }
     if (verdict == PRUNE_NONE) {
-        query_count(&query->counters.segments_skipped, 1);
+        query_count(&query->counters.segments_skipped, is_first);
         query_count(&query->counters.stripes, end - stripe);
         query_count(&query->counters.stripes_skipped, end - stripe);
         return PLINTH_OK;
@@ -435,8 +444,10 @@ static enum plinth_status scan_merged(struct worker *worker, const struct scan_t
                     continue;
                 }
                 st = key_bounds_exclude(worker, segment, &excluded, error);
-                query_count(&query->counters.segments, 1);
-                if (excluded) query_count(&query->counters.segments_skipped, 1);
+                if (is_first_visit(query, query->sources.runs[i].run, at)) {
+                    query_count(&query->counters.segments, 1);
+                    query_count(&query->counters.segments_skipped, excluded);
+                }
                 if (st || excluded) continue;
                 st = segment_block_stream_open(segment, &read, &streams[count], error);
                 count += !st;
@@ -498,6 +509,6 @@ enum plinth_status query_run_task(struct worker *worker, const struct scan_task 
     if (!direct) return scan_merged(worker, task, error);
     enum plinth_status st = PLINTH_OK;
     for (size_t s = first; !st && s < end && !has_enough(worker); s++)
-        st = scan_segment(worker, run_segment(only, s), task->lower, task->upper, error);
+        st = scan_segment(worker, only, s, task->lower, task->upper, error);
     return st;
 }

@@ -148,10 +148,11 @@ static void stream_work(struct service_call *call) {
     rpc_call_unref(call->rpc);
 }
 
-/* Puts a worker on the stream unless one is there. The loop's thread. */
+/* Puts a worker on the stream, unless one is there, to work off the queue or to finish the call: what workers have sent
+ * is posted to the loop, and the end has to come behind it. The loop's thread. */
 static void want_worker(struct service_call *call, struct ingest_stream *stream) {
     pthread_mutex_lock(&stream->mutex);
-    bool start = !stream->working && stream->first && !stream->over;
+    bool start = !stream->working && (stream->first || stream->half_closed) && !stream->over;
     if (start) stream->working = true;
     pthread_mutex_unlock(&stream->mutex);
     if (!start) return;
@@ -210,9 +211,8 @@ static void stream_on_half_close(struct service_call *call) {
     }
     pthread_mutex_lock(&stream->mutex);
     stream->half_closed = true;
-    bool finish = !stream->working && !stream->over;
     pthread_mutex_unlock(&stream->mutex);
-    if (finish) service_finish(call, PLINTH_OK, NULL);
+    want_worker(call, stream);
 }
 
 static void ingest_on_cancel(struct service_call *call) {
