@@ -166,7 +166,7 @@ enum plinth_status table_reader_arrow_open(const char *path, struct table_reader
     if (!st) st = read_schema(made, error);
     if (st) {
         table_reader_close(&made->base);
-        return st;
+        return st == PLINTH_UNSUPPORTED ? PLINTH_INVALID_ARGUMENT : st; /* the file's fault, not the usage's */
     }
     *reader = &made->base;
     return PLINTH_OK;

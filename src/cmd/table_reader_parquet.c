@@ -529,7 +529,7 @@ enum plinth_status table_reader_parquet_open(const char *path, struct table_read
     if (!st) st = read_columns(made, error);
     if (st) {
         table_reader_close(&made->base);
-        return st;
+        return st == PLINTH_UNSUPPORTED ? PLINTH_INVALID_ARGUMENT : st; /* the file's fault, not the usage's */
     }
     *reader = &made->base;
     return PLINTH_OK;
