@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "parquet/writer.h"
+#include "table/row_segment_encoding.h"
 #include "table/segment_private.h"
 
 enum {
@@ -32,7 +33,7 @@ struct byte_column {
 struct segment_writer {
     struct parquet_sink sink;
     struct store_writer *out;
-    struct parquet_writer *parquet;
+    struct parquet_writer *parquet; /* made with the first stripe, which tells how keys are encoded best */
     struct segment_options options;
     struct segment_info info; /* of what was added so far */
     uint64_t raw_bytes;
@@ -131,6 +132,20 @@ static struct parquet_column_options column_options(enum segment_column column, 
     return options;
 }
 
+/* How the entries of an index are encoded: the values and the keys in them repeat, which is seen by DELTA_BYTE_ARRAY or
+ * by the codec, whichever sees more. */
+static enum plinth_status tune_index_keys(struct segment_writer *writer, struct parquet_column_options *options,
+                                          struct plinth_error *error) {
+    struct parquet_column_options chosen;
+    const struct column keys = {.type = column_type_of(COLUMN_BYTES),
+                                .offsets = (const uint32_t *)(const void *)writer->keys.offsets.data,
+                                .bytes = writer->keys.bytes.data};
+    const struct row_sample_piece piece = {&keys, 0, writer->rows};
+    enum plinth_status st = row_encoding_choose(keys.type, &piece, 1, false, options->codec, &chosen, error);
+    options->encoding = chosen.encoding;
+    return st;
+}
+
 static enum plinth_status create_parquet(struct segment_writer *writer, struct plinth_error *error) {
     static const enum parquet_type types[SEGMENT_COLUMNS] = {PARQUET_TYPE_BYTE_ARRAY, PARQUET_TYPE_BYTE_ARRAY,
                                                              PARQUET_TYPE_BYTE_ARRAY, PARQUET_TYPE_INT64,
@@ -146,6 +161,8 @@ static enum plinth_status create_parquet(struct segment_writer *writer, struct p
         nodes[count].repetition = may_be_null ? PARQUET_OPTIONAL : PARQUET_REQUIRED;
         columns[count++] = column_options(column, &writer->options);
     }
+    enum plinth_status st = writer->options.index_table ? tune_index_keys(writer, &columns[0], error) : PLINTH_OK;
+    if (st) return st;
     uint32_t lsn_leaf = writer->options.index_table ? 1 : SEGMENT_LSN;
     const struct parquet_sorting_column sorting[] = {{.column = 0}, {.column = lsn_leaf, .is_descending = true}};
     const struct parquet_writer_options options = {.stripe_rows = writer->options.stripe_rows,
@@ -192,7 +209,6 @@ enum plinth_status segment_writer_open(struct store *store, const char *name, co
     if (!st &&
         (!byte_column_init(&opened->keys) || !byte_column_init(&opened->values) || !byte_column_init(&opened->indexes)))
         st = error_no_memory(error, "segment writer");
-    if (!st) st = create_parquet(opened, error);
     if (!st) st = store_create(store, name, &opened->out, error);
     if (st) {
         writer_destroy(opened);
@@ -221,7 +237,8 @@ static enum plinth_status hand_over(struct segment_writer *writer, struct plinth
     }
     columns[count++] = (struct parquet_column_data){.values = writer->lsns.data};
     columns[count++] = (struct parquet_column_data){.values = writer->operations.data};
-    enum plinth_status st = parquet_writer_write(writer->parquet, columns, writer->rows, error);
+    enum plinth_status st = writer->parquet ? PLINTH_OK : create_parquet(writer, error);
+    if (!st) st = parquet_writer_write(writer->parquet, columns, writer->rows, error);
     if (!st) st = parquet_writer_end_stripe(writer->parquet, error);
     writer->group_rows += writer->rows;
     writer->group_bytes += writer->bytes;
