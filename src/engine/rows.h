@@ -91,6 +91,12 @@ void row_place_release(struct row_place *place);
 PLINTH_MUST_CHECK enum plinth_status view_find_rows(struct view *view, const struct table_schema *schema,
                                                     const struct slice *keys, uint32_t count, uint64_t lsn,
                                                     struct row_place *found, struct plinth_error *error);
+/* The same for one key; PLINTH_WOULD_BLOCK instead of reading the disk. */
+PLINTH_MUST_CHECK enum plinth_status view_find_row_in_memory(struct view *view, const struct table_schema *schema,
+                                                             struct slice key, uint64_t lsn, struct row_place *found,
+                                                             struct plinth_error *error);
+/* Whether columns of a row found can be read without the disk: now, that is; the page cache may need its room. */
+bool row_place_is_in_memory(const struct row_place *place, const uint32_t *column_ids, uint32_t column_count);
 /* Columns of rows found, as a batch in the order of `places`. */
 PLINTH_MUST_CHECK enum plinth_status row_places_read(const struct row_place *places, uint32_t count,
                                                      const struct table_schema *schema, const uint32_t *column_ids,

@@ -40,12 +40,12 @@ static uint32_t find_in_memtable(struct memtable *memtable, struct table_id tabl
 }
 
 static enum plinth_status find_in_run(struct run *run, const struct slice *keys, const uint64_t *hashes, uint32_t count,
-                                      uint64_t lsn, struct row_place *found, uint32_t *missing,
+                                      uint64_t lsn, unsigned flags, struct row_place *found, uint32_t *missing,
                                       struct plinth_error *error) {
     for (uint32_t i = 0; i < count; i++) {
         if (found[i].lsn) continue;
         struct segment_hit hit;
-        enum plinth_status st = run_get(run, keys[i], hashes[i], lsn, SEGMENT_LSN_ONLY, &hit, error);
+        enum plinth_status st = run_get(run, keys[i], hashes[i], lsn, flags, &hit, error);
         if (st == PLINTH_NOT_FOUND) continue;
         if (st) return st;
         found[i] = (struct row_place){.segment = segment_ref(hit.segment),
@@ -59,8 +59,9 @@ static enum plinth_status find_in_run(struct run *run, const struct slice *keys,
     return PLINTH_OK;
 }
 
-enum plinth_status view_find_rows(struct view *view, const struct table_schema *schema, const struct slice *keys,
-                                  uint32_t count, uint64_t lsn, struct row_place *found, struct plinth_error *error) {
+static enum plinth_status find_rows(struct view *view, const struct table_schema *schema, const struct slice *keys,
+                                    uint32_t count, uint64_t lsn, unsigned flags, struct row_place *found,
+                                    struct plinth_error *error) {
     memset(found, 0, count * sizeof *found);
     uint64_t few[64], *hashes = count <= 64 ? few : malloc(count * sizeof *hashes);
     if (!hashes) return error_no_memory(error, "rows to find");
@@ -71,14 +72,28 @@ enum plinth_status view_find_rows(struct view *view, const struct table_schema *
     const struct view_table *table = view_find_table(view, schema->id);
     enum plinth_status st = PLINTH_OK;
     for (size_t r = 0; !st && missing && table && r < table->run_count; r++)
-        st = find_in_run(table->runs[r].run, keys, hashes, count, lsn, found, &missing, error);
+        st = find_in_run(table->runs[r].run, keys, hashes, count, lsn, flags, found, &missing, error);
     if (hashes != few) free(hashes);
     if (st)
         for (uint32_t i = 0; i < count; i++) row_place_release(&found[i]);
     return st;
 }
 
+enum plinth_status view_find_rows(struct view *view, const struct table_schema *schema, const struct slice *keys,
+                                  uint32_t count, uint64_t lsn, struct row_place *found, struct plinth_error *error) {
+    return find_rows(view, schema, keys, count, lsn, SEGMENT_LSN_ONLY, found, error);
+}
+
+enum plinth_status view_find_row_in_memory(struct view *view, const struct table_schema *schema, struct slice key,
+                                           uint64_t lsn, struct row_place *found, struct plinth_error *error) {
+    return find_rows(view, schema, &key, 1, lsn, SEGMENT_LSN_ONLY | SEGMENT_MEMORY_ONLY, found, error);
+}
+
 /* ---- columns of rows found ---- */
+
+bool row_place_is_in_memory(const struct row_place *place, const uint32_t *column_ids, uint32_t column_count) {
+    return !place->segment || segment_stripe_is_cached(place->segment, place->stripe, column_ids, column_count);
+}
 
 /* One block or stripe that places lie in. */
 struct place_source {

@@ -1,5 +1,6 @@
-/* The Query service: rows of typed tables by key, by index, by predicate, and in groups. Everything runs on workers;
- * Scan, GetByIndex and Aggregate are streams (stream.h) over a query (query/query.h). */
+/* The Query service: rows of typed tables by key, by index, by predicate, and in groups. GetRow is answered on the loop
+ * when memory has what it takes, like KeyValue.Get; all else runs on workers. Scan, GetByIndex and Aggregate are
+ * streams (stream.h) over a query (query/query.h). */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -385,44 +386,57 @@ static enum plinth_status name_columns(const struct table_schema *schema, const 
     return PLINTH_OK;
 }
 
-static void get_row(struct service_call *call) {
-    struct arena arena;
+/* Looks the row up and answers; what fails is left to the caller to tell. */
+static enum plinth_status get_row(struct service_call *call, struct slice message, struct arena *arena,
+                                  bool memory_only, struct plinth_error *error) {
     struct request_read read = {0};
     const struct table_schema *schema = NULL;
     const struct slice *names = NULL;
     struct batch *batch = NULL;
     struct plinth_position version;
-    struct plinth_error error = {0};
     struct arrow_schema columns;
     struct literal key[ROW_KEY_PARTS_MAX];
     Plinth__V1__GetRowRequest *request;
-    arena_init(&arena);
-    enum plinth_status st = request_unpack(&plinth__v1__get_row_request__descriptor, buffer_slice(&call->request),
-                                           &arena, &request, &error);
-    if (!st) st = find_table(call->service, request->table, &schema, &error);
-    if (!st) st = request_read_init(call->service, request->read, &read, &error);
-    if (!st) st = slices_of(request->columns, request->n_columns, &arena, &names, &error);
+    enum plinth_status st = request_unpack(&plinth__v1__get_row_request__descriptor, message, arena, &request, error);
+    if (!st) st = find_table(call->service, request->table, &schema, error);
+    if (!st) st = request_read_init(call->service, request->read, &read, error);
+    if (!st) st = slices_of(request->columns, request->n_columns, arena, &names, error);
     if (!st && request->n_key > ROW_KEY_PARTS_MAX)
-        st = error_set(&error, PLINTH_INVALID_ARGUMENT, "key: %zu values; a key has at most %d", request->n_key,
+        st = error_set(error, PLINTH_INVALID_ARGUMENT, "key: %zu values; a key has at most %d", request->n_key,
                        (int)ROW_KEY_PARTS_MAX);
-    for (size_t i = 0; !st && i < request->n_key; i++) st = row_value_literal(request->key[i], &key[i], &error);
+    for (size_t i = 0; !st && i < request->n_key; i++) st = row_value_literal(request->key[i], &key[i], error);
     if (!st) {
+        read.options.memory_only = memory_only;
         read.options.wait_ms_max = request_wait_ms(call->rpc, call->service->env);
         st = query_get_row(call->service->db, schema, key, (uint32_t)request->n_key, names,
-                           (uint32_t)request->n_columns, &read.options, &batch, &version, &error);
+                           (uint32_t)request->n_columns, &read.options, &batch, &version, error);
     }
-    if (!st && !batch) st = error_set(&error, PLINTH_NOT_FOUND, "no row with this key in table \"%s\"", schema->name);
-    if (!st) st = name_columns(schema, names, (uint32_t)request->n_columns, &arena, &columns, &error);
-    if (!st) st = answer_row(call, &columns, batch, version, request->format, &error);
-    if (st) service_finish(call, st, &error);
+    if (!st && !batch) st = error_set(error, PLINTH_NOT_FOUND, "no row with this key in table \"%s\"", schema->name);
+    if (!st) st = name_columns(schema, names, (uint32_t)request->n_columns, arena, &columns, error);
+    if (!st) st = answer_row(call, &columns, batch, version, request->format, error);
     batch_unref(batch);
     table_schema_unref(schema);
     request_read_deinit(call->service, &read);
+    return st;
+}
+
+static void get_row_on_worker(struct service_call *call) {
+    struct arena arena;
+    struct plinth_error error = {0};
+    arena_init(&arena);
+    enum plinth_status st = get_row(call, buffer_slice(&call->request), &arena, false, &error);
+    if (st) service_finish(call, st, &error);
     arena_deinit(&arena);
 }
 
 static void get_row_on_message(struct service_call *call, struct slice message) {
-    service_offload(call, call->service->workers, message, get_row);
+    struct plinth_error error = {0};
+    enum plinth_status st = get_row(call, message, &call->loop->arena, true, &error);
+    arena_reset(&call->loop->arena);
+    if (st == PLINTH_WOULD_BLOCK)
+        service_offload(call, call->service->workers, message, get_row_on_worker);
+    else if (st)
+        service_finish(call, st, &error);
 }
 
 const struct service_method query_get_row_method = {"/plinth.v1.Query/GetRow", RPC_UNARY,
