@@ -160,8 +160,8 @@ def test_duckdb_reads_every_type(tmp_path, codec, nulls):
             got = [None if value is None else list(value) for value in got]
         assert_equal(got, wanted, field.name)
     low, high = 1000, 1100
-    count = duckdb.execute("SELECT count(*) FROM read_parquet(?) WHERE id >= ? AND id < ?", [str(path), low, high]).fetchone()
-    assert count == (high - low,)
+    count = duckdb.execute("SELECT count(*) FROM read_parquet(?) WHERE id >= ? AND id < ?", [str(path), low, high]).fetchall()
+    assert count == [(high - low,)]
 
 
 def test_a_table_without_a_key_keeps_every_row_in_its_order(tmp_path):
@@ -187,10 +187,10 @@ def test_real_tables_come_back(tmp_path, name, key):
     path = convert(tmp_path, table, "--codec", "zstd", *(["--key", key] if key else []))
     wanted = table.sort_by(key) if key else table
     read = pq.read_table(path)
-    assert duckdb.execute("SELECT count(*) FROM read_parquet(?)", [str(path)]).fetchone() == (table.num_rows,)
+    assert duckdb.execute("SELECT count(*) FROM read_parquet(?)", [str(path)]).fetchall() == [(table.num_rows,)]
     for column in table.column_names:
         assert_equal(plain(read[column]), plain(wanted[column]), column)
-        null = duckdb.execute(f'SELECT count(*) - count("{column}") FROM read_parquet(?)', [str(path)]).fetchone()[0]
+        null = duckdb.execute(f'SELECT count(*) - count("{column}") FROM read_parquet(?)', [str(path)]).fetchall()[0][0]
         assert null == table[column].null_count
 
 
@@ -220,5 +220,5 @@ def test_the_newest_version_of_each_row_by_the_sql_of_the_docs(tmp_path):
     text = (ROOT / "docs" / "segments.md").read_text()
     sql = text[text.index("```sql\nSELECT * EXCLUDE"):].split("```")[1].removeprefix("sql\n")
     sql = sql.replace("plinth-data/store/segments/*/12-*.parquet", str(tmp_path / "store" / "segments" / "*" / "12-*.parquet"))
-    rows = duckdb.sql(sql).fetchall()
+    rows = duckdb.connect().execute(sql).fetchall()
     assert {(day, flight): (delay, note) for day, flight, delay, note in rows} == model and len(rows) == len(model)
