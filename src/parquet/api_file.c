@@ -106,7 +106,9 @@ void plinth_parquet_close(struct plinth_parquet_file *file) {
 
 void plinth_parquet_get_info(const struct plinth_parquet_file *file, struct plinth_parquet_info *info) {
     const struct parquet_metadata *metadata = parquet_reader_metadata(file->reader);
-    *info = (struct plinth_parquet_info){.row_count = metadata->row_count,
+    uint64_t rows = 0; /* some files say another sum */
+    for (uint32_t i = 0; i < metadata->row_group_count; i++) rows += metadata->row_groups[i].row_count;
+    *info = (struct plinth_parquet_info){.row_count = rows,
                                          .row_group_count = metadata->row_group_count,
                                          .column_count = metadata->schema.column_count,
                                          .key_value_count = metadata->key_value_count,

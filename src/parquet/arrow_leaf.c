@@ -93,15 +93,16 @@ static void narrow(const uint8_t *from, uint64_t count, uint32_t width, uint8_t 
         for (uint64_t i = 0; i < count; i++) memcpy(to + i * 2, from + i * 4, 2);
 }
 
-/* Nanoseconds of the day, and the Julian day. */
+/* Nanoseconds of the day, and the Julian day. In microseconds and milliseconds the days go round at 2^64: Spark lets
+ * times of the year 290,000 run over a Julian day of 32 bits, and that brings them back. */
 static bool convert_int96(const uint8_t *from, uint64_t count, uint32_t units, uint8_t *to) {
+    bool may_go_round = units < NANOS_A_SECOND;
     for (uint64_t i = 0; i < count; i++, from += 12) {
-        int64_t nanos = (int64_t)load_u64(from), time;
-        int64_t days = (int64_t)load_u32(from + 8) - JULIAN_DAY_1970;
-        if (load_u64(from) == 0 && load_u32(from + 8) == 0) days = 0; /* the slot of a null */
-        if (__builtin_mul_overflow(days * SECONDS_A_DAY, (int64_t)units, &time) ||
-            __builtin_add_overflow(time, nanos / (NANOS_A_SECOND / (int64_t)units), &time))
-            return false;
+        int64_t nanos = (int64_t)load_u64(from), days = (int64_t)(int32_t)load_u32(from + 8) - JULIAN_DAY_1970, time;
+        if (nanos == 0 && load_u32(from + 8) == 0) days = 0; /* the slot of a null */
+        bool overflows = __builtin_mul_overflow(days * SECONDS_A_DAY, (int64_t)units, &time);
+        overflows |= __builtin_add_overflow(time, nanos / (NANOS_A_SECOND / (int64_t)units), &time);
+        if (overflows && !may_go_round) return false;
         store_u64(to + i * 8, (uint64_t)time);
     }
     return true;

@@ -206,6 +206,10 @@ enum plinth_status page_decode_dictionary(const struct page_context *context, co
     if (!st)
         st = decompress(context, context->codec, body, header->uncompressed_bytes, false, into, &values, &can_borrow,
                         error);
+    uint64_t exact = (uint64_t)header->value_count * context->column->width;
+    if (!st && exact > 0 && values.size > exact) /* values of another type, most likely */
+        st = error_set(error, PLINTH_CORRUPT, "a dictionary of %u values of %u bytes has %zu bytes",
+                       header->value_count, context->column->width, values.size);
     if (!st) st = values_decode(context, PARQUET_ENCODING_PLAIN, values, false, into, error);
     if (st) into->data = (struct parquet_column_data){0};
     return st;

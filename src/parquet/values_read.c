@@ -16,6 +16,8 @@ bool values_may_borrow(const struct parquet_column *column, enum parquet_encodin
 
 static enum plinth_status mismatch(const struct page_context *context, enum parquet_encoding encoding,
                                    struct plinth_error *error) {
+    if ((unsigned)encoding >= PARQUET_ENCODING_COUNT)
+        return error_set(error, PLINTH_UNSUPPORTED, "encoding %d is not known", (int)encoding);
     return error_set(error, PLINTH_CORRUPT, "encoding %s (%d) is not possible for %s", parquet_encoding_name(encoding),
                      (int)encoding, parquet_type_name(context->column->type));
 }

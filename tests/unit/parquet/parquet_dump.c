@@ -1,10 +1,10 @@
 /* Prints a Parquet file as JSON, for the comparison with other readers:
  *
- *     parquet_dump [--stripes] [--mapped] FILE       metadata, page index, all values of flat columns and of lists
+ *     parquet_dump [--stripes] [--mapped] FILE       metadata, page index, all values
  *     parquet_dump --bloom COLUMN HEX FILE           whether each row group may hold the value
  *
  * Values are the hexadecimal form of their PLAIN encoding (BYTE_ARRAY without its length), nulls are null,
- * lists are arrays of them.
+ * lists are arrays of them. Columns in lists of lists are given by slots: [repetition level, definition level, value].
  * --stripes reads the values page by page by the page index instead of scanning. Exit code 1 and a line on standard
  * error when the file cannot be read. */
 #include <stdio.h>
@@ -58,9 +58,22 @@ static void print_list(const struct parquet_column *column, const struct parquet
     putchar(']');
 }
 
+static void print_slots(const struct parquet_column *column, const struct parquet_column_data *data, bool *is_first) {
+    for (uint64_t i = 0; i < data->slots; i++) {
+        printf("%s[%u,%u,", *is_first ? "" : ",", data->repetition_levels[i], data->definition_levels[i]);
+        print_value(column, data, i);
+        putchar(']');
+        *is_first = false;
+    }
+}
+
 static enum plinth_status print_values(const struct parquet_column *column, const struct parquet_column_data *data,
                                        bool *is_first, struct plinth_error *error) {
     struct parquet_list_buffer lists = {0};
+    if (column->repetition_level_max > 1) {
+        print_slots(column, data, is_first);
+        return PLINTH_OK;
+    }
     bool is_list = !parquet_column_is_flat(column);
     enum plinth_status st = is_list ? parquet_list_from_levels(column, data, &lists, error) : PLINTH_OK;
     for (uint64_t i = 0; !st && i < data->rows; i++) {
@@ -119,14 +132,10 @@ static enum plinth_status print_column(const struct parquet_reader *reader, uint
     print_text(column->path);
     printf(",\"type\":\"%s\",\"logical\":%d,\"definition\":%u,\"repetition\":%u", parquet_type_name(column->type),
            (int)column->logical.kind, column->definition_level_max, column->repetition_level_max);
-    if (column->repetition_level_max <= 1) {
-        printf(",\"values\":[");
-        for (uint32_t g = 0; !st && g < metadata->row_group_count; g++)
-            st = by_stripes ? stripe_values(reader, g, c, &is_first, error)
-                            : scan_values(reader, g, c, &is_first, error);
-        printf("]");
-    }
-    printf("}");
+    printf(",\"%s\":[", column->repetition_level_max > 1 ? "slots" : "values");
+    for (uint32_t g = 0; !st && g < metadata->row_group_count; g++)
+        st = by_stripes ? stripe_values(reader, g, c, &is_first, error) : scan_values(reader, g, c, &is_first, error);
+    printf("]}");
     return st;
 }
 
