@@ -123,6 +123,8 @@ int cli_export(struct cli *cli);
 int cli_scan(struct cli *cli);
 int cli_row(struct cli *cli);
 int cli_find(struct cli *cli);
+int cli_segment_cat(struct cli *cli);
+int cli_segment_info(struct cli *cli);
 int cli_completion(struct cli *cli);
 
 #endif

@@ -163,6 +163,11 @@ static const struct option_spec table_export_options[] = {
     {"no-indexes", 0, NULL, NULL, NULL, "key spaces: as of 'kv export'"},
     {0},
 };
+static const struct option_spec segment_cat_options[] = {
+    LIMIT_OPTION,
+    {"format", 0, "FORMAT", NULL, NULL, "table, csv, jsonl or json; as --output says when left out"},
+    {0},
+};
 static const struct option_spec index_create_options[] = {
     {"kind", 0, "KIND", NULL, "sorted", "sorted, bloom, bitmap or token"},
     {"columns", 0, "COLUMNS", NULL, NULL,
@@ -297,6 +302,13 @@ const struct cli_command cli_commands[] = {
     {"find", "TABLE INDEX [VALUE...]", 2, 64, find_options, cli_find, "print rows by the values of a sorted index",
      "In the order of the index. The values are those of its first columns; --lower and --upper bound the next one.\n\n"
      "  plinth find users name Ada\n  plinth find metrics by_load --lower 0.9 --limit 10"},
+    {"segment cat", "FILE...", 1, 1000, segment_cat_options, cli_segment_cat, "print the rows of segment files",
+     "Reads the files themselves, without a server: all versions in key order, deletes too, with _lsn and _op. Any "
+     "other\n"
+     "Parquet file of flat columns and lists can be printed, too.\n\n"
+     "  plinth segment cat data/store/segments/*/*.parquet --limit 20"},
+    {"segment info", "FILE...", 1, 1000, NULL, cli_segment_info, "print what segment files say of themselves",
+     "Rows, metadata, bytes of each column.\n\n  plinth segment info data/store/segments/*/*.parquet"},
     {"completion", "bash|zsh", 1, 1, NULL, cli_completion, "print a completion script for a shell",
      "  source <(plinth completion bash)\n  plinth completion zsh > \"${fpath[1]}/_plinth\""},
     {0},

@@ -135,7 +135,7 @@ static enum plinth_status table_batch(struct row_output *output, const struct ba
             buffer_clear(&output->texts[i]);
             output->cells[i] = (struct cell){.kind = CELL_NULL};
             if (column_is_null(column, row)) continue;
-            bool text = column->type.kind == COLUMN_STRING;
+            bool text = column_kind_is_bytes(column->type.kind); /* unprintable bytes are escaped by the table */
             if (!text && !column_format(&output->texts[i], column, row)) return error_no_memory(error, "row");
             output->cells[i].kind = CELL_TEXT;
             output->cells[i].bytes = text ? column_bytes_at(column, row) : buffer_slice(&output->texts[i]);

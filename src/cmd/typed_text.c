@@ -203,6 +203,8 @@ static bool is_float(struct slice text) {
             exponent = true;
             if (text.data[at + 1] == '-' || text.data[at + 1] == '+') at++;
             if (at + 1 == text.size) return false;
+            size_t places = text.size - at - 1; /* what is near the end of the range stays text */
+            if (places > 3 || (places == 3 && text.data[at + 1] > '2')) return false;
         } else {
             return false;
         }

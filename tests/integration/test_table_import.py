@@ -479,3 +479,27 @@ def test_rows_are_scanned_found_and_counted(shared_server, here, table):
     arrow = subprocess.run([BIN_DIR / "plinth", "--server", shared_server.address, "scan", table, "--format", "arrow"],
                            capture_output=True, check=True).stdout
     assert pa.ipc.open_stream(arrow).read_all().num_rows == 9
+
+
+def test_segment_files_are_printed_without_a_server(server, here, table):
+    (here / "a.csv").write_text("k,s\n1,a\n2,\n")
+    imported(server, table, "a.csv", "--create", "--key", "k")
+    server.cli("kv", "set", "cat", "meow", "--index", "legs=4", check=True)
+    server.cli("flush", check=True)
+    files = [str(path) for path in server.segment_files()]
+    server.stop()
+    shown = {path: server_less("segment", "cat", path, "--format", "jsonl") for path in files}
+    rows_shown = [json.loads(line) for text in shown.values() for line in text.splitlines()]
+    assert [{k: r[k] for k in ("k", "s", "_op")} for r in rows_shown if "k" in r] == [
+        {"k": 1, "s": "a", "_op": "set"}, {"k": 2, "s": None, "_op": "set"},
+    ]
+    keys = [r for r in rows_shown if "value" in r]
+    assert len(keys) == 1 and keys[0]["key"] == "cat" and keys[0]["value"] == "meow" and keys[0]["_index"].endswith("=4")
+    for path in files:
+        assert "plinth.table" in server_less("segment", "info", path)
+    (here / "no.parquet").write_text("nothing")
+    assert subprocess.run([BIN_DIR / "plinth", "segment", "cat", "no.parquet"], capture_output=True).returncode == 1
+
+
+def server_less(*args):
+    return subprocess.run([str(BIN_DIR / "plinth"), *args], capture_output=True, text=True, check=True).stdout

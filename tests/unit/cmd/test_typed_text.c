@@ -140,6 +140,8 @@ static void types_are_guessed_without_losing_anything(void **state) {
     check_guess("00112233-4455-6677-8899-aabbccddeeff", "uuid");
     check_guess("-", "string");
     check_guess("1e|2", "string");
+    check_guess("1e299|-1e-299", "float64");
+    check_guess("1e3023", "string");
     check_guess("1.2.3", "string");
 }
 
