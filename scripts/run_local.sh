@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # run_local.sh [--data-dir DIR] [--port N] [--http-port N] [--once] [--no-install]
 #
-# Install what is needed, build, start plinthd on a local directory, load the example key set, run every key-value call
-# against it through gRPC, check the answers, and stay up until Ctrl-C (which drains and stops it).
+# Install what is needed, build, start plinthd on a local directory, load the example key set and the example table, run
+# the calls of keys and tables against it through gRPC, check the answers, and stay up until Ctrl-C (which drains and
+# stops it).
 #
 #   --data-dir DIR   where the data lives (default: plinth-data in the repository)
 #   --port N         gRPC on 127.0.0.1:N (default: 50051)
@@ -21,6 +22,7 @@ READY_TIMEOUT_S=120
 
 BIN=$ROOT/build/release/bin
 KEY_SET=$ROOT/examples/data/cmudict.csv.zst
+FLIGHTS=$ROOT/examples/data/nyc-flights.csv.zst
 ROWS=0
 SCRATCH=
 SERVER=
@@ -206,6 +208,69 @@ show_reads() {
     step "scan all keys" "$(words 1 '$1')" rows kv scan --keys-only
 }
 
+# ---- the table
+
+# The flights in the order of the table's key, without header. Columns: 1 year, 2 month, 3 day, 4 dep_time, 5 dep_delay,
+# 6 arr_time, 7 arr_delay, 8 carrier, 9 tailnum, 10 flight, 11 origin, 12 dest, 13 air_time, 14 distance, 15 hour, 16 minute.
+unpack_flights() {
+    zstd -dcq "$FLIGHTS" | sed 1d | LC_ALL=C sort -t , -k 1,1n -k 2,2n -k 3,3n -k 8,8 -k 10,10n -k 11,11 >"$SCRATCH/flights.csv"
+}
+
+# flights CONDITION OUTPUT: of the flights for which the awk condition holds, in key order.
+flights() { LC_ALL=C awk -F , -v OFS=, "$1 { print $2 }" "$SCRATCH/flights.csv"; }
+
+load_flights() {
+    say "the table of flights: $(wc -l <"$SCRATCH/flights.csv") rows of 16 columns, 8 of them with nulls"
+    plinth --quiet table drop flights 2>/dev/null || true
+    step "table create" '*' plinth table create flights "
+        year int16, month int8, day int8, dep_time int16, dep_delay int16, arr_time int16, arr_delay int16,
+        carrier string, tailnum string, flight int32, origin string, dest string, air_time int16, distance int16,
+        hour int8, minute int8, primary key (year, month, day, carrier, flight, origin)"
+    step "index create by_tail, sorted" '*' plinth index create flights by_tail --kind sorted --columns tailnum
+    step "index create by_dest, bitmap" '*' plinth index create flights by_dest --kind bitmap --columns dest
+    plinth import flights "$FLIGHTS" || die "the import failed (server log: $SERVER_LOG)"
+    step "index create by_delay, from the rows there are" '*' \
+        plinth index create flights by_delay --kind sorted --columns arr_delay
+}
+
+show_table_reads() {
+    local first='year,month,day,carrier,flight,origin'
+    step "row by primary key" "$(flights '$1==2013 && $2==3 && $3==14 && $8=="UA" && $10==1545' '$12, $5, $9')" \
+        rows row flights 2013 3 14 UA 1545 EWR --columns dest,dep_delay,tailnum
+    step_code "row that is not there" 3 '*' plinth row flights 2013 2 30 UA 1 EWR
+    step "find by index: flights of N14228" "$(flights '$9=="N14228"' '$1, $2, $3, $8, $10, $11')" \
+        rows find flights by_tail N14228 --columns "$first"
+    step "find by index: arr_delay from 900 on" "$(flights '$7 >= 900' '$7, $8, $10' | LC_ALL=C sort -t , -k 1,1n -s)" \
+        rows find flights by_delay --lower 900 --columns arr_delay,carrier,flight
+    step "count of cancelled flights" "$(flights '$4==""' 1 | wc -l)" rows scan flights --count --where 'dep_time IS NULL'
+    step "scan: a filter, a projection, in key order" \
+        "$(flights '$11=="JFK" && $5 > 120 && ($12=="LAX" || $12=="SFO")' '$2, $3, $8, $10, $12, $5')" \
+        rows scan flights --ordered --columns month,day,carrier,flight,dest,dep_delay \
+        --where "origin = 'JFK' AND dep_delay > 120 AND dest IN ('LAX', 'SFO')"
+    step "scan: few distinct values, by bitmap" "$(flights '$12=="ANC"' '$2, $3, $8, $10')" \
+        rows scan flights --ordered --columns month,day,carrier,flight --where "dest = 'ANC'"
+    step "aggregates by origin" "$(flights 1 '$11, $14, $5' | LC_ALL=C awk -F , -v OFS=, '
+        { n[$1]++; s[$1] += $2; if ($3 != "" && (!($1 in m) || $3 + 0 > m[$1])) m[$1] = $3 + 0 }
+        END { for (o in n) print o, n[o], s[o], m[o] }' | LC_ALL=C sort)" \
+        rows scan flights --aggregate 'count, sum(distance), max(dep_delay)' --group-by origin
+    step "last flights of the year, backwards" "$(flights 1 '$2, $3, $8, $10, $11' | tac | head -n 5)" \
+        rows scan flights --ordered --reverse --limit 5 --columns month,day,carrier,flight,origin
+    step "explain" '*' plinth scan flights --explain --where "tailnum = 'N14228' AND month = 3"
+}
+
+show_table() {
+    load_flights
+    say "rows, from memory"
+    show_table_reads
+    step "flush" '*' plinth flush
+    step "compact" '*' plinth compact
+    step "verify" '*' plinth verify
+    say "the same rows, from segments"
+    show_table_reads
+    step "export" '*' plinth export flights "$SCRATCH/rows.csv" --order key
+    step "the export is what was imported" '' diff "$SCRATCH/flights.csv" <(sed 1d "$SCRATCH/rows.csv")
+}
+
 show_calls() {
     show_key_calls
     say "reads, from memory"
@@ -219,6 +284,7 @@ show_calls() {
     show_reads
     step "export" '*' plinth kv export "$SCRATCH/export.csv"
     step "the export is what was imported" '' diff "$SCRATCH/words.csv" <(sed 1d "$SCRATCH/export.csv")
+    show_table
     say "$STEPS answers checked, all right"
 }
 
@@ -233,6 +299,7 @@ ${BOLD}plinthd is up.${RESET} Data: $DATA_DIR, log: $SERVER_LOG
 
   command line   $cli kv get read
                  $cli kv by-index rhyme --value 'EY SH AH N' --limit 10
+                 $cli scan flights --where "dep_delay > 600" --limit 10
                  $cli --help
   grpcurl        grpcurl -plaintext 127.0.0.1:$PORT list
                  grpcurl -plaintext -d '{"key":"cmVhZA=="}' 127.0.0.1:$PORT plinth.v1.KeyValue/Get
@@ -278,6 +345,7 @@ main() {
     trap 'exit 130' INT
     trap 'exit 143' TERM
     unpack_key_set
+    unpack_flights
     start_server
     load_key_set
     show_calls
