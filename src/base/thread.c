@@ -130,9 +130,9 @@ bool pool_submit(struct pool *pool, struct pool_task *task) {
     if (taken) {
         *pool->end = task;
         pool->end = &task->next;
-        pthread_cond_signal(&pool->work);
     }
     pthread_mutex_unlock(&pool->mutex);
+    if (taken) pthread_cond_signal(&pool->work); /* the thread that wakes finds the mutex free */
     return taken;
 }
 

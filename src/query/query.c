@@ -17,14 +17,14 @@ static enum plinth_status make_aggregator(struct query *query, struct worker *wo
 
 static unsigned threads_of(const struct query *query) {
     unsigned threads = query->options.threads;
+    /* Small ones are not to pay for the question about the cores, which reads a file. */
+    if (query->by_candidates || query->options.explain_only || query->task_count <= 1) return 1;
     if (!threads) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
         threads = cores > 0 ? (unsigned)cores : 1;
     }
     if (threads > QUERY_THREADS_MAX) threads = QUERY_THREADS_MAX;
-    if (threads > query->task_count) threads = query->task_count;
-    if (query->by_candidates || query->options.explain_only) threads = 1;
-    return threads ? threads : 1;
+    return threads > query->task_count ? query->task_count : threads;
 }
 
 enum plinth_status query_open(struct plinth *db, const struct table_schema *schema, const struct query_options *options,

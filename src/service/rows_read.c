@@ -59,6 +59,7 @@ struct rows_stream {
     enum arrow_compression compression;
     bool as_values;
     bool explain;
+    bool is_short;         /* few rows, found at once: they go out together */
     pthread_mutex_t mutex; /* guards `query` against the loop's interrupt */
     struct query *query;
     struct batch *batch; /* whose rows are being sent */
@@ -124,36 +125,33 @@ static bool put_explain(struct rows_stream *rows, struct buffer *chunk) {
     return put_bytes_field(chunk, ROWS_EXPLAIN_FIELD, buffer_slice(&rows->body));
 }
 
-/* The position and, in Arrow's form, the schema: the first message. */
-static enum plinth_status fill_first(struct rows_stream *rows, struct buffer *chunk, struct plinth_error *error) {
-    rows->began = true;
-    buffer_clear(&rows->body);
-    enum plinth_status st = PLINTH_OK;
-    if (!rows->as_values) st = arrow_write_schema(&rows->body, query_schema(rows->query), error);
+/* The next batch of the query, or its end. */
+static enum plinth_status next_batch(struct rows_stream *rows, bool *end, struct plinth_error *error) {
+    enum plinth_status st = query_next(rows->query, &rows->batch, error);
     if (st) return st;
-    if (!put_bytes_field(chunk, ROWS_ARROW_FIELD, buffer_slice(&rows->body)) ||
-        !buffer_reserve(chunk, ENCODED_POSITION_BYTES_MAX))
-        return error_no_memory(error, "rows");
-    chunk->size += encode_position(chunk->data + chunk->size, ROWS_POSITION_FIELD, query_position(rows->query));
+    *end = !rows->batch;
+    rows->batch_next = 0;
+    uint64_t bytes = rows->batch ? batch_bytes(rows->batch) : 0;
+    rows->piece_rows = UINT32_MAX;
+    if (bytes > PIECE_BYTES_MAX)
+        rows->piece_rows = (uint32_t)((uint64_t)rows->batch->rows * PIECE_BYTES_MAX / bytes) + 1;
+    if (rows->as_values && rows->piece_rows > 1000) rows->piece_rows = 1000;
     return PLINTH_OK;
 }
 
-static enum plinth_status fill_rows(struct rows_stream *rows, struct buffer *chunk, struct plinth_error *error) {
+/* Appends rows of the batch to the body. */
+static enum plinth_status put_rows(struct rows_stream *rows, struct plinth_error *error) {
     uint32_t left = rows->batch->rows - rows->batch_next;
     uint32_t count = left < rows->piece_rows ? left : rows->piece_rows;
     enum plinth_status st = PLINTH_OK;
-    buffer_clear(&rows->body);
     if (rows->as_values) {
-        if (!row_value_encode(&rows->body, query_schema(rows->query), rows->batch, rows->batch_next, count) ||
-            !put_bytes_field(chunk, ROWS_ROWS_FIELD, buffer_slice(&rows->body)))
+        if (!row_value_encode(&rows->body, query_schema(rows->query), rows->batch, rows->batch_next, count))
             st = error_no_memory(error, "rows");
     } else {
         bool whole = count == rows->batch->rows;
         struct batch *piece = whole ? batch_ref(rows->batch) : batch_slice(rows->batch, rows->batch_next, count);
         st = piece ? arrow_write_batch(&rows->body, piece, rows->compression, error) : error_no_memory(error, "rows");
         batch_unref(piece);
-        if (!st && !put_bytes_field(chunk, ROWS_ARROW_FIELD, buffer_slice(&rows->body)))
-            st = error_no_memory(error, "rows");
     }
     rows->batch_next += count;
     if (rows->batch_next == rows->batch->rows) {
@@ -163,26 +161,27 @@ static enum plinth_status fill_rows(struct rows_stream *rows, struct buffer *chu
     return st;
 }
 
+/* One message: the schema and the position if it is the first, rows if there are more, the end's mark and the plan if
+ * it is the last one. A small answer is all of this. */
 static enum plinth_status rows_fill(struct service_call *call, struct buffer *chunk, bool *end,
                                     struct plinth_error *error) {
     struct rows_stream *rows = call->state;
-    if (!rows->began) return fill_first(rows, chunk, error);
-    if (!rows->batch) {
-        enum plinth_status st = query_next(rows->query, &rows->batch, error);
-        if (st) return st;
-        rows->batch_next = 0;
-        uint64_t bytes = rows->batch ? batch_bytes(rows->batch) : 0;
-        rows->piece_rows = UINT32_MAX;
-        if (bytes > PIECE_BYTES_MAX)
-            rows->piece_rows = (uint32_t)((uint64_t)rows->batch->rows * PIECE_BYTES_MAX / bytes) + 1;
-        if (rows->as_values && rows->piece_rows > 1000) rows->piece_rows = 1000;
-    }
-    if (rows->batch) return fill_rows(rows, chunk, error);
-    *end = true;
+    bool first = !rows->began, rows_too = !first || rows->is_short, ok = true;
+    enum plinth_status st = PLINTH_OK;
+    rows->began = true;
     buffer_clear(&rows->body);
-    bool ok = rows->as_values || arrow_write_end(&rows->body);
-    ok = ok && put_bytes_field(chunk, ROWS_ARROW_FIELD, buffer_slice(&rows->body));
-    if (ok && rows->explain) ok = put_explain(rows, chunk);
+    if (first && !rows->as_values) st = arrow_write_schema(&rows->body, query_schema(rows->query), error);
+    if (!st && rows_too && !rows->batch) st = next_batch(rows, end, error);
+    if (!st && rows->batch) st = put_rows(rows, error);
+    if (!st && !*end && !rows->batch && rows->is_short) st = next_batch(rows, end, error);
+    if (st) return st;
+    if (*end && !rows->as_values) ok = arrow_write_end(&rows->body);
+    if (ok && rows->body.size)
+        ok = put_bytes_field(chunk, rows->as_values ? ROWS_ROWS_FIELD : ROWS_ARROW_FIELD, buffer_slice(&rows->body));
+    if (ok && first) ok = buffer_reserve(chunk, ENCODED_POSITION_BYTES_MAX);
+    if (ok && first)
+        chunk->size += encode_position(chunk->data + chunk->size, ROWS_POSITION_FIELD, query_position(rows->query));
+    if (ok && *end && rows->explain) ok = put_explain(rows, chunk);
     return ok ? PLINTH_OK : error_no_memory(error, "rows");
 }
 
@@ -303,6 +302,7 @@ static enum plinth_status by_index_open(struct service_call *call, struct plinth
     rows->options.column_count = (uint32_t)request->n_columns;
     rows->options.limit = request->limit;
     rows->options.force_path = slice_of_string(request->index);
+    rows->is_short = true;
     return rows_begin(call, request->read, request->format, error);
 }
 
