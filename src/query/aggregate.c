@@ -208,6 +208,12 @@ static bool choose_rows(struct aggregator *aggregator, uint32_t rows, const uint
     return true;
 }
 
+/* Groups of codes that are all known. */
+static void map_codes(const struct aggregator *aggregator, uint32_t *codes, uint32_t count) {
+    const uint32_t *known = aggregator->group_of_code;
+    for (uint32_t i = 0; i < count; i++) codes[i] = known[codes[i]] - 1;
+}
+
 /* Room for the codes that there are now. */
 static bool grow_codes(struct aggregator *aggregator) {
     uint32_t count = group_codes_count(aggregator->codes), capacity = aggregator->code_capacity;
@@ -228,10 +234,16 @@ static bool choose_groups(struct aggregator *aggregator, const struct column *co
     uint32_t *groups = arena_alloc(&aggregator->scratch, room);
     uint32_t *scratch = aggregator->group_count > 1 ? arena_alloc(&aggregator->scratch, room) : groups;
     for (uint32_t i = 0; i < aggregator->group_count; i++) parts[i] = columns[aggregator->group_columns[i]];
+    uint32_t codes_before = group_codes_count(aggregator->codes);
+    chosen->groups = groups;
     if (!groups || !scratch ||
         !group_codes_of(aggregator->codes, parts, chosen->list, chosen->count, groups, scratch) ||
         !grow_codes(aggregator))
         return false;
+    if (group_codes_count(aggregator->codes) == codes_before) {
+        map_codes(aggregator, groups, chosen->count);
+        return true;
+    }
     struct buffer key = BUFFER_INIT;
     bool ok = true;
     for (uint32_t i = 0; ok && i < chosen->count; i++) {
@@ -247,7 +259,6 @@ static bool choose_groups(struct aggregator *aggregator, const struct column *co
         groups[i] = *known - 1;
     }
     buffer_deinit(&key);
-    chosen->groups = groups;
     return ok;
 }
 
@@ -363,7 +374,22 @@ static void add_count(struct state *states, size_t stride, const struct column *
     EACH_VALUE({ state->count++; })
 }
 
-/* MIN and MAX of a type whose values are kept in `sum`. */
+/* MIN and MAX of a type whose values are kept in `sum`: of a whole column without nulls, selection or groups, */
+#define EXTREME_ALL(type)                                                                                              \
+    do {                                                                                                               \
+        const type *values = column->values;                                                                           \
+        if (column->validity || chosen->list || chosen->groups || !chosen->count) break;                               \
+        type best = values[0];                                                                                         \
+        if (largest)                                                                                                   \
+            for (uint32_t i = 1; i < chosen->count; i++) best = values[i] > best ? values[i] : best;                   \
+        else                                                                                                           \
+            for (uint32_t i = 1; i < chosen->count; i++) best = values[i] < best ? values[i] : best;                   \
+        if (!states->count || (largest ? best > states->sum : best < states->sum)) states->sum = best;                 \
+        states->count += chosen->count;                                                                                \
+        return true;                                                                                                   \
+    } while (0)
+
+/* and of any other. */
 #define EXTREME_EACH(type, load)                                                                                       \
     do {                                                                                                               \
         EACH_VALUE({                                                                                                   \
@@ -407,16 +433,16 @@ static bool add_extreme(struct aggregator *aggregator, struct state *states, siz
                         const struct chosen *chosen, bool largest) {
     switch (column->type.kind) {
     case COLUMN_BOOL: EXTREME_EACH(bool, bitmap_get(column->values, row));
-    case COLUMN_INT8: EXTREME_EACH(int8_t, ((const int8_t *)column->values)[row]);
-    case COLUMN_INT16: EXTREME_EACH(int16_t, ((const int16_t *)column->values)[row]);
+    case COLUMN_INT8: EXTREME_ALL(int8_t); EXTREME_EACH(int8_t, ((const int8_t *)column->values)[row]);
+    case COLUMN_INT16: EXTREME_ALL(int16_t); EXTREME_EACH(int16_t, ((const int16_t *)column->values)[row]);
     case COLUMN_DATE:
-    case COLUMN_INT32: EXTREME_EACH(int32_t, ((const int32_t *)column->values)[row]);
+    case COLUMN_INT32: EXTREME_ALL(int32_t); EXTREME_EACH(int32_t, ((const int32_t *)column->values)[row]);
     case COLUMN_TIMESTAMP:
-    case COLUMN_INT64: EXTREME_EACH(int64_t, ((const int64_t *)column->values)[row]);
-    case COLUMN_UINT8: EXTREME_EACH(uint8_t, ((const uint8_t *)column->values)[row]);
-    case COLUMN_UINT16: EXTREME_EACH(uint16_t, ((const uint16_t *)column->values)[row]);
-    case COLUMN_UINT32: EXTREME_EACH(uint32_t, ((const uint32_t *)column->values)[row]);
-    case COLUMN_UINT64: EXTREME_EACH(uint64_t, ((const uint64_t *)column->values)[row]);
+    case COLUMN_INT64: EXTREME_ALL(int64_t); EXTREME_EACH(int64_t, ((const int64_t *)column->values)[row]);
+    case COLUMN_UINT8: EXTREME_ALL(uint8_t); EXTREME_EACH(uint8_t, ((const uint8_t *)column->values)[row]);
+    case COLUMN_UINT16: EXTREME_ALL(uint16_t); EXTREME_EACH(uint16_t, ((const uint16_t *)column->values)[row]);
+    case COLUMN_UINT32: EXTREME_ALL(uint32_t); EXTREME_EACH(uint32_t, ((const uint32_t *)column->values)[row]);
+    case COLUMN_UINT64: EXTREME_ALL(uint64_t); EXTREME_EACH(uint64_t, ((const uint64_t *)column->values)[row]);
     case COLUMN_DECIMAL: EXTREME_EACH(int128, load_decimal(column->values, row));
     case COLUMN_FLOAT32:
         EACH_VALUE({

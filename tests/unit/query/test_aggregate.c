@@ -275,6 +275,49 @@ static void rows_are_grouped_by_columns_of_every_type(void **state) {
     }
 }
 
+static void many_groups_of_several_columns_stay_apart(void **state) {
+    (void)state;
+    enum { PAIRS = 2100, TURNS = 3 }; /* 2,100 is the least common multiple of 700 and 300 */
+    struct aggregate_spec spec = {.kind = AGGREGATE_COUNT, .column = AGGREGATE_NO_COLUMN, .result = type_of("int64")};
+    const struct column_type group_types[3] = {type_of("int16"), type_of("string"), type_of("uuid")};
+    static const uint32_t group_columns[3] = {0, 1, 2}, batch_ends[] = {100, 150, 1000, 1001, PAIRS * TURNS};
+    struct column_builder builders[3];
+    struct aggregator *aggregator;
+    struct plinth_error error;
+    assert_ok(aggregator_create(&spec, 1, group_columns, group_types, 3, 1 << 24, &aggregator, &error), &error);
+    for (int i = 0; i < 3; i++) assert_true(column_builder_init(&builders[i], group_types[i]));
+    uint32_t row = 0;
+    for (size_t b = 0; b < sizeof batch_ends / sizeof *batch_ends; b++) {
+        for (; row < batch_ends[b]; row++) {
+            /* Lengths from 0 to 40, so that texts that share their ends differ in the middle or in their length. */
+            uint8_t text[64], uuid[16] = {0};
+            uint32_t number = row % 300, size = number % 41;
+            memset(text, 'a', sizeof text);
+            if (size) text[size / 2] = (uint8_t)('a' + number / 41);
+            uint32_t at = size ? 0 : number; /* sizes 0 come with numbers 0, 41, ...: told apart by the uuid */
+            memcpy(uuid, &at, sizeof at);
+            assert_true(column_builder_integer(&builders[0], row % 700) &&
+                        column_builder_bytes_value(&builders[1], slice_of(text, size)) &&
+                        column_builder_bytes_value(&builders[2], slice_of(uuid, 16)));
+        }
+        struct column views[3];
+        const struct column *columns[3];
+        for (int i = 0; i < 3; i++) {
+            views[i] = column_builder_view(&builders[i]);
+            columns[i] = &views[i];
+        }
+        assert_ok(aggregator_add(aggregator, columns, builders[0].rows, NULL, &error), &error);
+        for (int i = 0; i < 3; i++) column_builder_clear(&builders[i]);
+    }
+    struct batch *result;
+    assert_ok(aggregator_finish(aggregator, &result, &error), &error);
+    assert_int_equal(result->rows, PAIRS);
+    for (uint32_t r = 0; r < PAIRS; r++) assert_int_equal(((const int64_t *)result->columns[3].values)[r], TURNS);
+    batch_unref(result);
+    aggregator_destroy(aggregator);
+    for (int i = 0; i < 3; i++) column_builder_deinit(&builders[i]);
+}
+
 /* ---- the limits ---- */
 
 struct one {
@@ -451,6 +494,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_function_of_every_type_is_the_sum_of_its_rows),
         cmocka_unit_test(rows_are_grouped_by_columns_of_every_type),
+        cmocka_unit_test(many_groups_of_several_columns_stay_apart),
         cmocka_unit_test(a_sum_beyond_64_bits_is_an_error),
         cmocka_unit_test(an_average_of_large_numbers_does_not_overflow),
         cmocka_unit_test(a_decimal_sum_of_39_digits_is_an_error),
