@@ -198,6 +198,7 @@ static const char *to_unit(int64_t seconds, int64_t nanos, struct column_type ty
 const char *time_pattern_parse(const char *pattern, struct slice text, struct column_type type, int64_t *value) {
     struct parts parts = {.text = text, .year = 1970, .month = 1, .day = 1};
     int64_t days;
+    if (!text.size) return "is empty";
     if (!take_pattern(&parts, pattern) || parts.at != text.size) return "does not follow the pattern";
     if (!date_of(&parts, &days)) return "there is no such day";
     if (parts.twelve) parts.hour = parts.hour % 12 + (parts.afternoon ? 12 : 0);
