@@ -40,6 +40,11 @@ static uint64_t add_up_i32(int32_t *to, const uint32_t *deltas, uint64_t last, u
     return last;
 }
 
+static uint64_t add_up_i32_wide(int32_t *to, const uint64_t *deltas, uint64_t last, uint64_t least, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) to[i] = (int32_t)(last += deltas[i] + least);
+    return last;
+}
+
 static void put_constant_deltas(struct delta_out *out, uint64_t least, uint32_t count) {
     static const uint32_t zeros[STEP] = {0};
     for (uint32_t i = 0; i < count; i += STEP) {
@@ -57,9 +62,10 @@ static void put_miniblock(struct delta_out *out, struct slice in, unsigned width
     size_t skip = 0;
     for (uint32_t i = 0; i < count; i += STEP, skip += STEP / 8 * width) {
         uint32_t step = count - i < STEP ? count - i : STEP;
-        if (width > 32) { /* only of 64-bit values */
+        if (width > 32) { /* of 32-bit values, too: DuckDB takes their differences in 64 bits */
             bits_unpack_u64(in.data + skip, in.size - skip, width, step, wide);
-            out->last = add_up_i64_wide(out->i64 + out->at, wide, out->last, least, step);
+            out->last = out->i64 ? add_up_i64_wide(out->i64 + out->at, wide, out->last, least, step)
+                                 : add_up_i32_wide(out->i32 + out->at, wide, out->last, least, step);
         } else {
             bits_unpack_u32(in.data + skip, in.size - skip, width, step, deltas);
             out->last = out->i64 ? add_up_i64(out->i64 + out->at, deltas, out->last, least, step)
@@ -74,15 +80,14 @@ static enum plinth_status truncated(struct plinth_error *error) {
 }
 
 static enum plinth_status decode_block(struct reader *reader, struct delta_out *out, uint32_t count,
-                                       uint64_t miniblocks, uint64_t per_miniblock, unsigned width_max,
-                                       struct plinth_error *error) {
+                                       uint64_t miniblocks, uint64_t per_miniblock, struct plinth_error *error) {
     uint64_t least = (uint64_t)zigzag_decode(reader_varint(reader));
     struct slice widths = reader_bytes(reader, miniblocks);
     if (reader->failed) return truncated(error);
     for (uint64_t i = 0; i < miniblocks && out->at < count; i++) {
         unsigned width = widths.data[i];
         uint32_t values = count - out->at < per_miniblock ? count - out->at : (uint32_t)per_miniblock;
-        if (width > width_max)
+        if (width > 64)
             return error_set(error, PLINTH_CORRUPT, "DELTA_BINARY_PACKED data has a miniblock of %u bits a value",
                              width);
         if (width == 0) {
@@ -116,8 +121,7 @@ static enum plinth_status decode(struct slice in, struct delta_out *out, uint32_
                          (unsigned long long)total, count);
     if (count > 0) put_first(out, first);
     while (out->at < count) {
-        enum plinth_status st =
-            decode_block(&reader, out, count, miniblocks, block / miniblocks, out->i64 ? 64 : 32, error);
+        enum plinth_status st = decode_block(&reader, out, count, miniblocks, block / miniblocks, error);
         if (st) return st;
     }
     if (used) *used = (size_t)(reader.at - in.data);
