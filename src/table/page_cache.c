@@ -1,4 +1,5 @@
 /* 64 shards, each a chained hash table under its own mutex, which is held for a lookup only: for tens of nanoseconds.
+ * All that belongs to one stripe (its keys, its columns) lies in one shard.
  *
  * Eviction is second chance: a shard's clock hand walks its buckets; an entry that was used since the hand last came by
  * loses its mark and stays, another one goes. The bound is on the sum of all shards, so that one large entry does not
@@ -40,8 +41,9 @@ static inline uint64_t key_hash(struct page_cache_key key) {
     return hash ^ hash >> 32;
 }
 
-/* The top bits choose the shard, the low ones the bucket. */
-static inline struct shard *shard_of(struct page_cache *cache, uint64_t hash) { return &cache->shards[hash >> 58]; }
+static inline struct shard *shard_of(struct page_cache *cache, struct page_cache_key key) {
+    return &cache->shards[key_hash((struct page_cache_key){key.segment, (uint32_t)key.stripe}) >> 58];
+}
 
 static inline struct page_cache_entry **bucket_of(struct shard *shard, uint64_t hash) {
     return &shard->buckets[hash & (shard->bucket_count - 1)];
@@ -108,7 +110,7 @@ static struct page_cache_entry *find_locked(struct shard *shard, uint64_t hash, 
 
 struct page_cache_entry *page_cache_find(struct page_cache *cache, struct page_cache_key key) {
     uint64_t hash = key_hash(key);
-    struct shard *shard = shard_of(cache, hash);
+    struct shard *shard = shard_of(cache, key);
     pthread_mutex_lock(&shard->mutex);
     struct page_cache_entry *entry = find_locked(shard, hash, key);
     if (entry) {
@@ -118,6 +120,24 @@ struct page_cache_entry *page_cache_find(struct page_cache *cache, struct page_c
     }
     pthread_mutex_unlock(&shard->mutex);
     return entry;
+}
+
+void page_cache_find_all(struct page_cache *cache, const struct page_cache_key *keys, uint32_t count,
+                         struct page_cache_entry **entries) {
+    if (!count) return;
+    uint64_t hashes[PAGE_CACHE_KEYS_MAX];
+    struct shard *shard = shard_of(cache, keys[0]);
+    for (uint32_t i = 0; i < count; i++) hashes[i] = key_hash(keys[i]);
+    pthread_mutex_lock(&shard->mutex);
+    for (uint32_t i = 0; i < count; i++) __builtin_prefetch(bucket_of(shard, hashes[i]));
+    for (uint32_t i = 0; i < count; i++) __builtin_prefetch(*bucket_of(shard, hashes[i]), 1);
+    for (uint32_t i = 0; i < count; i++) {
+        entries[i] = find_locked(shard, hashes[i], keys[i]);
+        if (entries[i]) __builtin_prefetch(entries[i] + 1); /* what follows its head */
+        shard->hits += entries[i] != NULL;
+        shard->misses += entries[i] == NULL;
+    }
+    pthread_mutex_unlock(&shard->mutex);
 }
 
 /* Twice the buckets, when memory allows: longer chains are only slower. */
@@ -191,7 +211,7 @@ struct page_cache_entry *page_cache_insert(struct page_cache *cache, struct page
     atomic_init(&entry->references, 2);
     atomic_init(&entry->recent, true);
     uint64_t hash = key_hash(entry->key);
-    struct shard *shard = shard_of(cache, hash);
+    struct shard *shard = shard_of(cache, entry->key);
     pthread_mutex_lock(&shard->mutex);
     struct page_cache_entry *faster = find_locked(shard, hash, entry->key);
     if (!faster) {

@@ -32,6 +32,11 @@ PLINTH_MUST_CHECK enum plinth_status page_cache_create(uint64_t bytes_max, struc
 void page_cache_destroy(struct page_cache *cache);
 /* A referenced entry, or null. Thread-safe, as all of these. */
 struct page_cache_entry *page_cache_find(struct page_cache *cache, struct page_cache_key key);
+/* The same for several keys of one stripe (equal segments and equal low halves of `stripe`), at most
+ * PAGE_CACHE_KEYS_MAX: one lock, and their memory is fetched at once. */
+enum { PAGE_CACHE_KEYS_MAX = 64 };
+void page_cache_find_all(struct page_cache *cache, const struct page_cache_key *keys, uint32_t count,
+                         struct page_cache_entry **entries);
 /* Adds `entry`, which the caller filled (references is set to 2 here: the cache's and the caller's). When another
  * thread was faster, `entry` is destroyed and the other one returned, referenced. */
 struct page_cache_entry *page_cache_insert(struct page_cache *cache, struct page_cache_entry *entry);

@@ -114,28 +114,42 @@ static void release_cached(struct batch *batch) {
     for (uint32_t i = 0; i < cached->count; i++) page_cache_unref(cached->entries[i]);
 }
 
+/* A column that the cache did not have, or that the file has not. */
+static enum plinth_status read_missing(struct segment *segment, uint32_t stripe, struct column_type type,
+                                       uint32_t column_id, struct batch *batch, struct column *column,
+                                       struct page_cache_entry **entry, struct segment_read_stats *stats,
+                                       struct plinth_error *error) {
+    if (!row_segment_find(segment, column_id))
+        return column_make_nulls(&batch->arena, type, batch->rows, column)
+                   ? PLINTH_OK
+                   : error_no_memory(error, "stripe of columns");
+    struct column_page *page;
+    enum plinth_status st = load_column(segment, stripe, column_id, type, stats, &page, error);
+    *entry = st ? NULL : &page->entry;
+    return st;
+}
+
 static enum plinth_status read_cached(struct segment *segment, uint32_t stripe, const struct column_type *types,
                                       const uint32_t *column_ids, uint32_t column_count, struct batch *batch,
                                       struct segment_read_stats *stats, struct plinth_error *error) {
     struct cached_batch *cached =
         arena_zalloc(&batch->arena, sizeof *cached + column_count * sizeof cached->entries[0]);
     if (!cached) return error_no_memory(error, "stripe of columns");
+    cached->count = column_count;
     batch->release_context = cached;
     batch->release = release_cached;
     enum plinth_status st = PLINTH_OK;
+    for (uint32_t first = 0; first < column_count; first += PAGE_CACHE_KEYS_MAX) {
+        struct page_cache_key keys[PAGE_CACHE_KEYS_MAX];
+        uint32_t left = column_count - first, count = left < PAGE_CACHE_KEYS_MAX ? left : PAGE_CACHE_KEYS_MAX;
+        for (uint32_t i = 0; i < count; i++) keys[i] = column_key(segment, column_ids[first + i], stripe);
+        page_cache_find_all(segment->cache, keys, count, &cached->entries[first]);
+    }
     for (uint32_t i = 0; i < column_count && !st; i++) {
-        const struct row_segment_column *found = row_segment_find(segment, column_ids[i]);
-        if (!found) {
-            if (!column_make_nulls(&batch->arena, types[i], batch->rows, &batch->columns[i]))
-                st = error_no_memory(error, "stripe of columns");
-            continue;
-        }
-        struct column_page *page =
-            (struct column_page *)page_cache_find(segment->cache, column_key(segment, column_ids[i], stripe));
-        if (!page) st = load_column(segment, stripe, column_ids[i], types[i], stats, &page, error);
-        if (st) break;
-        cached->entries[cached->count++] = &page->entry;
-        batch->columns[i] = page->column;
+        struct page_cache_entry **entry = &cached->entries[i];
+        if (!*entry)
+            st = read_missing(segment, stripe, types[i], column_ids[i], batch, &batch->columns[i], entry, stats, error);
+        if (!st && *entry) batch->columns[i] = ((struct column_page *)*entry)->column;
     }
     return st;
 }

@@ -124,6 +124,30 @@ static void an_entry_larger_than_the_cache_is_not_kept(void **state) {
     page_cache_destroy(cache);
 }
 
+static void columns_of_one_stripe_are_found_together(void **state) {
+    (void)state;
+    enum { COLUMNS = 20, STRIPE = 7 };
+    struct page_cache *cache = create(1 << 20);
+    struct page_cache_key keys[COLUMNS];
+    struct page_cache_entry *entries[COLUMNS];
+    for (uint64_t i = 0; i < COLUMNS; i++) {
+        keys[i] = (struct page_cache_key){3, i << 32 | STRIPE};
+        if (i % 3) add(cache, 3, keys[i].stripe, 100);
+    }
+    page_cache_find_all(cache, keys, COLUMNS, entries);
+    for (uint64_t i = 0; i < COLUMNS; i++) {
+        assert_int_equal(entries[i] != NULL, i % 3 != 0);
+        if (entries[i]) assert_true(((struct item *)entries[i])->check == check_of(keys[i]));
+        page_cache_unref(entries[i]);
+    }
+    struct page_cache_stats stats;
+    page_cache_stats(cache, &stats);
+    assert_int_equal(stats.hits, 13);
+    assert_int_equal(stats.misses, 7);
+    page_cache_destroy(cache);
+    assert_int_equal(live_items, 0);
+}
+
 static void the_slower_of_two_inserts_gets_the_entry_of_the_faster(void **state) {
     (void)state;
     struct page_cache *cache = create(1000);
@@ -192,6 +216,7 @@ int main(void) {
         cmocka_unit_test(what_is_used_again_outlives_what_is_not),
         cmocka_unit_test(an_evicted_entry_lives_as_long_as_its_reader),
         cmocka_unit_test(an_entry_larger_than_the_cache_is_not_kept),
+        cmocka_unit_test(columns_of_one_stripe_are_found_together),
         cmocka_unit_test(the_slower_of_two_inserts_gets_the_entry_of_the_faster),
         cmocka_unit_test(threads_find_what_belongs_to_their_key_and_accounts_close),
     };
