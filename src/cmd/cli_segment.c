@@ -2,7 +2,8 @@
  *
  * A segment is a Parquet file; its rows are all versions in key order, with the hidden columns behind the table's own:
  * _lsn, _op (shown as set or delete), _ord. Those of key spaces have key, value and _index, the key's index entries,
- * which are shown as TABLE=VALUE. Keys of index segments are shown as the bytes that they are. */
+ * which are shown as TABLE=VALUE. Keys of index segments are split into the indexed values and the key that they point
+ * to. */
 #include <stdlib.h>
 
 #include "base/env.h"
@@ -11,6 +12,9 @@
 #include "cmd/cli.h"
 #include "cmd/row_output.h"
 #include "cmd/table_reader.h"
+#include "column/column_builder.h"
+#include "column/key_encoding.h"
+#include "column/row_key.h"
 #include "parquet/reader.h"
 #include "table/row.h"
 
@@ -98,6 +102,136 @@ static enum plinth_status decode(struct table_rows *rows, bool escapes, struct a
     return PLINTH_OK;
 }
 
+/* ---- the file ---- */
+
+struct segment_file {
+    struct parquet_source source;
+    struct parquet_reader *reader;
+    struct env_file *file;
+};
+
+static enum plinth_status segment_file_open(const char *path, struct segment_file *opened, struct plinth_error *error) {
+    *opened = (struct segment_file){0};
+    enum plinth_status st = env_open(env_posix(), path, ENV_READ, &opened->file, error);
+    if (!st) st = file_map(opened->file, &opened->source.mapped, &opened->source.size, error);
+    if (st) return st;
+    st = parquet_reader_open(&opened->source, NULL, &opened->reader, error);
+    if (st) error_prefix(error, "%s", path);
+    return st;
+}
+
+static void segment_file_close(struct segment_file *opened) {
+    parquet_reader_close(opened->reader);
+    file_close(opened->file);
+}
+
+/* ---- entries of indexes ---- */
+
+/* What the keys of an index segment are made of: the indexed values, then the key of the row. */
+struct entry_parts {
+    struct arrow_field *fields;
+    uint32_t index_count, count;
+    bool is_space; /* of a key space: one escaped value, then the key */
+};
+
+static struct slice find_meta(const struct parquet_metadata *metadata, const char *name) {
+    for (uint32_t i = 0; i < metadata->key_value_count; i++)
+        if (slice_equal(metadata->key_values[i].key, slice_of_string(name))) return metadata->key_values[i].value;
+    return (struct slice){0};
+}
+
+/* Lines of "type name" (segment_writer.c). False when one is none. */
+static bool add_parts(struct entry_parts *parts, struct slice lines, struct arena *arena) {
+    while (lines.size) {
+        const uint8_t *end = memchr(lines.data, '\n', lines.size);
+        const uint8_t *space = end ? memchr(lines.data, ' ', (size_t)(end - lines.data)) : NULL;
+        struct column_type type;
+        /* "timestamp(us, utc)" has a space of its own, behind a comma. */
+        if (space && space > lines.data && space[-1] == ',') space = memchr(space + 1, ' ', (size_t)(end - space) - 1);
+        if (!space || parts->count == 2 * ROW_KEY_PARTS_MAX ||
+            column_type_parse(slice_of(lines.data, (size_t)(space - lines.data)), &type, NULL))
+            return false;
+        char *name = (char *)arena_copy(arena, slice_of(space + 1, (size_t)(end - space) - 1));
+        if (!name) cli_no_memory();
+        parts->fields[parts->count++] = (struct arrow_field){name, type, true};
+        lines = slice_of(end + 1, lines.size - (size_t)(end - lines.data) - 1);
+    }
+    return true;
+}
+
+/* No parts: the segment is none of an index. */
+static bool find_parts(const struct parquet_metadata *metadata, struct arena *arena, struct entry_parts *parts) {
+    bool has_value = parquet_schema_find(&metadata->schema, "value") >= 0;
+    *parts = (struct entry_parts){.fields = arena_zalloc(arena, 2 * ROW_KEY_PARTS_MAX * sizeof *parts->fields)};
+    if (!parts->fields) cli_no_memory();
+    if (find_meta(metadata, "plinth.index").size) {
+        bool ok = add_parts(parts, find_meta(metadata, "plinth.index_parts"), arena);
+        parts->index_count = parts->count;
+        return ok && add_parts(parts, find_meta(metadata, "plinth.key_parts"), arena);
+    }
+    if (find_meta(metadata, "plinth.kind").size || has_value || !find_meta(metadata, "plinth.format").size) return true;
+    parts->is_space = true;
+    parts->fields[parts->count++] = (struct arrow_field){"index_value", column_type_of(COLUMN_BYTES), false};
+    parts->fields[parts->count++] = (struct arrow_field){"key", column_type_of(COLUMN_BYTES), false};
+    parts->index_count = 1;
+    return true;
+}
+
+static enum plinth_status read_parts(const char *path, struct arena *arena, struct entry_parts *parts,
+                                     struct plinth_error *error) {
+    struct segment_file opened;
+    enum plinth_status st = segment_file_open(path, &opened, error);
+    if (!st && !find_parts(parquet_reader_metadata(opened.reader), arena, parts))
+        st = error_set(error, PLINTH_CORRUPT, "%s: malformed plinth.index_parts or plinth.key_parts", path);
+    segment_file_close(&opened);
+    return st;
+}
+
+/* The row ids of tables without a key stand there as LSN and ordinal, and are shown as bytes. */
+static bool split_entry(const struct entry_parts *parts, struct slice key, struct column_builder **builders) {
+    struct reader from = reader_of(key);
+    if (!parts->is_space)
+        return row_key_decode(&from, builders, parts->index_count, ROW_KEY_INDEX) &&
+               row_key_decode(&from, builders + parts->index_count, parts->count - parts->index_count, ROW_KEY_PRIMARY);
+    struct buffer value = BUFFER_INIT;
+    bool ok = escaped_decode(&from, &value) && column_builder_bytes_value(builders[0], buffer_slice(&value)) &&
+              column_builder_bytes_value(builders[1], slice_of(from.at, reader_left(&from)));
+    buffer_deinit(&value);
+    return ok;
+}
+
+static void release_keys(struct batch *batch) { batch_unref(batch->release_context); }
+
+/* Puts the parts of the keys in the place of the column `key`, which is the first. */
+static enum plinth_status split_keys(const struct entry_parts *parts, const struct table_rows *rows,
+                                     struct arrow_field *fields, struct batch **split, struct plinth_error *error) {
+    uint32_t others = rows->schema.field_count - 1;
+    struct column_builder builders[2 * ROW_KEY_PARTS_MAX], *list[2 * ROW_KEY_PARTS_MAX];
+    for (uint32_t i = 0; i < parts->count; i++) {
+        list[i] = &builders[i];
+        if (!column_builder_init(list[i], parts->fields[i].type)) cli_no_memory();
+    }
+    enum plinth_status st = PLINTH_OK;
+    for (uint32_t row = 0; !st && row < rows->batch->rows; row++)
+        if (!split_entry(parts, column_bytes_at(&rows->batch->columns[0], row), list))
+            st = error_set(error, PLINTH_CORRUPT, "row %u of a batch: the key is no entry of this index", row);
+    struct batch *keys = st ? NULL : column_builders_finish(builders, parts->count);
+    struct batch *made = keys ? batch_create(parts->count + others) : NULL;
+    if (!st && !made) cli_no_memory();
+    for (uint32_t i = 0; i < parts->count; i++) column_builder_deinit(&builders[i]);
+    if (st) return st;
+    made->rows = rows->batch->rows;
+    for (uint32_t i = 0; i < parts->count + others; i++) {
+        bool is_part = i < parts->count;
+        fields[i] = is_part ? parts->fields[i] : rows->schema.fields[i - parts->count + 1];
+        made->columns[i] = is_part ? keys->columns[i] : rows->batch->columns[i - parts->count + 1];
+    }
+    made->release_context = keys;
+    made->release = release_keys;
+    *split = made;
+    return PLINTH_OK;
+}
+
 /* ---- cat ---- */
 
 struct cat {
@@ -105,6 +239,7 @@ struct cat {
     uint64_t left;
     struct file_sink *sink;
     struct arrow_field *fields;
+    struct entry_parts parts;
 };
 
 static enum plinth_status cat_rows(struct cat *cat, struct table_reader *reader, struct plinth_error *error) {
@@ -118,12 +253,21 @@ static enum plinth_status cat_rows(struct cat *cat, struct table_reader *reader,
         struct batch *batch = NULL;
         if (rows.batch->rows > cat->left) rows.batch->rows = (uint32_t)cat->left;
         cat->left -= rows.batch->rows;
-        st = decode(&rows, cat->format == ROWS_AS_TABLE, cat->fields, &batch, error);
-        if (st) break;
-        const struct arrow_schema schema = {cat->fields, rows.schema.field_count};
-        if (!output) st = row_output_create(cat->format, false, cat->sink, &schema, &output, error);
+        struct batch *split = NULL;
+        struct arrow_field fields[2 * ROW_KEY_PARTS_MAX + 4];
+        struct table_rows shown = rows;
+        if (cat->parts.count && rows.schema.field_count <= 4) {
+            st = split_keys(&cat->parts, &rows, fields, &split, error);
+            if (st) break;
+            shown.batch = split;
+            shown.schema = (struct arrow_schema){fields, split->column_count};
+        }
+        st = decode(&shown, cat->format == ROWS_AS_TABLE, cat->fields, &batch, error);
+        const struct arrow_schema schema = {cat->fields, shown.schema.field_count};
+        if (!st && !output) st = row_output_create(cat->format, false, cat->sink, &schema, &output, error);
         if (!st) st = row_output_batch(output, batch, error);
         batch_unref(batch);
+        batch_unref(split);
     }
     if (!st && output) st = row_output_finish(output, error);
     row_output_destroy(output);
@@ -141,10 +285,14 @@ static int cat_file(struct cat *cat, const char *path) {
     enum plinth_status st = table_reader_open(path, &options, &reader, &error);
     if (!st) st = table_reader_guess(reader, &columns, &count, &error);
     if (!st) st = table_reader_bind(reader, columns, count, false, &error);
-    cat->fields = calloc(count + 1, sizeof *cat->fields);
+    struct arena arena;
+    arena_init(&arena);
+    if (!st) st = read_parts(path, &arena, &cat->parts, &error);
+    cat->fields = calloc(count + 2 * ROW_KEY_PARTS_MAX + 1, sizeof *cat->fields);
     if (!cat->fields) cli_no_memory();
     if (!st) st = cat_rows(cat, reader, &error);
     free(cat->fields);
+    arena_deinit(&arena);
     table_reader_close(reader);
     return st ? cli_fail(CLI_FAILED, "%s", error.text) : CLI_OK;
 }
@@ -206,19 +354,11 @@ static bool print_info(const struct cli *cli, const char *path, uint64_t bytes,
 }
 
 static int info_file(const struct cli *cli, const char *path) {
-    struct parquet_source source = {0};
-    struct parquet_reader *reader = NULL;
-    struct env_file *file = NULL;
+    struct segment_file opened;
     struct plinth_error error;
-    enum plinth_status st = env_open(env_posix(), path, ENV_READ, &file, &error);
-    if (!st) st = file_map(file, &source.mapped, &source.size, &error);
-    if (!st) {
-        st = parquet_reader_open(&source, NULL, &reader, &error);
-        if (st) error_prefix(&error, "%s", path);
-    }
-    bool written = st || print_info(cli, path, source.size, parquet_reader_metadata(reader));
-    parquet_reader_close(reader);
-    file_close(file);
+    enum plinth_status st = segment_file_open(path, &opened, &error);
+    bool written = st || print_info(cli, path, opened.source.size, parquet_reader_metadata(opened.reader));
+    segment_file_close(&opened);
     if (st) return cli_fail(CLI_FAILED, "%s", error.text);
     return written ? CLI_OK : cli_fail(CLI_FAILED, "cannot write to standard output");
 }

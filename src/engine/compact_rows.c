@@ -213,7 +213,7 @@ enum plinth_status merge_row_index(struct merge *merge, struct output *output, s
     bool probe = !all_are_live(merge);
     purge_init(&purge, merge->horizon_lsn, merge->bottom);
     enum plinth_status st = batch_init(&batch, merge, output, error);
-    if (!st) st = output_begin_table(output, merge->table, true, error);
+    if (!st) st = output_begin_index(output, merge->schema, merge->index, error);
     if (!st) st = merge_open_inputs(merge, &merged, error);
     if (!st) st = iterator_seek_first(merged, error);
     while (!st && merged->valid) {

@@ -120,7 +120,7 @@ enum plinth_status index_output_write(struct index_output *output, struct output
     uint64_t opened = 0;
     enum plinth_status st = index_output_sort(output, error);
     buffer_deinit(&output->keys);
-    if (!st) st = output_begin_table(into, output->index->id, true, error);
+    if (!st) st = output_begin_index(into, output->schema, output->index, error);
     if (st || !output->piece_count) return st;
     inputs = malloc(output->piece_count * sizeof *inputs);
     if (!inputs) return error_no_memory(error, "index entries");

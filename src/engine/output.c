@@ -12,6 +12,7 @@ void output_init(struct output *output, struct plinth *db, uint64_t job, enum se
 
 void output_deinit(struct output *output) {
     segment_writer_abort(output->writer);
+    table_schema_unref(output->schema);
     for (uint64_t i = 0; i < output->segment_count; i++) segment_info_deinit(&output->segments[i]);
     free(output->segments);
     buffer_deinit(&output->last_key);
@@ -49,14 +50,29 @@ enum plinth_status output_begin_table(struct output *output, struct table_id tab
     enum plinth_status st = end_segment(output, error);
     output->table = table;
     output->index_table = index_table;
+    table_schema_unref(output->schema);
+    output->schema = NULL;
+    output->index = NULL;
+    return st;
+}
+
+enum plinth_status output_begin_index(struct output *output, const struct table_schema *schema,
+                                      const struct table_index *index, struct plinth_error *error) {
+    enum plinth_status st = output_begin_table(output, index->id, true, error);
+    output->schema = table_schema_ref(schema);
+    output->index = index;
     return st;
 }
 
 static enum plinth_status begin_segment(struct output *output, struct plinth_error *error) {
     char name[sizeof(((struct segment_info *)0)->name)];
     engine_segment_name(output->db, output->job, output->table, name);
-    struct segment_options options = {
-        .table = output->table, .index_table = output->index_table, .job = output->job, .codec = output->codec};
+    struct segment_options options = {.table = output->table,
+                                      .index_table = output->index_table,
+                                      .job = output->job,
+                                      .codec = output->codec,
+                                      .schema = output->schema,
+                                      .index = output->index};
     return segment_writer_open(output->db->store, name, &options, &output->writer, error);
 }
 

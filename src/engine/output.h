@@ -3,12 +3,15 @@
 #define PLINTH_ENGINE_OUTPUT_H
 
 #include "engine/engine.h"
+#include "table/table_schema.h"
 
 struct output {
     struct plinth *db;
     uint64_t job;
     struct table_id table;
     bool index_table;
+    const struct table_schema *schema; /* of a typed table whose sorted index is written; else null */
+    const struct table_index *index;
     enum segment_codec codec;
     uint64_t segment_bytes_max; /* raw bytes; a segment ends behind the key that reaches it */
     struct segment_writer *writer;
@@ -25,6 +28,9 @@ void output_deinit(struct output *output);
 /* The rows that follow are of this table. Ends the segment of the one before. */
 PLINTH_MUST_CHECK enum plinth_status output_begin_table(struct output *output, struct table_id table, bool index_table,
                                                         struct plinth_error *error);
+/* The same for a sorted index of a typed table, one of the schema's own; the schema is referenced. */
+PLINTH_MUST_CHECK enum plinth_status output_begin_index(struct output *output, const struct table_schema *schema,
+                                                        const struct table_index *index, struct plinth_error *error);
 PLINTH_MUST_CHECK enum plinth_status output_add(struct output *output, const struct row *row,
                                                 struct plinth_error *error);
 /* Ends the last segment. */

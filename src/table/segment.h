@@ -52,9 +52,16 @@ PLINTH_MUST_CHECK enum plinth_status segment_info_read(struct store *store, cons
 
 enum segment_codec { SEGMENT_LZ4 = 1, SEGMENT_ZSTD = 2, SEGMENT_UNCOMPRESSED = 3 };
 
+struct table_schema;
+struct table_index;
+
 struct segment_options {
     struct table_id table;
     bool index_table; /* no value and _index columns */
+    /* Of a typed table's sorted index: what its keys are made of, for readers without the catalog. Borrowed until the
+     * writer is gone; both or neither. */
+    const struct table_schema *schema;
+    const struct table_index *index;
     uint64_t job;
     enum segment_codec codec;
     uint32_t stripe_rows;  /* 0: 256 */

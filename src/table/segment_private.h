@@ -32,6 +32,10 @@ extern const char *const segment_column_names[SEGMENT_COLUMNS];
 #define SEGMENT_META_LSN_MAX "plinth.lsn_max"
 #define SEGMENT_META_DELETES "plinth.rows_deleted"
 #define SEGMENT_META_SUPERSEDED "plinth.rows_superseded"
+/* Of sorted indexes: its name, and the parts of its keys (row_key.h), a line "type name" each. */
+#define SEGMENT_META_INDEX "plinth.index"
+#define SEGMENT_META_INDEX_PARTS "plinth.index_parts"
+#define SEGMENT_META_KEY_PARTS "plinth.key_parts"
 
 /* Of typed tables (row_segment.h) only. */
 #define SEGMENT_META_KIND "plinth.kind"

@@ -9,6 +9,7 @@
 #include "parquet/writer.h"
 #include "table/row_segment_encoding.h"
 #include "table/segment_private.h"
+#include "table/table_schema.h"
 
 enum {
     STRIPE_ROWS_DEFAULT = 256,
@@ -321,6 +322,37 @@ static enum plinth_status add_number(struct segment_writer *writer, const char *
     return parquet_writer_add_key_value(writer->parquet, key, slice_of_string(text), error);
 }
 
+/* One part of a key: "type name". */
+static bool append_part(struct buffer *into, const struct table_schema *schema, uint32_t column_id) {
+    const struct table_column *column = &schema->columns[table_schema_find_id(schema, column_id)];
+    char type[COLUMN_TYPE_TEXT_MAX];
+    column_type_format(column->type, type);
+    return buffer_append(into, type, strlen(type)) && buffer_append_u8(into, ' ') &&
+           buffer_append(into, column->name, strlen(column->name)) && buffer_append_u8(into, '\n');
+}
+
+static enum plinth_status add_parts(struct segment_writer *writer, const char *key, const uint32_t *ids, uint32_t count,
+                                    struct plinth_error *error) {
+    struct buffer parts = BUFFER_INIT;
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < count; i++) ok = append_part(&parts, writer->options.schema, ids[i]);
+    enum plinth_status st = ok ? parquet_writer_add_key_value(writer->parquet, key, buffer_slice(&parts), error)
+                               : error_no_memory(error, "segment");
+    buffer_deinit(&parts);
+    return st;
+}
+
+static enum plinth_status add_index(struct segment_writer *writer, struct plinth_error *error) {
+    const struct table_schema *schema = writer->options.schema;
+    const struct table_index *index = writer->options.index;
+    if (!index) return PLINTH_OK;
+    enum plinth_status st =
+        parquet_writer_add_key_value(writer->parquet, SEGMENT_META_INDEX, slice_of_string(index->name), error);
+    if (!st) st = add_parts(writer, SEGMENT_META_INDEX_PARTS, index->columns, index->column_count, error);
+    if (!st) st = add_parts(writer, SEGMENT_META_KEY_PARTS, schema->key, schema->key_count, error);
+    return st;
+}
+
 static enum plinth_status add_metadata(struct segment_writer *writer, struct plinth_error *error) {
     const struct segment_info *info = &writer->info;
     const struct {
@@ -336,6 +368,7 @@ static enum plinth_status add_metadata(struct segment_writer *writer, struct pli
         parquet_writer_add_key_value(writer->parquet, SEGMENT_META_FORMAT, slice_of_string(SEGMENT_FORMAT), error);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers && !st; i++)
         st = add_number(writer, numbers[i].key, numbers[i].number, error);
+    if (!st) st = add_index(writer, error);
     return st;
 }
 

@@ -484,15 +484,18 @@ def test_rows_are_scanned_found_and_counted(shared_server, here, table):
 def test_segment_files_are_printed_without_a_server(server, here, table):
     (here / "a.csv").write_text("k,s\n1,a\n2,\n")
     imported(server, table, "a.csv", "--create", "--key", "k")
+    server.cli("index", "create", table, "by_s", "--kind", "sorted", "--columns", "s", check=True)
     server.cli("kv", "set", "cat", "meow", "--index", "legs=4", check=True)
     server.cli("flush", check=True)
     files = [str(path) for path in server.segment_files()]
     server.stop()
     shown = {path: server_less("segment", "cat", path, "--format", "jsonl") for path in files}
     rows_shown = [json.loads(line) for text in shown.values() for line in text.splitlines()]
-    assert [{k: r[k] for k in ("k", "s", "_op")} for r in rows_shown if "k" in r] == [
-        {"k": 1, "s": "a", "_op": "set"}, {"k": 2, "s": None, "_op": "set"},
-    ]
+    rows_of_table = [[(k, r[k]) for k in r if k not in ("_lsn", "_op")] for r in rows_shown if "k" in r]
+    assert [("k", 1), ("s", "a")] in rows_of_table and [("k", 2), ("s", None)] in rows_of_table
+    # The index's entries: its columns, nulls first, then the row's key.
+    assert [r for r in rows_of_table if r[0][0] == "s"] == [[("s", None), ("k", 2)], [("s", "a"), ("k", 1)]]
+    assert {"index_value": "4", "key": "cat", "_op": "set"} in [{k: r[k] for k in r if k != "_lsn"} for r in rows_shown]
     keys = [r for r in rows_shown if "value" in r]
     assert len(keys) == 1 and keys[0]["key"] == "cat" and keys[0]["value"] == "meow" and keys[0]["_index"].endswith("=4")
     for path in files:
