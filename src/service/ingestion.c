@@ -116,7 +116,6 @@ static void submit(struct service_call *call, struct ingest_stream *stream, stru
     struct unanswered *next = &stream->ring[(stream->head + stream->count) % UNANSWERED_MAX];
     error_clear(&next->error);
     next->status = rows_write_submit(call->service, &stream->source, message, &next->written, &next->error);
-    if (next->status) next->written.result = (struct rows_result){0};
     stream->count++;
 }
 

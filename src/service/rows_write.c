@@ -203,6 +203,7 @@ enum plinth_status rows_write_submit(struct service *service, struct rows_source
                                    .no_reject = request->no_reject};
         st = rows_submit(service->db, table->id, &write, &written->options, &written->result, error);
     }
+    if (st) rows_result_deinit(&written->result); /* a refused write tells its rejects, too */
     batch_unref(batch);
     table_schema_unref(table);
     arena_deinit(&arena);

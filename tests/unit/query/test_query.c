@@ -57,6 +57,7 @@ static void lines_of_model(const struct query_table *table, const struct batch *
 }
 
 static uint32_t paths_taken[8]; /* how often each forced path could be taken, over all tests */
+static unsigned turn;           /* forced paths take the orders in turn */
 
 /* One condition by every path that can answer it, over some numbers of threads and in every order. */
 static void check_where(struct query_table *table, const char *where, const struct batch *rows,
@@ -69,6 +70,7 @@ static void check_where(struct query_table *table, const char *where, const stru
     lines_of_model(table, rows, predicate, &wanted);
     for (unsigned path = 0; path < sizeof paths / sizeof *paths; path++)
         for (unsigned form = 0; form < 3; form++) { /* as it comes, ordered, reverse */
+            if (path && form != (turn + path) % 3) continue;
             struct query_options options = {.predicate = predicate,
                                             .ordered = form > 0,
                                             .reverse = form == 2,
@@ -98,6 +100,7 @@ static void check_where(struct query_table *table, const char *where, const stru
             lines_deinit(&got);
             lines_deinit(&sorted);
         }
+    turn++;
     lines_deinit(&wanted);
     arena_deinit(&arena);
 }
@@ -107,7 +110,7 @@ static void check_state(struct query_table *table, struct test_random *random, c
     char where[512];
     struct batch *rows = model_rows(table, model);
     check_where(table, NULL, rows, read);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 5; i++) {
         make_where(random, where);
         check_where(table, where, rows, read);
     }
