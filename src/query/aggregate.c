@@ -15,6 +15,7 @@ typedef __int128 int128;
 /* Of one function in one group. */
 struct state {
     uint64_t count;
+    int64_t wraps;      /* of `sum`, each of 2^128: decimals have 38 digits and an int128 few more */
     int128 sum;         /* integers, decimals; MIN/MAX: the value of a fixed-width type but floats */
     double real;        /* floats */
     struct slice bytes; /* MIN/MAX of STRING and BYTES, UUID; in the arena, with room for `capacity` */
@@ -329,6 +330,11 @@ static void add_sum_real(struct state *states, size_t stride, const struct colum
     })
 }
 
+/* Sums may leave the range on their way and come back. */
+static void add_wide(struct state *state, int128 value) {
+    if (__builtin_add_overflow(state->sum, value, &state->sum)) state->wraps += value < 0 ? -1 : 1;
+}
+
 static void add_sum(struct state *states, size_t stride, const struct column *column, const struct chosen *chosen) {
     bool all = !column->validity && !chosen->list && !chosen->groups;
     switch (column->type.kind) {
@@ -358,7 +364,7 @@ static void add_sum(struct state *states, size_t stride, const struct column *co
         SUM_EACH(uint64_t);
     case COLUMN_DECIMAL:
         EACH_VALUE({
-            state->sum += load_decimal(column->values, row);
+            add_wide(state, load_decimal(column->values, row));
             state->count++;
         })
         return;
@@ -508,7 +514,8 @@ static bool merge_state(struct aggregator *into, const struct aggregate_spec *sp
         else if (!to->count || (largest ? from->sum > to->sum : from->sum < to->sum))
             to->sum = from->sum;
     } else {
-        to->sum += from->sum;
+        add_wide(to, from->sum);
+        to->wraps += from->wraps;
         to->real += from->real;
     }
     to->count += from->count;
@@ -541,7 +548,7 @@ static enum plinth_status append_sum(struct column_builder *builder, const struc
     if (spec->type.kind == COLUMN_DECIMAL) {
         int128 limit = 1;
         for (int i = 0; i < DECIMAL_PRECISION_MAX; i++) limit *= 10;
-        if (state->sum >= limit || state->sum <= -limit)
+        if (state->wraps || state->sum >= limit || state->sum <= -limit)
             return error_set(error, PLINTH_INVALID_ARGUMENT, "a sum has more than 38 digits");
         *ok = column_builder_bytes_value(builder, slice_of(&state->sum, sizeof state->sum));
         return PLINTH_OK;
@@ -577,7 +584,8 @@ static enum plinth_status append_result(struct column_builder *builder, const st
     } else if (spec->kind == AGGREGATE_SUM) {
         st = append_sum(builder, spec, state, &ok, error);
     } else if (spec->kind == AGGREGATE_AVG) {
-        double sum = column_kind_is_float(spec->type.kind) ? state->real : (double)state->sum;
+        double sum =
+            column_kind_is_float(spec->type.kind) ? state->real : (double)state->wraps * 0x1p128 + (double)state->sum;
         if (spec->type.kind == COLUMN_DECIMAL) sum /= decimal_scale(spec->type.scale);
         ok = column_builder_float(builder, sum / (double)state->count);
     } else {

@@ -403,6 +403,41 @@ static void a_decimal_sum_of_39_digits_is_an_error(void **state) {
     one_deinit(&one);
 }
 
+/* The sum of so many times 10^38 - 1, or its negative, after as many of the other sign. */
+static enum plinth_status sum_of_nines(int kind, int up, int down, struct batch **batch, struct plinth_error *error) {
+    struct one one;
+    int128 value = 1;
+    for (int i = 0; i < 38; i++) value *= 10;
+    value--;
+    one_init(&one, kind, "decimal(38,0)", 1 << 20, false);
+    for (int i = 0; i < up + down; i++) {
+        int128 next = i < up ? value : -value;
+        assert_true(column_builder_bytes_value(&one.builder, slice_of(&next, 16)));
+    }
+    assert_ok(one_add(&one), &one.error);
+    enum plinth_status st = aggregator_finish(one.aggregator, batch, error);
+    one_deinit(&one);
+    return st;
+}
+
+static void decimal_sums_do_not_wrap_around(void **state) {
+    (void)state;
+    struct plinth_error error;
+    struct batch *batch;
+    for (int count = 2; count < 12; count++) { /* 4 * 10^38 is 0.6 * 10^38 modulo 2^128 */
+        assert_status(sum_of_nines(AGGREGATE_SUM, count, 0, &batch, &error), PLINTH_INVALID_ARGUMENT, &error);
+        assert_status(sum_of_nines(AGGREGATE_SUM, 0, count, &batch, &error), PLINTH_INVALID_ARGUMENT, &error);
+        assert_ok(sum_of_nines(AGGREGATE_SUM, count, count, &batch, &error), &error);
+        int128 sum;
+        memcpy(&sum, batch->columns[0].values, sizeof sum);
+        assert_true(sum == 0);
+        batch_unref(batch);
+        assert_ok(sum_of_nines(AGGREGATE_AVG, count, 0, &batch, &error), &error);
+        assert_true(fabs(((const double *)batch->columns[0].values)[0] / 1e38 - 1) < 1e-12);
+        batch_unref(batch);
+    }
+}
+
 static void functions_that_a_type_has_not_are_named(void **state) {
     (void)state;
     struct column_type result;
@@ -498,6 +533,7 @@ int main(void) {
         cmocka_unit_test(a_sum_beyond_64_bits_is_an_error),
         cmocka_unit_test(an_average_of_large_numbers_does_not_overflow),
         cmocka_unit_test(a_decimal_sum_of_39_digits_is_an_error),
+        cmocka_unit_test(decimal_sums_do_not_wrap_around),
         cmocka_unit_test(functions_that_a_type_has_not_are_named),
         cmocka_unit_test(no_rows_give_one_row_without_groups_and_none_with),
         cmocka_unit_test(groups_beyond_the_memory_allowed_are_an_error),
