@@ -28,11 +28,13 @@ static struct schema_node *make_schema(struct ArrowSchema *schema, const char *n
                                        uint32_t children) {
     *schema = (struct ArrowSchema){0};
     struct schema_node *node = calloc(1, sizeof *node + children * sizeof *node->children);
-    char *copy = node ? strdup(name) : NULL;
+    size_t name_bytes = strlen(name) + 1;
+    char *copy = node ? malloc(name_bytes) : NULL;
     if (!copy) {
         free(node);
         return NULL;
     }
+    memcpy(copy, name, name_bytes);
     node->name = copy;
     snprintf(node->format, sizeof node->format, "%s", format);
     *schema = (struct ArrowSchema){.format = node->format,
