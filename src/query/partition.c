@@ -100,11 +100,11 @@ static bool in_group(const struct cutter *cutter, const struct view_run *run) {
     return info->has_partition == cutter->base.has_partition && info->partition == cutter->base.partition;
 }
 
-/* One range, cut at first keys of every QUERY_TASK_STRIPES-th stripe of `run`. */
+/* One range, cut at first keys of stripes of `run`. */
 static bool cut_by_run(struct cutter *cutter, const struct run *run, struct key_range range) {
     size_t first, end;
     struct slice lower = range.lower;
-    uint32_t since = 0;
+    uint64_t stripes = 0, rows = 0; /* since the last cut */
     query_run_segments(run, range.lower, range.upper, &first, &end);
     for (size_t i = first; i < end; i++) {
         const struct segment *segment = run_segment(run, i);
@@ -112,12 +112,14 @@ static bool cut_by_run(struct cutter *cutter, const struct run *run, struct key_
         segment_stripes_in(segment, range.lower, range.upper, &stripe, &stripe_end);
         for (; stripe < stripe_end; stripe++) {
             struct slice key = segment_stripe_first_key(segment, stripe);
-            if (since >= QUERY_TASK_STRIPES && slice_compare(key, lower) > 0) {
+            bool enough = stripes >= QUERY_TASK_STRIPES || rows >= QUERY_TASK_ROWS;
+            if (enough && slice_compare(key, lower) > 0) {
                 if (!add_task(cutter, lower, key)) return false;
                 lower = key;
-                since = 0;
+                stripes = rows = 0;
             }
-            since++;
+            stripes++;
+            rows += segment_stripe_rows(segment, stripe);
         }
     }
     return add_task(cutter, lower, range.upper);

@@ -18,8 +18,8 @@
 
 enum {
     QUERY_BATCH_ROWS = 8192,
-    QUERY_TASK_STRIPES = 64,
-    QUERY_TASK_ROWS = 64 * 1024,   /* of a memtable block */
+    QUERY_TASK_STRIPES = 64,       /* a task ends with these, */
+    QUERY_TASK_ROWS = 128 * 1024,  /* or these rows */
     QUERY_CANDIDATES = 4096,       /* validated and fetched at a time */
     QUERY_PEEK_ENTRIES = 512,      /* of an index, read to know how many there are: at least, */
     QUERY_PEEK_ENTRIES_MAX = 8192, /* and at most */
