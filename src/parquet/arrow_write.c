@@ -327,10 +327,11 @@ enum plinth_status arrow_shred(const struct arrow_plan *plan, const struct parqu
         return error_set(error, PLINTH_INVALID_ARGUMENT, "a batch of %lld columns and %lld rows",
                          (long long)batch->n_children, (long long)batch->length);
     enum plinth_status st = slots_init(&slots, &memory, count, error);
-    if (st) return st;
-    memset(slots.definition, 0, (size_t)count);
-    memset(slots.repetition, 0, (size_t)count);
-    for (uint64_t i = 0; i < count; i++) slots.at[i] = batch->offset + (int64_t)(begin + i);
+    if (!st) {
+        memset(slots.definition, 0, (size_t)count);
+        memset(slots.repetition, 0, (size_t)count);
+    }
+    for (uint64_t i = 0; !st && i < count; i++) slots.at[i] = batch->offset + (int64_t)(begin + i);
     for (uint32_t i = 0; !st && i < plan->root->child_count; i++) {
         const struct arrow_field *field = &plan->root->children[i];
         if (is_flat(field))
