@@ -96,15 +96,17 @@ bool condition_decode(struct slice payload, struct condition *condition) {
     return !from.failed;
 }
 
-enum { ROWS_IN_UNIT = 1, ROWS_LAST = 2 };
+enum { ROWS_IN_UNIT = 1, ROWS_LAST = 2, ROWS_CHUNKED = 4 };
 
 bool rows_change_encode(struct buffer *into, const struct rows_change *change) {
-    uint8_t flags = (uint8_t)((change->in_unit ? ROWS_IN_UNIT : 0) | (change->last ? ROWS_LAST : 0));
+    uint8_t flags = (uint8_t)((change->in_unit ? ROWS_IN_UNIT : 0) | (change->last ? ROWS_LAST : 0) |
+                              (change->chunked ? ROWS_CHUNKED : 0));
     return table_append(into, change->table) && buffer_append_u8(into, change->operation) &&
            buffer_append_u8(into, flags) &&
            (!change->in_unit ||
             (buffer_append_u64(into, change->unit) && buffer_append_varint(into, change->first_ordinal))) &&
-           buffer_append_varint(into, change->rows) && buffer_append_varint(into, change->column_count);
+           (!change->chunked || buffer_append_u32(into, change->cut)) && buffer_append_varint(into, change->rows) &&
+           buffer_append_varint(into, change->column_count);
 }
 
 bool rows_change_decode(struct slice payload, struct rows_change *change) {
@@ -113,14 +115,16 @@ bool rows_change_decode(struct slice payload, struct rows_change *change) {
     uint8_t flags = reader_u8(&from);
     change->in_unit = (flags & ROWS_IN_UNIT) != 0;
     change->last = (flags & ROWS_LAST) != 0;
+    change->chunked = (flags & ROWS_CHUNKED) != 0;
     if (change->in_unit) {
         change->unit = reader_u64(&from);
         change->first_ordinal = reader_varint(&from);
     }
+    if (change->chunked) change->cut = reader_u32(&from);
     change->rows = reader_varint32(&from);
     change->column_count = reader_varint32(&from);
     change->columns = slice_of(from.at, reader_left(&from));
-    bool known = flags <= (ROWS_IN_UNIT | ROWS_LAST) && flags != ROWS_LAST;
+    bool known = flags <= (ROWS_IN_UNIT | ROWS_LAST) ? flags != ROWS_LAST : flags == ROWS_CHUNKED;
     bool in_range = change->rows && change->rows <= ROW_BLOCK_ROWS_MAX && change->column_count &&
                     change->column_count <= TABLE_COLUMNS_MAX && change->first_ordinal <= UINT32_MAX - change->rows;
     return !from.failed && known && in_range && (change->operation == 1 || change->operation == 2);

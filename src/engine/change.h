@@ -21,10 +21,10 @@
  *   FEATURE_LEVEL   level
  *   WINDOW          conflict window bounds: keys, bytes
  *   ROWS            table: tenant, database, table | operation u8 (1 upsert, 2 delete) | flags u8: 1 part of a unit,
- *                   2 its last one | part of a unit: unit id u64, rows of the parts before it | row count | column
- *                   count | columns: id, type (column/type.h), values (column_encode, column/batch.h)
- *                   Rows are in the order of their key and no key is there twice, over all parts of a unit; without a
- *                   key they are in the order of their arrival. From feature level 2 on.
+ *                   2 its last one, 4 a chunk of a batch of several | part of a unit: unit id u64, rows of the parts
+ *                   before it | chunk: u32 cut (producers.h) | row count | column count | columns: id, type
+ * (column/type.h), values (column_encode, column/batch.h) Rows are in the order of their key and no key is there twice,
+ * over all parts of a unit; without a key they are in the order of their arrival. From feature level 2 on.
  *
  *   operation       kind u8 | table: tenant, database, table (absent with OPERATION_SAME_TABLE) | key string (without
  *                   table prefix) | SET: value string, index list string (table/row.h)
@@ -113,6 +113,8 @@ struct rows_change {
     struct table_id table;
     uint8_t operation;      /* 1 upsert, 2 delete (enum rows_operation) */
     bool in_unit, last;     /* `last` only in a unit */
+    bool chunked;           /* not in a unit */
+    uint32_t cut;           /* of a chunked one */
     uint64_t unit;          /* its id */
     uint64_t first_ordinal; /* rows of the unit's parts before this one */
     uint32_t rows;          /* 1 or more */

@@ -84,7 +84,8 @@ static enum plinth_status compare_and_set(struct plinth *db, const struct plinth
         uint64_t snapshot_lsn;
         struct decision decision = {VERDICT_APPLIED, 0};
         pthread_mutex_lock(&db->sequence_mutex);
-        enum producer_verdict seen = shard_check_producer(&db->shard, header, &decision.first_lsn);
+        enum producer_verdict seen =
+            shard_check_producer(&db->shard, header, (struct producer_part){0}, &decision.first_lsn);
         pthread_mutex_unlock(&db->sequence_mutex);
         st = look_up(db, operation, &snapshot_lsn, found, error);
         if (st) break;

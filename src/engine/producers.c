@@ -145,20 +145,21 @@ static struct producer_slot *take_slot(struct producer *producer, uint64_t seque
     }
 }
 
-static bool put(struct producer *producer, uint64_t sequence, uint32_t chunk, uint32_t chunk_count, uint64_t lsn) {
+static bool put(struct producer *producer, uint64_t sequence, struct producer_part part, uint64_t lsn) {
     struct producer_slot *slot = take_slot(producer, sequence);
     if (!slot) return false;
     bool begins = slot->sequence != sequence;
-    if (begins && chunk_count > 1) {
+    if (begins && part.count > 1) {
         slot->partial = calloc(1, sizeof *slot->partial);
         if (!slot->partial) return false;
-        slot->partial->count = chunk_count;
+        slot->partial->count = part.count;
+        slot->partial->cut = part.cut;
     }
     slot->sequence = sequence;
     if (lsn > slot->lsn) slot->lsn = lsn;
     struct producer_chunks *partial = slot->partial;
     if (!partial) return true;
-    partial->bits[chunk / 8] |= (uint8_t)(1 << chunk % 8);
+    partial->bits[part.chunk / 8] |= (uint8_t)(1 << part.chunk % 8);
     if (++partial->applied < partial->count) return true;
     free(partial);
     slot->partial = NULL;
@@ -169,23 +170,22 @@ static bool is_applied(const struct producer_chunks *chunks, uint32_t chunk) {
     return (chunks->bits[chunk / 8] >> chunk % 8) & 1;
 }
 
-enum producer_verdict producers_check(const struct producers *producers, uint64_t id, uint64_t sequence, uint32_t chunk,
-                                      uint32_t chunk_count, uint64_t *lsn) {
+enum producer_verdict producers_check(const struct producers *producers, uint64_t id, uint64_t sequence,
+                                      struct producer_part part, uint64_t *lsn) {
     *lsn = 0;
     const struct producer *producer = find(producers, id);
     if (!producer) return PRODUCER_NEW;
     if (!remembered(producer, sequence)) return PRODUCER_TOO_OLD;
     const struct producer_slot *slot = &producer->slots[sequence % producer->slot_count];
     if (slot->sequence != sequence) return PRODUCER_NEW;
-    if (slot->partial && slot->partial->count != chunk_count) return PRODUCER_OTHER;
-    if (slot->partial && !is_applied(slot->partial, chunk)) return PRODUCER_NEW;
+    if (slot->partial && (slot->partial->count != part.count || slot->partial->cut != part.cut)) return PRODUCER_OTHER;
+    if (slot->partial && !is_applied(slot->partial, part.chunk)) return PRODUCER_NEW;
     *lsn = slot->lsn;
     return PRODUCER_DUPLICATE;
 }
 
-enum plinth_status producers_add(struct producers *producers, uint64_t id, uint64_t sequence, uint32_t chunk,
-                                 uint32_t chunk_count, uint64_t lsn, uint64_t shard_time_us,
-                                 struct plinth_error *error) {
+enum plinth_status producers_add(struct producers *producers, uint64_t id, uint64_t sequence, struct producer_part part,
+                                 uint64_t lsn, uint64_t shard_time_us, struct plinth_error *error) {
     struct producer *producer = find(producers, id);
     if (!producer) {
         while (producers->oldest &&
@@ -203,7 +203,7 @@ enum plinth_status producers_add(struct producers *producers, uint64_t id, uint6
     producer->last_lsn = lsn;
     producer->last_time_us = shard_time_us;
     list_push_newest(producers, (uint32_t)(producer - producers->all) + 1);
-    if (!put(producer, sequence, chunk, chunk_count, lsn)) return error_no_memory(error, "producers");
+    if (!put(producer, sequence, part, lsn)) return error_no_memory(error, "producers");
     return PLINTH_OK;
 }
 
@@ -211,7 +211,8 @@ static bool encode_slot(struct buffer *into, const struct producer *producer, co
     const struct producer_chunks *partial = slot->partial;
     return buffer_append_varint(into, partial ? partial->count : COMPLETE) &&
            buffer_append_varint(into, producer->last_lsn - slot->lsn) &&
-           (!partial || buffer_append(into, partial->bits, (partial->count + 7) / 8));
+           (!partial ||
+            (buffer_append_u32(into, partial->cut) && buffer_append(into, partial->bits, (partial->count + 7) / 8)));
 }
 
 bool producers_encode(struct buffer *into, const struct producers *producers) {
@@ -244,15 +245,18 @@ static enum plinth_status decode_slot(struct reader *from, struct producers *pro
     uint64_t lsn = last_lsn - reader_varint(from);
     if (sequence < first || sequence > highest || chunk_count == 1 || chunk_count > PRODUCER_CHUNKS_MAX)
         from->failed = true;
+    struct producer_part part = {.count = (uint32_t)chunk_count};
+    if (!from->failed && chunk_count == COMPLETE) return producers_add(producers, id, sequence, part, lsn, 0, error);
+    part.cut = reader_u32(from);
     struct slice bits = reader_bytes(from, from->failed ? 0 : (chunk_count + 7) / 8);
     if (from->failed) return PLINTH_OK;
-    if (chunk_count == COMPLETE) return producers_add(producers, id, sequence, 0, 1, lsn, 0, error);
     uint32_t applied = 0;
     for (uint32_t i = 0; i < 8 * bits.size; i++) {
         if (!((bits.data[i / 8] >> i % 8) & 1)) continue;
         if (i >= chunk_count || ++applied == chunk_count) from->failed = true; /* complete ones have no bitmap */
         if (from->failed) return PLINTH_OK;
-        enum plinth_status st = producers_add(producers, id, sequence, i, (uint32_t)chunk_count, lsn, 0, error);
+        part.chunk = i;
+        enum plinth_status st = producers_add(producers, id, sequence, part, lsn, 0, error);
         if (st) return st;
     }
     if (!applied) from->failed = true;

@@ -13,9 +13,17 @@
 enum { PRODUCER_WINDOW = 1024, PRODUCERS_MAX = 1 << 14, PRODUCER_CHUNKS_MAX = 1024 };
 #define PRODUCER_TTL_US (24ull * 3600 * 1000 * 1000)
 
+/* Which part of a write a record is. {0}: all of it. */
+struct producer_part {
+    uint32_t chunk;
+    uint32_t count; /* of chunks, at most PRODUCER_CHUNKS_MAX; 0 means 1 */
+    uint32_t cut;   /* a hash of where the write was cut into chunks: a retry must cut it alike */
+};
+
 /* The chunks of one sequence that were applied so far. */
 struct producer_chunks {
-    uint32_t count;   /* of the write, 2 to PRODUCER_CHUNKS_MAX */
+    uint32_t count; /* of the write, 2 to PRODUCER_CHUNKS_MAX */
+    uint32_t cut;
     uint32_t applied; /* fewer than count */
     uint8_t bits[PRODUCER_CHUNKS_MAX / 8];
 };
@@ -51,16 +59,16 @@ enum producer_verdict {
     PRODUCER_NEW,
     PRODUCER_DUPLICATE,
     PRODUCER_TOO_OLD,
-    PRODUCER_OTHER, /* the sequence has begun as a write of another number of chunks */
+    PRODUCER_OTHER, /* the sequence has begun as a write of other chunks */
 };
-/* Whether chunk `chunk` of `chunk_count` (0 and 1 mean a write of one) is new; for a duplicate, `*lsn` is the newest of
- * the sequence's chunks that were applied. */
-enum producer_verdict producers_check(const struct producers *producers, uint64_t id, uint64_t sequence, uint32_t chunk,
-                                      uint32_t chunk_count, uint64_t *lsn);
-/* Remembers a new chunk; chunk < chunk_count <= PRODUCER_CHUNKS_MAX. */
+/* Whether a part of the write (id, sequence) is new; for a duplicate, `*lsn` is the newest of the sequence's chunks
+ * that were applied. */
+enum producer_verdict producers_check(const struct producers *producers, uint64_t id, uint64_t sequence,
+                                      struct producer_part part, uint64_t *lsn);
+/* Remembers a new part. */
 PLINTH_MUST_CHECK enum plinth_status producers_add(struct producers *producers, uint64_t id, uint64_t sequence,
-                                                   uint32_t chunk, uint32_t chunk_count, uint64_t lsn,
-                                                   uint64_t shard_time_us, struct plinth_error *error);
+                                                   struct producer_part part, uint64_t lsn, uint64_t shard_time_us,
+                                                   struct plinth_error *error);
 
 PLINTH_MUST_CHECK bool producers_encode(struct buffer *into, const struct producers *producers);
 PLINTH_MUST_CHECK enum plinth_status producers_decode(struct reader *from, struct producers *producers,

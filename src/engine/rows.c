@@ -38,9 +38,8 @@ static enum plinth_status sequence_locked(struct submission *submission, uint64_
     const struct rows_change *change = &submission->change;
     enum plinth_status st = write_wait_for_memory(db, submission->no_wait, error);
     if (st) return st;
-    struct record_header whole = submission->header; /* to its producer a unit is one chunk */
-    if (change->in_unit) whole.chunk = whole.chunk_count = 0;
-    switch (shard_check_producer(&db->shard, &whole, &decision->first_lsn)) {
+    struct producer_part part = rows_part_of(&submission->header, change);
+    switch (shard_check_producer(&db->shard, &submission->header, part, &decision->first_lsn)) {
     case PRODUCER_NEW: break;
     case PRODUCER_DUPLICATE: decision->verdict = VERDICT_DUPLICATE; return PLINTH_OK;
     case PRODUCER_TOO_OLD: decision->verdict = VERDICT_TOO_OLD; return PLINTH_OK;
@@ -148,6 +147,8 @@ static enum plinth_status prepare_chunk(struct submission *submission, uint32_t 
 static enum plinth_status write_chunks(struct submission *submission, struct plinth_error *error) {
     uint32_t count = submission->plan->chunk_count;
     submission->header.chunk_count = count;
+    submission->change.chunked = count > 1;
+    submission->change.cut = submission->plan->cut;
     enum plinth_status st = PLINTH_OK;
     for (uint32_t i = 0; !st && i < count; i++) {
         struct decision decision;

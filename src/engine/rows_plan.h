@@ -33,6 +33,7 @@ struct rows_plan {
     uint32_t *sizes;     /* and bytes besides, of each row of the batch; null: none */
     struct rows_chunk *chunks;
     uint32_t chunk_count;
+    uint32_t cut; /* a hash of the chunks: producers.h */
 };
 
 /* Columns of the batch that the table has not. */

@@ -1,6 +1,7 @@
 /* Rows in the order of their keys, no key twice, in chunks that fit a log record. */
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/status.h"
 #include "engine/rows_plan.h"
 #include "engine/rows_record.h"
@@ -145,6 +146,7 @@ static enum plinth_status cut_chunks(struct rows_plan *plan, struct plinth_error
         filled += bits;
     }
     plan->chunks[plan->chunk_count++] = chunk;
+    plan->cut = (uint32_t)hash_stable(plan->chunks, plan->chunk_count * sizeof *plan->chunks);
     if (plan->chunk_count <= PRODUCER_CHUNKS_MAX) return PLINTH_OK;
     return error_set(error, PLINTH_TOO_LARGE, "the batch takes %u log records; at most %d are allowed",
                      plan->chunk_count, PRODUCER_CHUNKS_MAX);

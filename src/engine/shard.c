@@ -77,11 +77,15 @@ static void job_remove(struct shard *shard, const struct shard_job *job) {
 }
 
 enum producer_verdict shard_check_producer(const struct shard *shard, const struct record_header *header,
-                                           uint64_t *first_lsn) {
+                                           struct producer_part part, uint64_t *first_lsn) {
     *first_lsn = 0;
     if (!header->producer) return PRODUCER_NEW;
-    return producers_check(&shard->producers, header->producer, header->sequence, header->chunk, header->chunk_count,
-                           first_lsn);
+    return producers_check(&shard->producers, header->producer, header->sequence, part, first_lsn);
+}
+
+struct producer_part rows_part_of(const struct record_header *header, const struct rows_change *change) {
+    if (!change->chunked) return (struct producer_part){0};
+    return (struct producer_part){header->chunk, header->chunk_count, change->cut};
 }
 
 uint64_t shard_replay_lsn(const struct shard *shard) {
@@ -146,8 +150,9 @@ static enum verdict check_condition(const struct shard *shard, const struct cond
 }
 
 /* What the record's producer makes of it. `first_lsn` is for duplicates. */
-static enum verdict check_producer(const struct shard *shard, const struct record_header *header, uint64_t *first_lsn) {
-    switch (shard_check_producer(shard, header, first_lsn)) {
+static enum verdict check_producer(const struct shard *shard, const struct record_header *header,
+                                   struct producer_part part, uint64_t *first_lsn) {
+    switch (shard_check_producer(shard, header, part, first_lsn)) {
     case PRODUCER_DUPLICATE: return VERDICT_DUPLICATE;
     case PRODUCER_TOO_OLD: return VERDICT_TOO_OLD;
     case PRODUCER_OTHER: return VERDICT_VOID;
@@ -156,10 +161,9 @@ static enum verdict check_producer(const struct shard *shard, const struct recor
 }
 
 static enum plinth_status add_producer(struct shard *shard, uint64_t lsn, const struct record_header *header,
-                                       struct plinth_error *error) {
+                                       struct producer_part part, struct plinth_error *error) {
     if (!header->producer) return PLINTH_OK;
-    return producers_add(&shard->producers, header->producer, header->sequence, header->chunk, header->chunk_count, lsn,
-                         shard->time_us, error);
+    return producers_add(&shard->producers, header->producer, header->sequence, part, lsn, shard->time_us, error);
 }
 
 static enum plinth_status note_void(struct shard *shard, uint64_t lsn, struct plinth_error *error) {
@@ -171,17 +175,16 @@ static enum plinth_status decide_data(struct shard *shard, uint64_t lsn, const s
                                       struct plinth_error *error) {
     struct condition condition = {.operations = payload};
     bool conditional = header->kind == CHANGE_CONDITIONAL;
-    struct record_header whole = *header; /* a write is one chunk, whatever its header says */
-    whole.chunk = whole.chunk_count = 0;
+    const struct producer_part whole = {0};
     if ((conditional && !condition_decode(payload, &condition)) ||
         (!written && !operations_are_sound(condition.operations))) {
         decision->verdict = VERDICT_REFUSED;
     } else {
-        decision->verdict = check_producer(shard, &whole, &decision->first_lsn);
+        decision->verdict = check_producer(shard, header, whole, &decision->first_lsn);
         if (decision->verdict == VERDICT_APPLIED && conditional) decision->verdict = check_condition(shard, &condition);
     }
     if (decision->verdict != VERDICT_APPLIED) return note_void(shard, lsn, error);
-    enum plinth_status st = add_producer(shard, lsn, &whole, error);
+    enum plinth_status st = add_producer(shard, lsn, header, whole, error);
     if (st) return st;
     return register_keys(shard, lsn, condition.operations, written) ? PLINTH_OK
                                                                     : error_no_memory(error, "conflict window");
@@ -199,14 +202,14 @@ static bool rows_head_is_sound(const struct shard *shard, const struct record_he
     if (shard->feature_level < CATALOG_FEATURE_LEVEL_TABLES || !rows_change_decode(payload, change)) return false;
     uint32_t chunks = header->chunk_count ? header->chunk_count : 1;
     if (header->chunk >= chunks || chunks > PRODUCER_CHUNKS_MAX) return false;
-    if (change->in_unit && change->last != (header->chunk + 1 == chunks)) return false;
+    if (change->in_unit ? change->last != (header->chunk + 1 == chunks) : change->chunked != (chunks > 1)) return false;
     return header->schema_version <= (uint32_t)shard->catalog.version;
 }
 
-/* The verdict on a ROWS record, before its unit's. `whole` is its header as its producer sees it. */
-static enum plinth_status judge_rows(const struct shard *shard, const struct record_header *whole, struct slice payload,
-                                     const struct rows_change *change, bool sound, struct decision *decision,
-                                     struct plinth_error *error) {
+/* The verdict on a ROWS record, before its unit's. */
+static enum plinth_status judge_rows(const struct shard *shard, const struct record_header *header,
+                                     struct slice payload, const struct rows_change *change, bool sound,
+                                     struct decision *decision, struct plinth_error *error) {
     const struct table_schema *schema = shard_table_schema(shard, change->table);
     if (!schema) {
         decision->verdict = VERDICT_VOID;
@@ -218,7 +221,7 @@ static enum plinth_status judge_rows(const struct shard *shard, const struct rec
         decision->verdict = VERDICT_REFUSED;
         return PLINTH_OK;
     }
-    if (!st) decision->verdict = check_producer(shard, whole, &decision->first_lsn);
+    if (!st) decision->verdict = check_producer(shard, header, rows_part_of(header, change), &decision->first_lsn);
     return st;
 }
 
@@ -230,9 +233,7 @@ static enum plinth_status decide_rows(struct shard *shard, uint64_t lsn, const s
         decision->verdict = VERDICT_REFUSED;
         return note_void(shard, lsn, error);
     }
-    struct record_header whole = *header; /* to its producer a unit is one chunk */
-    if (change.in_unit) whole.chunk = whole.chunk_count = 0;
-    enum plinth_status st = judge_rows(shard, &whole, payload, &change, sound, decision, error);
+    enum plinth_status st = judge_rows(shard, header, payload, &change, sound, decision, error);
     if (st) return st;
     if (change.in_unit && decision->verdict == VERDICT_APPLIED) {
         bool valid;
@@ -243,7 +244,8 @@ static enum plinth_status decide_rows(struct shard *shard, uint64_t lsn, const s
         units_drop(&shard->units, change.unit);
     }
     if (decision->verdict != VERDICT_APPLIED) return note_void(shard, lsn, error);
-    return !change.in_unit || change.last ? add_producer(shard, lsn, &whole, error) : PLINTH_OK;
+    if (change.in_unit && !change.last) return PLINTH_OK;
+    return add_producer(shard, lsn, header, rows_part_of(header, &change), error);
 }
 
 bool shard_is_void(const struct shard *shard, uint64_t lsn) {

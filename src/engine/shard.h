@@ -124,7 +124,9 @@ bool shard_is_void(const struct shard *shard, uint64_t lsn);
 
 /* What a write of this producer would meet now; see producers.h. */
 enum producer_verdict shard_check_producer(const struct shard *shard, const struct record_header *header,
-                                           uint64_t *first_lsn);
+                                           struct producer_part part, uint64_t *first_lsn);
+/* Which part of its producer's write a ROWS record is: to its producer a unit is one. */
+struct producer_part rows_part_of(const struct record_header *header, const struct rows_change *change);
 
 /* The schema of a typed table as it is now; null when there is none. */
 const struct table_schema *shard_table_schema(const struct shard *shard, struct table_id table);

@@ -267,7 +267,7 @@ static enum plinth_status sequence_locked(struct plinth *db, const struct record
                                           struct plinth_error *error) {
     enum plinth_status st = write_wait_for_memory(db, no_wait, error);
     if (st) return st;
-    switch (shard_check_producer(&db->shard, header, &decision->first_lsn)) {
+    switch (shard_check_producer(&db->shard, header, (struct producer_part){0}, &decision->first_lsn)) {
     case PRODUCER_NEW: break;
     case PRODUCER_DUPLICATE: decision->verdict = VERDICT_DUPLICATE; return PLINTH_OK;
     case PRODUCER_TOO_OLD: decision->verdict = VERDICT_TOO_OLD; return PLINTH_OK;

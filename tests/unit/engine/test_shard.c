@@ -119,6 +119,8 @@ static void add_rows(struct script *script, struct table_id table, uint64_t unit
                                  .in_unit = unit != 0,
                                  .last = unit && part + 1 == parts,
                                  .unit = unit,
+                                 .chunked = !unit && parts > 1,
+                                 .cut = 5,
                                  .first_ordinal = first_ordinal,
                                  .rows = rows,
                                  .column_count = 1};
