@@ -42,8 +42,7 @@ static enum plinth_status begin(struct file_sink *sink, struct plinth_error *err
     sink->output = malloc(OUTPUT_BYTES);
     if (!sink->output) return error_no_memory(error, "output file");
     if (ends_with(sink->path, ".gz")) {
-        if (deflateInit2(&sink->stream, GZIP_LEVEL, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) !=
-            Z_OK)
+        if (deflateInit2(&sink->stream, GZIP_LEVEL, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
             return error_no_memory(error, "gzip encoder");
         sink->gzip = true;
     } else if (ends_with(sink->path, ".zst")) {

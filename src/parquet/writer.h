@@ -87,8 +87,9 @@ PLINTH_MUST_CHECK enum plinth_status parquet_writer_create(struct parquet_sink *
 void parquet_writer_destroy(struct parquet_writer *writer);
 
 /* Appends `rows` rows: columns[i] is leaf i, with at least `rows` slots. A REQUIRED column's validity is not read.
- * A column with levels (in lists and optional groups) needs its levels, and its `slots` must be exactly the slots of these rows: as many rows
- * as the batch has, whatever the number of slots. Its validity is not read, nor are the values of slots without one.
+ * A column with levels (in lists and optional groups) needs its levels, and its `slots` must be exactly the slots of
+ * these rows: as many rows as the batch has, whatever the number of slots. Its validity is not read, nor are the values
+ * of slots without one.
  * (`rows` and, without repetition, `slots` of columns are not read.) PLINTH_INVALID_ARGUMENT names the column whose
  * levels do not fit.
  * The data is not referred to after the call. Full stripes inside a large batch are encoded from the caller's memory

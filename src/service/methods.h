@@ -14,7 +14,7 @@ extern const struct service_method key_value_compare_and_set;                   
 extern const struct service_method key_value_get_by_index;                           /* index_read.c */
 extern const struct service_method key_value_scan;                                   /* scan.c */
 extern const struct service_method query_get_row_method, query_get_by_index, query_scan,
-    query_aggregate;                                                 /* rows_read.c */
+    query_aggregate;                                                        /* rows_read.c */
 extern const struct service_method ingestion_write, ingestion_write_stream; /* ingestion.c */
 extern const struct service_method admin_status, admin_flush, admin_compact, admin_verify, admin_create_space,
     admin_list_spaces; /* admin.c */
