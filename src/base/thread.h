@@ -13,6 +13,9 @@
 PLINTH_MUST_CHECK enum plinth_status thread_start(pthread_t *thread, const char *name, void *(*run)(void *),
                                                   void *argument, struct plinth_error *error);
 
+/* The calling thread gets less of the processors than others where there are not enough of them. */
+void thread_be_background(void);
+
 /* A condition variable whose timed waits use CLOCK_MONOTONIC. */
 void condition_init(pthread_cond_t *condition);
 /* Waits at most `timeout_us`; false on time-out. The mutex is held on return either way. */
