@@ -278,11 +278,11 @@ int main(int argument_count, char **arguments) {
            " keys\n",
            bench.connections, bench.in_flight, BENCH_KEY_BYTES, BENCH_VALUE_BYTES, bench.keys);
     char *directory = bench_directory_make(bench.parent);
-    bench_server_start(&bench.server, bench.server_path, directory, bench.server_durability);
+    bench_server_start(&bench.server, bench.server_path, directory, bench.server_durability, "1GiB");
     connect_all(&bench);
     run_phase(&bench, PHASE_SET, bench.warm_seconds, bench.seconds, &set);
     char title[64];
-    snprintf(title, sizeof title, "Set, %s", bench.server_durability);
+    snprintf(title, sizeof title, "Set, %s", bench.server_durability, "1GiB");
     print_phase(title, &set);
     struct buffer compacted = bench_server_ask(&bench.server, "/plinth.v1.Admin/Compact"); /* flushes first */
     buffer_deinit(&compacted);

@@ -47,8 +47,8 @@ static const char *const states[] = {"ordered", "paid", "sent", "returned"};
 static struct {
     uint64_t rows;
     double seconds, warm_seconds;
-    const char *directory, *server;
-} options = {.rows = 10000000, .seconds = 10, .warm_seconds = 5};
+    const char *directory, *server, *cache_size;
+} options = {.rows = 10000000, .seconds = 10, .warm_seconds = 10, .cache_size = "4GiB"};
 
 static uint64_t customers(void) { return options.rows / ROWS_PER_CUSTOMER; }
 
@@ -403,10 +403,12 @@ static void disconnect_all(struct bench *bench) {
 /* ---- the run ---- */
 
 static void usage(FILE *to) {
-    fputs("usage: bench_index [--rows N] [--seconds N] [--warm-seconds N] [--dir DIRECTORY] [--server PLINTHD]\n"
+    fputs("usage: bench_index [--rows N] [--seconds N] [--warm-seconds N] [--cache SIZE] [--dir DIRECTORY]\n"
+          "                   [--server PLINTHD]\n"
           "  --rows N             a multiple of 100 (10000000)\n"
           "  --seconds N          of each phase (10)\n"
-          "  --warm-seconds N     before them, for each sort of look-up (5)\n"
+          "  --warm-seconds N     before them, for each sort of look-up (10)\n"
+          "  --cache SIZE         plinthd's page cache (4GiB: all stripes of 10 million rows, decoded)\n"
           "  --dir DIRECTORY      where to make the temporary data directory (.)\n"
           "  --server PLINTHD     the program to measure (the one of the same build)\n",
           to);
@@ -433,6 +435,8 @@ static void read_options(int count, char **arguments) {
             options.seconds = number_of(flag, value, 1e6);
         } else if (!strcmp(flag, "--warm-seconds")) {
             options.warm_seconds = number_of(flag, value, 1e6);
+        } else if (!strcmp(flag, "--cache") && value) {
+            options.cache_size = value;
         } else if (!strcmp(flag, "--dir") && value) {
             options.directory = value;
         } else if (!strcmp(flag, "--server") && value) {
@@ -471,7 +475,7 @@ int main(int argument_count, char **arguments) {
     char *directory = bench_directory_make(options.directory);
     snprintf(data, sizeof data, "%s/data", directory);
     make_directory(data);
-    bench_server_start(&server, options.server, directory, "synced");
+    bench_server_start(&server, options.server, directory, "synced", options.cache_size);
     connect_all(&bench, server.address);
     for (int i = 0; i < SORTS; i++) measure(&bench, &server, (enum sort)i, &outcomes[i]);
     disconnect_all(&bench);

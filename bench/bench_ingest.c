@@ -162,7 +162,7 @@ static void run_grpc(const struct ingest_rows *rows, struct outcome *o, double *
     snprintf(data, sizeof data, "%s/data", directory);
     prepare_directory(data, rows);
     struct bench_server server;
-    bench_server_start(&server, options.server, directory, "synced");
+    bench_server_start(&server, options.server, directory, "synced", "1GiB");
     struct ingest_stream_options stream = {.address = server.address,
                                            .table = INGEST_TABLE,
                                            .batch_rows = (uint32_t)options.batch,

@@ -33,8 +33,8 @@ static void default_program(char path[4096]) {
     strcat(path, "/bin/plinthd");
 }
 
-void bench_server_start(struct bench_server *server, const char *program, const char *directory,
-                        const char *durability) {
+void bench_server_start(struct bench_server *server, const char *program, const char *directory, const char *durability,
+                        const char *cache_size) {
     char found[4096], ports[4096];
     default_program(found);
     const char *path = program ? program : found;
@@ -43,7 +43,7 @@ void bench_server_start(struct bench_server *server, const char *program, const 
     unlink(ports);
     const char *const arguments[] = {path,          "--data-dir",    server->data,  "--listen",
                                      "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--ports-file",
-                                     ports,         "--cache-size",  "1GiB",        "--durability",
+                                     ports,         "--cache-size",  cache_size,    "--durability",
                                      durability,    "--log-level",   "warn",        NULL};
     extern char **environ;
     int failed = posix_spawn(&server->pid, path, NULL, NULL, (char *const *)arguments, environ);

@@ -14,9 +14,9 @@ struct bench_server {
 };
 
 /* Starts `program` (null: the one beside this program) on `directory`/data and waits until it serves. `durability`: of
- * writes that do not say, as plinthd's option. Its page cache is 1 GiB. */
-void bench_server_start(struct bench_server *server, const char *program, const char *directory,
-                        const char *durability);
+ * writes that do not say, and `cache_size` of the page cache, as plinthd's options. */
+void bench_server_start(struct bench_server *server, const char *program, const char *directory, const char *durability,
+                        const char *cache_size);
 /* Asks it to end, and waits for that. */
 void bench_server_stop(struct bench_server *server);
 
