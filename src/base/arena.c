@@ -53,6 +53,8 @@ static size_t round_up_8(size_t size) { return (size + 7) & ~(size_t)7; }
 
 void arena_init(struct arena *arena) { *arena = (struct arena){0}; }
 
+void arena_init_sized(struct arena *arena, size_t first_bytes) { *arena = (struct arena){.first_bytes = first_bytes}; }
+
 void arena_deinit(struct arena *arena) {
     chunks_destroy(arena->chunks);
     *arena = (struct arena){0};
@@ -75,8 +77,9 @@ void arena_reset(struct arena *arena) {
 /* Chunks double up to a megabyte. What is larger than a quarter of the next chunk gets its own, put behind
  * the current one so that the rest of the current one is not lost. */
 static void *arena_grow(struct arena *arena, size_t size) {
-    size_t capacity = arena->chunks ? arena->chunks->capacity * 2 : ARENA_FIRST_CHUNK_BYTES;
-    if (capacity > ARENA_CHUNK_BYTES_MAX) capacity = ARENA_CHUNK_BYTES_MAX;
+    size_t first = arena->first_bytes ? arena->first_bytes : ARENA_FIRST_CHUNK_BYTES;
+    size_t capacity = arena->chunks ? arena->chunks->capacity * 2 : first;
+    if (arena->chunks && capacity > ARENA_CHUNK_BYTES_MAX) capacity = ARENA_CHUNK_BYTES_MAX;
     bool own = size > capacity / 4 && arena->chunks;
     if (own || size > capacity) capacity = size;
     struct arena_chunk *chunk = chunk_create(capacity);

@@ -17,10 +17,13 @@ struct arena {
     struct arena_chunk *chunks; /* newest first */
     uint8_t *at;
     uint8_t *end;
-    size_t used_bytes; /* memory taken from malloc */
+    size_t used_bytes;  /* memory taken from malloc */
+    size_t first_bytes; /* of the first chunk; 0: 16 KiB */
 };
 
 void arena_init(struct arena *arena);
+/* For what lives long and whose size is about known: the first allocation takes so much at once. */
+void arena_init_sized(struct arena *arena, size_t first_bytes);
 void arena_deinit(struct arena *arena);
 /* Frees everything but the first chunk, so that a request loop stops asking malloc. */
 void arena_reset(struct arena *arena);

@@ -6,11 +6,13 @@
 
 const uint32_t column_no_offsets[1] = {0};
 
-struct batch *batch_create(uint32_t column_count) {
+struct batch *batch_create(uint32_t column_count) { return batch_create_sized(column_count, 0); }
+
+struct batch *batch_create_sized(uint32_t column_count, uint64_t bytes) {
     struct batch *batch = calloc(1, sizeof *batch);
     if (!batch) return NULL;
     atomic_init(&batch->references, 1);
-    arena_init(&batch->arena);
+    arena_init_sized(&batch->arena, bytes ? bytes + column_count * sizeof *batch->columns : 0);
     batch->column_count = column_count;
     batch->columns = arena_zalloc(&batch->arena, column_count * sizeof *batch->columns);
     if (batch->columns) return batch;

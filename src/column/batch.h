@@ -43,6 +43,8 @@ struct batch {
 
 /* An empty batch of `column_count` zeroed columns (rows 0), one reference. Null when memory is out. */
 struct batch *batch_create(uint32_t column_count);
+/* The same for one whose columns will take about `bytes` of its arena. */
+struct batch *batch_create_sized(uint32_t column_count, uint64_t bytes);
 struct batch *batch_ref(struct batch *batch);
 /* Null is allowed. */
 void batch_unref(struct batch *batch);

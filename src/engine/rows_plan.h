@@ -11,6 +11,7 @@
 struct rows_chunk {
     uint32_t first;
     uint32_t count;
+    uint64_t bits; /* in the log, about */
 };
 
 struct rows_plan {

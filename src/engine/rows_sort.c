@@ -6,6 +6,8 @@
 #include "engine/rows_plan.h"
 #include "engine/rows_record.h"
 
+enum { COLUMN_BYTES_EXTRA = 32 }; /* of a column in memory besides its rows' bytes: its id, the last offset, rounding */
+
 /* ---- sizes in the log ---- */
 
 static void add_lengths(const uint32_t *offsets, uint32_t rows, uint32_t *sizes) {
@@ -131,19 +133,18 @@ static enum plinth_status cut_chunks(struct rows_plan *plan, struct plinth_error
     uint64_t total = 0, room = 8 * chunk_room(plan);
     for (uint32_t i = 0; i < plan->count; i++) total += row_bits(plan, plan->order[i]);
     uint64_t wanted = total / ((total + room - 1) / room) + 1;
-    uint64_t chunks_max = 2 * (total / wanted) + plan->count / ROW_BLOCK_ROWS_MAX + 2, filled = 0;
+    uint64_t chunks_max = 2 * (total / wanted) + plan->count / ROW_BLOCK_ROWS_MAX + 2;
     plan->chunks = arena_alloc(&plan->arena, chunks_max * sizeof *plan->chunks);
     if (!plan->chunks) return error_no_memory(error, "rows");
-    struct rows_chunk chunk = {0, 0};
+    struct rows_chunk chunk = {0};
     for (uint32_t i = 0; i < plan->count; i++) {
         uint64_t bits = row_bits(plan, plan->order[i]);
-        if (chunk.count && (filled >= wanted || filled + bits > room || chunk.count == ROW_BLOCK_ROWS_MAX)) {
+        if (chunk.count && (chunk.bits >= wanted || chunk.bits + bits > room || chunk.count == ROW_BLOCK_ROWS_MAX)) {
             plan->chunks[plan->chunk_count++] = chunk;
-            chunk = (struct rows_chunk){i, 0};
-            filled = 0;
+            chunk = (struct rows_chunk){.first = i};
         }
         chunk.count++;
-        filled += bits;
+        chunk.bits += bits;
     }
     plan->chunks[plan->chunk_count++] = chunk;
     plan->cut = (uint32_t)hash_stable(plan->chunks, plan->chunk_count * sizeof *plan->chunks);
@@ -171,7 +172,8 @@ enum plinth_status rows_plan_take(const struct rows_plan *plan, uint32_t chunk, 
     const uint32_t *rows = plan->order + plan->chunks[chunk].first;
     uint32_t count = plan->chunks[chunk].count;
     *taken = NULL;
-    struct batch *batch = batch_create(plan->column_count);
+    uint64_t bytes = plan->chunks[chunk].bits / 8 + (uint64_t)plan->column_count * COLUMN_BYTES_EXTRA;
+    struct batch *batch = batch_create_sized(plan->column_count, bytes);
     if (!batch) return error_no_memory(error, "rows");
     batch->rows = count;
     *column_ids = arena_alloc(&batch->arena, plan->column_count * sizeof **column_ids);

@@ -221,7 +221,7 @@ static void *write_until_killed(void *argument) {
 }
 
 static const struct plinth_options small = {
-    .memtable_bytes = 64 << 10, .cache_bytes = 4 << 20, .log_segment_bytes = 128 << 10, .log_sync_interval_ms = 5};
+    .memtable_bytes = 256 << 10, .cache_bytes = 4 << 20, .log_segment_bytes = 128 << 10, .log_sync_interval_ms = 5};
 
 static enum plinth_status read_last(struct plinth *db, struct plinth_space space, uint64_t thread, uint64_t *step,
                                     struct plinth_error *error) {

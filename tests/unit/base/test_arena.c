@@ -118,6 +118,23 @@ static void threads_never_share_bytes(void **state) {
     free(writers);
 }
 
+static void the_first_chunk_has_the_size_asked_for(void **state) {
+    (void)state;
+    struct arena arena;
+    arena_init_sized(&arena, 200);
+    assert_non_null(arena_alloc(&arena, 100));
+    assert_non_null(arena_alloc(&arena, 90));
+    size_t first = arena.used_bytes;
+    assert_true(first >= 200 && first < 400);
+    assert_non_null(arena_alloc(&arena, 90)); /* the guess was low: another chunk, larger */
+    assert_true(arena.used_bytes > first && arena.used_bytes < 1024);
+    arena_deinit(&arena);
+    arena_init_sized(&arena, 3 << 20);
+    for (int i = 0; i < 3; i++) memset(arena_alloc(&arena, 1 << 20), i, 1 << 20);
+    assert_true(arena.used_bytes < (3 << 20) + 100);
+    arena_deinit(&arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(allocations_are_aligned_and_apart),
@@ -125,6 +142,7 @@ int main(void) {
         cmocka_unit_test(copies_end_with_a_zero_and_zalloc_is_zero),
         cmocka_unit_test(impossible_sizes_give_null),
         cmocka_unit_test(threads_never_share_bytes),
+        cmocka_unit_test(the_first_chunk_has_the_size_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
