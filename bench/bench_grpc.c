@@ -282,7 +282,7 @@ int main(int argument_count, char **arguments) {
     connect_all(&bench);
     run_phase(&bench, PHASE_SET, bench.warm_seconds, bench.seconds, &set);
     char title[64];
-    snprintf(title, sizeof title, "Set, %s", bench.server_durability, "1GiB");
+    snprintf(title, sizeof title, "Set, %s", bench.server_durability);
     print_phase(title, &set);
     struct buffer compacted = bench_server_ask(&bench.server, "/plinth.v1.Admin/Compact"); /* flushes first */
     buffer_deinit(&compacted);
