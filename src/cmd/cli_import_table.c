@@ -374,7 +374,8 @@ static int begin_state(struct import *import) {
     return CLI_OK;
 }
 
-/* An import that did not end leaves its state, with what is known now. */
+/* An import that did not end leaves its state, with what is known now. The last thing that is done, behind the report
+ * and what takes time: who is killed before it has not been told that the import has ended, and will run it again. */
 static void end_state(struct import *import, int code) {
     if (!code || !import->state.sent)
         import_state_forget(&import->state_file);
@@ -429,7 +430,6 @@ static int import_all(struct import *import) {
     if (!code) report(import, seconds);
     if (import->rows_rejected && !import->cli->quiet && import->rejects_path)
         fprintf(stderr, "plinth: rejected rows are in %s\n", import->rejects_path);
-    end_state(import, code);
     return code;
 }
 
@@ -463,6 +463,8 @@ int cli_import(struct cli *cli) {
     close_rejects(import);
     table_reader_close(import->reader);
     batch_stream_destroy(import->stream);
+    fflush(stdout);
+    end_state(import, code);
     buffer_deinit(&import->payload);
     free(import->rejects_path);
     if (import->table) plinth__v1__describe_table_response__free_unpacked(import->table, NULL);

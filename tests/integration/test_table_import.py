@@ -1,5 +1,6 @@
 """Files into typed tables and out again, by the command line: all formats, compared with DuckDB reading the same files;
 bad rows; interruptions of client and server."""
+import contextlib
 import json
 import os
 import pathlib
@@ -400,6 +401,30 @@ def test_an_import_that_was_killed_goes_on_without_doubling(server, table, big_c
     assert done.code == 0 and "resuming" in done.err and "were there already" in done.out, (done.out, done.err)
     assert is_whole(server, table)
     assert not [name for name in os.listdir(state_dir) if not name.endswith(".lock")], "nothing is left to resume"
+
+
+def test_an_import_that_was_killed_before_it_could_report_is_not_doubled(shared_server, here, table, state_dir):
+    (here / "a.csv").write_text("n\n" + "".join(f"{i}\n" for i in range(1000)))
+    shared_server.cli("table", "create", table, "n int64", check=True)
+    reads, writes = os.pipe()  # full: the report waits
+    os.set_blocking(writes, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writes, b"x" * 4096):
+            pass
+    os.set_blocking(writes, True)
+    command = [str(BIN_DIR / "plinth"), "--server", shared_server.address, "import", table, "a.csv"]
+    process = subprocess.Popen(command, stdout=writes, stderr=subprocess.DEVNULL)
+    wait_for_rows(shared_server, table, 1000, process)
+    time.sleep(0.3)  # it has nothing left to do but to report
+    assert process.poll() is None
+    process.kill()
+    process.wait()
+    os.close(reads)
+    os.close(writes)
+    again = imported(shared_server, table, "a.csv")
+    assert (again["rows"], again["rows_before"]) == (0, 1000)
+    assert imported(shared_server, table, "a.csv")["rows"] == 1000, "asked for once more"
+    assert count(shared_server, table) == 2000
 
 
 def test_an_import_goes_on_when_the_server_was_killed(make_server, table, big_csv):
