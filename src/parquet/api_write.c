@@ -16,6 +16,7 @@ enum {
     PAGE_ROWS_DEFAULT = 20000,
     ROW_GROUP_ROWS_DEFAULT = 1 << 20,
     SAMPLE_ROWS_MAX = 65536,
+    TRIAL_ROWS_MIN = 8192,
     PAGE_BYTES_ENOUGH = 1 << 20, /* of a column */
     SHRED_BYTES_ENOUGH = 16 << 20,
 };
@@ -240,6 +241,52 @@ static enum plinth_status create_writer(struct plinth_parquet_writer *writer, st
     return st;
 }
 
+/* ---- Trials: what a dictionary saves is only seen over many rows ---- */
+
+struct counting_sink {
+    struct parquet_sink sink;
+    uint64_t bytes;
+};
+
+static enum plinth_status count_bytes(struct parquet_sink *sink, struct slice bytes, struct plinth_error *error) {
+    (void)error;
+    ((struct counting_sink *)(void *)sink)->bytes += bytes.size;
+    return PLINTH_OK;
+}
+
+/* The size of a file of leaf `i` alone, a column at the root. */
+static enum plinth_status try_encoding(const struct plinth_parquet_writer *writer, uint32_t i,
+                                       const struct parquet_column_options *asked, uint64_t *bytes,
+                                       struct plinth_error *error) {
+    struct counting_sink sink = {.sink.write = count_bytes};
+    struct parquet_column_options options = *asked;
+    struct parquet_writer *trial;
+    options.bloom = options.page_index = options.statistics = false;
+    struct parquet_writer_options file_options = {.stripe_rows = writer->file_options.stripe_rows,
+                                                  .no_checksums = true};
+    enum plinth_status st = parquet_writer_create(&sink.sink, &writer->schema.nodes[writer->schema.columns[i].node], 1,
+                                                  &options, &file_options, &trial, error);
+    if (!st) st = parquet_writer_write(trial, &writer->data[i], writer->data[i].rows, error);
+    if (!st) st = parquet_writer_finish(trial, bytes, error);
+    parquet_writer_destroy(trial);
+    return st;
+}
+
+/* Takes a dictionary where it makes the sample smaller, though the choice by fewer values was against it. */
+static enum plinth_status try_dictionary(struct plinth_parquet_writer *writer, uint32_t i, struct plinth_error *error) {
+    const struct parquet_column *column = &writer->schema.columns[i];
+    struct parquet_column_options *options = &writer->options[i], with = *options;
+    uint64_t bytes_without, bytes_with;
+    if (options->dictionary || column->type == PARQUET_TYPE_BOOLEAN || column->part_count > 1 ||
+        writer->data[i].rows < TRIAL_ROWS_MIN)
+        return PLINTH_OK;
+    with.dictionary = with.dictionary_pays = true;
+    enum plinth_status st = try_encoding(writer, i, options, &bytes_without, error);
+    if (!st) st = try_encoding(writer, i, &with, &bytes_with, error);
+    if (!st && bytes_with < bytes_without) *options = with;
+    return st;
+}
+
 /* Chooses the encodings by the batch's first rows, of which null stands for none. */
 static enum plinth_status begin_file(struct plinth_parquet_writer *writer, const struct ArrowArray *batch,
                                      struct plinth_error *error) {
@@ -253,7 +300,10 @@ static enum plinth_status begin_file(struct plinth_parquet_writer *writer, const
     for (uint32_t i = 0; !st && i < writer->plan.leaf_count; i++) {
         if (!writer->chooses[i]) continue;
         parquet_encoding_choose(&writer->schema.columns[i], &writer->data[i], &writer->options[i]);
-        if (writer->no_dictionary) writer->options[i].dictionary = false;
+        if (writer->no_dictionary)
+            writer->options[i].dictionary = false;
+        else
+            st = try_dictionary(writer, i, error);
     }
     return st ? st : create_writer(writer, error);
 }

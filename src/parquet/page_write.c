@@ -216,7 +216,8 @@ static bool encode_by_dictionary(struct column_writer *writer, const struct byte
     if (!dictionary_add(&writer->dictionary, values, indices)) return false;
     uint64_t values_seen = writer->slots - writer->null_count + values->count;
     if (dictionary_bytes(&writer->dictionary) > writer->options.dictionary_bytes_max ||
-        (values_seen >= DICTIONARY_TRIAL_SLOTS && writer->dictionary.count > values_seen / 2)) {
+        (!writer->options.dictionary_pays && values_seen >= DICTIONARY_TRIAL_SLOTS &&
+         writer->dictionary.count > values_seen / 2)) {
         dictionary_cut(&writer->dictionary, before);
         writer->uses_dictionary = false;
         return true;

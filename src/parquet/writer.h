@@ -44,6 +44,7 @@ struct parquet_column_options {
      * or saves nothing. Not for BOOLEAN. */
     bool dictionary;
     uint32_t dictionary_bytes_max; /* 0: 1 MiB */
+    bool dictionary_pays;          /* known from more values than a page has: only the cap ends it */
     enum parquet_codec codec;
     int codec_level; /* PARQUET_LEVEL_DEFAULT: the codec's own; negative ones are zstd's fast levels */
     /* Min, max and null counts of chunk and pages. */
