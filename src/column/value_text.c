@@ -152,7 +152,11 @@ static const char *parse_float(struct slice text, bool narrow, double *value) {
         *value = easy_float(&number, narrow);
         return NULL;
     }
-    char *copy = strndup((const char *)text.data, text.size);
+    char *copy = malloc(text.size + 1); /* strndup may look for an end behind the text */
+    if (copy) {
+        memcpy(copy, text.data, text.size);
+        copy[text.size] = '\0';
+    }
     locale_t locale = c_locale_get();
     const char *wrong = copy && locale ? NULL : NO_MEMORY;
     if (!wrong) *value = narrow ? strtof_l(copy, NULL, locale) : strtod_l(copy, NULL, locale);
