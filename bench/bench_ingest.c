@@ -7,8 +7,10 @@
  *   gRPC      plinthd is fed by this process through one stream, with as many batches unanswered
  *
  * The clock of each part stops when the last row is acknowledged and the last memtable is in segments; the rate until
- * the last acknowledgement is printed, too. What flushes and compactions are behind then is the backlog. After that,
- * the server's table is merged into one run, and its size is bytes_per_row.
+ * the last acknowledgement is printed, too. What flushes and compactions are behind then is the backlog.
+ *
+ * Used again, batches have the same numbers and paths at other times, which merged segments are all too small with. So
+ * bytes_per_row is measured apart: of rows of which none is made twice, merged into one run.
  *
  * write_amplification: all bytes that plinthd handed to write calls (log, zeros written into new log files, segments of
  * flushes and of compactions in the background) until the last flush, by the rows' bytes in Arrow's layout. */
@@ -22,7 +24,7 @@
 #include "ingest_table.h"
 #include "server.h"
 
-enum { IN_FLIGHT_MAX = 256, THREADS_MAX = 64 };
+enum { IN_FLIGHT_MAX = 256, THREADS_MAX = 64, SIZE_ROWS_MAX = 5000000, SIZE_ROWS_PER_SECOND = 100000 };
 
 static struct {
     double seconds;
@@ -37,7 +39,6 @@ struct outcome {
     double acknowledged_s, flushed_s;
     double cpu_s; /* engine (and, embedded, the generator) */
     uint64_t flushes, flush_bytes, flush_us, compactions, stalls, stall_us, memtables, compaction_pending;
-    uint64_t segment_bytes; /* before all is merged into one run */
 };
 
 static void outcome_print(const char *title, const struct outcome *o) {
@@ -139,7 +140,6 @@ static void run_embedded(const struct ingest_rows *rows, struct outcome *o) {
     o->compactions = stats.compactions;
     o->stalls = stats.write_stalls;
     o->stall_us = stats.write_stall_us;
-    o->segment_bytes = stats.segment_bytes;
     plinth_close(run.db);
     for (uint64_t i = 0; i < options.threads; i++) ingest_pool_destroy(workers[i].pool);
     bench_directory_remove(directory);
@@ -156,7 +156,7 @@ static void prepare_directory(const char *data, const struct ingest_rows *rows) 
     plinth_close(db);
 }
 
-static void run_grpc(const struct ingest_rows *rows, struct outcome *o, double *bytes_per_row) {
+static void run_grpc(const struct ingest_rows *rows, struct outcome *o) {
     char *directory = bench_directory_make(options.directory);
     char data[4096];
     snprintf(data, sizeof data, "%s/data", directory);
@@ -188,18 +188,42 @@ static void run_grpc(const struct ingest_rows *rows, struct outcome *o, double *
     o->compactions = bench_server_number(&server, "compactions");
     o->stalls = bench_server_number(&server, "write_stalls");
     o->stall_us = bench_server_number(&server, "write_stall_us");
-    o->segment_bytes = bench_server_number(&server, "segment_bytes");
     outcome_print("through gRPC", o);
     printf("  a batch               p50 %.1f ms   p99 %.1f ms   max %.1f ms until acknowledged\n",
            (double)histogram_quantile_ns(&result.latency, 0.5) / 1e6,
            (double)histogram_quantile_ns(&result.latency, 0.99) / 1e6, (double)result.latency.max_ns / 1e6);
-    struct buffer compacted = bench_server_ask(&server, "/plinth.v1.Admin/Compact");
-    buffer_deinit(&compacted);
-    *bytes_per_row = (double)bench_server_number(&server, "segment_bytes") / (double)o->rows;
-    printf("  segments              %12.1f bytes a row, %.1f merged into one run\n",
-           (double)o->segment_bytes / (double)o->rows, *bytes_per_row);
     bench_server_stop(&server);
     bench_directory_remove(directory);
+}
+
+/* ---- size ---- */
+
+static double measure_bytes_per_row(const struct ingest_rows *rows) {
+    double wanted = options.seconds * SIZE_ROWS_PER_SECOND;
+    uint64_t count = wanted < SIZE_ROWS_MAX ? (uint64_t)wanted + 1 : SIZE_ROWS_MAX;
+    struct plinth *db;
+    struct plinth_error error;
+    struct plinth_stats stats;
+    const struct plinth_write_options write = {0};
+    char *directory = bench_directory_make(options.directory);
+    bench_check(plinth_open(directory, NULL, &db, &error), &error);
+    ingest_table_create(db, rows, !options.no_index);
+    struct table_id table = ingest_table_id(db);
+    struct rows_result last = {0};
+    uint64_t made = 0;
+    for (; made < count; made += options.batch) {
+        struct batch *batch = ingest_rows_make(rows, made, (uint32_t)options.batch);
+        last = bench_rows_submit(db, table, ingest_rows_schema(rows), batch, &write);
+        batch_unref(batch);
+    }
+    bench_check(rows_wait(db, &write, &last, &error), &error);
+    bench_check(plinth_compact(db, &error), &error);
+    plinth_stats_read(db, &stats);
+    plinth_close(db);
+    bench_directory_remove(directory);
+    double bytes = (double)stats.segment_bytes / (double)made;
+    printf("%" PRIu64 " rows merged into one run: %.1f bytes a row\n", made, bytes);
+    return bytes;
 }
 
 /* ---- the run ---- */
@@ -273,7 +297,6 @@ int main(int argument_count, char **arguments) {
     read_options(argument_count, arguments);
     setvbuf(stdout, NULL, _IOLBF, 0);
     struct outcome embedded = {0}, grpc = {0};
-    double bytes_per_row = 0;
     struct ingest_rows *rows = ingest_rows_create();
     printf("rows of %d columns, key (host, time), %s, durable; batches of %" PRIu64 " rows, %" PRIu64 " in flight\n",
            INGEST_COLUMNS, options.no_index ? "no index" : "one sorted index", options.batch, options.in_flight);
@@ -281,7 +304,8 @@ int main(int argument_count, char **arguments) {
         run_embedded(rows, &embedded);
         outcome_print("embedded", &embedded);
     }
-    if (!options.only_embedded) run_grpc(rows, &grpc, &bytes_per_row);
+    if (!options.only_embedded) run_grpc(rows, &grpc);
+    double bytes_per_row = measure_bytes_per_row(rows);
     double none = 1e-9; /* of a part that did not run: its figures are 0 */
     printf("ingest rows_per_s=%.0f embedded_rows_per_s=%.0f bytes_per_row=%.1f csv_bytes_per_row=%.1f "
            "write_amplification=%.2f embedded_write_amplification=%.2f acknowledged_rows_per_s=%.0f "
