@@ -6,7 +6,9 @@
 
 const uint32_t column_no_offsets[1] = {0};
 
-struct batch *batch_create(uint32_t column_count) { return batch_create_sized(column_count, 0); }
+struct batch *batch_create(uint32_t column_count) {
+    return batch_create_sized(column_count, 0);
+}
 
 struct batch *batch_create_sized(uint32_t column_count, uint64_t bytes) {
     struct batch *batch = calloc(1, sizeof *batch);

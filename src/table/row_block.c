@@ -167,7 +167,8 @@ struct row_block *row_block_create(const struct table_schema *schema, struct bat
     struct row_block *block = calloc(1, sizeof *block);
     if (!block) return NULL;
     atomic_init(&block->references, 1);
-    /* Keys, their offsets and prefixes, bloom filter, ids; small blocks are many, and memtables count what they take. */
+    /* Keys, their offsets and prefixes, bloom filter, ids; small blocks are many, and memtables count what they take.
+     */
     arena_init_sized(&block->arena, 256 + 8ull * sorted->column_count + 48ull * sorted->rows);
     block->rows = sorted->rows;
     block->columns = batch_ref(sorted);
