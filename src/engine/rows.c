@@ -158,8 +158,12 @@ static enum plinth_status write_chunks(struct submission *submission, struct pli
         if (!st) st = check_verdict(submission, &decision, error);
         if (!st && decision.verdict == VERDICT_APPLIED) submission->chunks_applied++;
         drop_blocks(submission);
-        if (st && submission->chunks_applied)
-            error_prefix(error, "behind %u of %u chunks, which were written", i, count);
+        if (st && submission->chunks_applied) {
+            /* Not "nothing was written": only the same producer and sequence again make it whole without doubles. */
+            error_prefix(error, "behind %u of %u chunks, which were written: %s", i, count, plinth_status_name(st));
+            if (error) error->status = PLINTH_OUTCOME_UNKNOWN;
+            st = PLINTH_OUTCOME_UNKNOWN;
+        }
     }
     submission->result->duplicate = !st && !submission->chunks_applied;
     return st;

@@ -26,6 +26,7 @@ enum {
     QUERY_LOOKUPS_MIN = 64,        /* looked up at a time, also for a smaller limit */
     QUERY_FUNCTIONS_MAX = 1000,
     QUERY_THREADS_MAX = 64,
+    QUERY_WAITING_BYTES_MAX = 16 << 20, /* of results that nobody has taken yet; beyond, no task is begun */
 };
 
 enum query_path { PATH_SCAN, PATH_KEY, PATH_INDEX, PATH_POSTINGS };

@@ -36,13 +36,19 @@ static enum plinth_status run_task(struct worker *worker, const struct scan_task
 
 static unsigned tasks_ahead(const struct query *query) { return query->worker_count * 2 + 2; }
 
+/* What may wait for a reader that is slow, or gone: little, as there may be many of them. */
+static uint64_t waiting_bytes_max(const struct query *query) {
+    uint64_t half = query->options.memory_bytes_max / 2;
+    return half < QUERY_WAITING_BYTES_MAX ? half : QUERY_WAITING_BYTES_MAX;
+}
+
 static bool may_start(const struct query *query) {
     if (query->next_task >= query->task_count) return false;
     if (query->aggregates) return true;
     /* The task that the reader waits for always may. */
     if (query->next_task == query->next_result) return true;
     return query->next_task < query->next_result + tasks_ahead(query) &&
-           query->bytes_waiting < query->options.memory_bytes_max / 2;
+           query->bytes_waiting < waiting_bytes_max(query);
 }
 
 static void finish_task(struct query *query, struct worker *worker, uint32_t number) {
