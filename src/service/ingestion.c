@@ -66,7 +66,11 @@ struct ingest_stream {
     bool working; /* a worker is on it, holding a reference of the call */
     bool paused;
     bool half_closed;
+    bool draining; /* the server stops: the call ends when its queue is empty */
     bool over;
+    /* The loop's own: its list of streams. */
+    struct service_call *call;
+    struct ingest_stream *next, *previous;
     /* The worker's own: */
     struct rows_source source;
     struct unanswered *ring;
@@ -123,10 +127,21 @@ static void submit(struct service_call *call, struct ingest_stream *stream, stru
 static bool may_rest(struct ingest_stream *stream, bool *finish) {
     pthread_mutex_lock(&stream->mutex);
     bool rest = stream->over || !stream->first;
-    *finish = rest && stream->half_closed && !stream->over;
+    *finish = rest && (stream->half_closed || stream->draining) && !stream->over;
     if (rest) stream->working = false;
     pthread_mutex_unlock(&stream->mutex);
     return rest;
+}
+
+/* Everything that came is answered. */
+static void finish_stream(struct service_call *call, struct ingest_stream *stream) {
+    pthread_mutex_lock(&stream->mutex);
+    bool half_closed = stream->half_closed;
+    pthread_mutex_unlock(&stream->mutex);
+    if (half_closed)
+        service_finish(call, PLINTH_OK, NULL);
+    else
+        service_finish_text(call, PLINTH_UNAVAILABLE, "the server is stopping; every batch that it took is answered");
 }
 
 static void stream_work(struct service_call *call) {
@@ -143,7 +158,7 @@ static void stream_work(struct service_call *call) {
         }
         answer_ready(call, stream, true);
     } while (!may_rest(stream, &finish));
-    if (finish) service_finish(call, PLINTH_OK, NULL);
+    if (finish) finish_stream(call, stream);
     rpc_call_unref(call->rpc);
 }
 
@@ -151,7 +166,7 @@ static void stream_work(struct service_call *call) {
  * is posted to the loop, and the end has to come behind it. The loop's thread. */
 static void want_worker(struct service_call *call, struct ingest_stream *stream) {
     pthread_mutex_lock(&stream->mutex);
-    bool start = !stream->working && (stream->first || stream->half_closed) && !stream->over;
+    bool start = !stream->working && (stream->first || stream->half_closed || stream->draining) && !stream->over;
     if (start) stream->working = true;
     pthread_mutex_unlock(&stream->mutex);
     if (!start) return;
@@ -176,6 +191,11 @@ static struct ingest_stream *stream_of(struct service_call *call) {
     }
     pthread_mutex_init(&stream->mutex, NULL);
     stream->last = &stream->first;
+    stream->call = call;
+    stream->draining = atomic_load(&call->service->state) == SERVICE_STOPPING;
+    stream->next = call->loop->ingest_streams;
+    if (stream->next) stream->next->previous = stream;
+    call->loop->ingest_streams = stream;
     call->state = stream;
     return stream;
 }
@@ -222,9 +242,28 @@ static void ingest_on_cancel(struct service_call *call) {
     pthread_mutex_unlock(&stream->mutex);
 }
 
+/* A server that stops ends the streams that wait for their clients; else each restart would take the whole time that
+ * calls may take to end. */
+void ingest_on_wake(struct service_loop *loop) {
+    if (atomic_load(&loop->service->state) != SERVICE_STOPPING) return;
+    for (struct ingest_stream *stream = loop->ingest_streams, *next; stream; stream = next) {
+        next = stream->next;
+        pthread_mutex_lock(&stream->mutex);
+        bool told = stream->draining;
+        stream->draining = true;
+        pthread_mutex_unlock(&stream->mutex);
+        if (!told) want_worker(stream->call, stream);
+    }
+}
+
 static void stream_on_release(struct service_call *call) {
     struct ingest_stream *stream = call->state;
     if (!stream) return;
+    if (stream->next) stream->next->previous = stream->previous;
+    if (stream->previous)
+        stream->previous->next = stream->next;
+    else
+        call->loop->ingest_streams = stream->next;
     while (stream->first) {
         struct queued *next = stream->first->next;
         free(stream->first);

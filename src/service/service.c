@@ -34,6 +34,7 @@ static void on_loop_wake(struct rpc_loop *rpc, void *context) {
     struct service_loop *loop = rpc_loop_user_data(rpc);
     write_on_wake(loop);
     health_on_wake(loop);
+    ingest_on_wake(loop);
 }
 
 /* ---- readiness ---- */

@@ -29,6 +29,7 @@
 struct http;
 struct service_call;
 struct watcher;
+struct ingest_stream;
 
 enum service_state { SERVICE_STARTING, SERVICE_READY, SERVICE_STOPPING };
 
@@ -56,6 +57,7 @@ struct service_loop {
     struct plinth_buffer value; /* of Get, reused */
     struct parked_queue parked[PLINTH_DURABILITY_SYNCED + 1]; /* by durability; [0] is unused */
     struct watcher *watchers;                                 /* Health.Watch calls, linked */
+    struct ingest_stream *ingest_streams;                     /* WriteStream calls, linked */
     pthread_mutex_t mutex;
     bool armed; /* guarded by mutex: something is parked, so commits must wake this loop */
 };
@@ -134,6 +136,7 @@ PLINTH_MUST_CHECK bool service_resubmit(struct service_call *call, struct pool *
 /* ---- hooks of the loops ---- */
 
 void health_on_wake(struct service_loop *loop);
+void ingest_on_wake(struct service_loop *loop);
 void health_changed(struct service *service); /* any thread */
 
 /* Pages of the HTTP server: an http_page whose context is the service. pages.c */

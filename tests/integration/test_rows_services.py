@@ -4,7 +4,9 @@ What a table holds is compared with what was acknowledged: a request that is ref
 """
 import datetime
 import decimal
+import queue
 import re
+import signal
 import struct
 import threading
 import time
@@ -747,3 +749,32 @@ def test_a_scan_goes_on_when_its_table_is_dropped(tables):
     parts += [answer.arrow_ipc for answer in call]
     assert pa.ipc.open_stream(b"".join(parts)).read_all().num_rows == 45_000
     refused(lambda: tables.scan("brief"), NOT_FOUND, '"brief"')
+
+
+def test_an_open_stream_does_not_hold_up_a_server_that_stops(make_server):
+    server = make_server()
+    ours = Tables(server)
+    ours.create("idle", COLUMNS, ["host", "at"])
+    batches = queue.Queue()
+    batches.put(ours.api.WriteRowsRequest(table=ours.table("idle"), arrow_ipc=to_ipc(rows())))
+    answers = ours.ingestion.WriteStream(iter(batches.get, None))
+    assert next(answers).rows_written == 3
+    ended = []
+
+    def take_the_end():
+        with pytest.raises(grpc.RpcError) as error:
+            next(answers)
+        ended.append(error.value)
+
+    taker = threading.Thread(target=take_the_end)
+    taker.start()
+    process, began = server.process, time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert time.monotonic() - began < 10  # calls may take 30 s to end
+    taker.join(20)
+    batches.put(None)
+    assert ended[0].code() == grpc.StatusCode.UNAVAILABLE and "is answered" in ended[0].details()
+    server.process = None
+    server.start()
+    assert held(Tables(server), "idle") == 3
