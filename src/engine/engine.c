@@ -138,7 +138,7 @@ static enum plinth_status register_host(struct plinth *db, struct plinth_error *
     return engine_append(db, CHANGE_HOST, slice_of(payload, size), &lsn, &decision, error);
 }
 
-/* What former incarnations of this host left unfinished. */
+/* What former incarnations of this host left unfinished. Before this one's own jobs begin. */
 static void clean_up_after_former(struct plinth *db) {
     while (db->shard.job_count) {
         uint64_t before = db->shard.job_count, job = db->shard.jobs[0].id;
@@ -146,8 +146,6 @@ static void clean_up_after_former(struct plinth *db) {
         if (db->shard.job_count == before) break; /* it said why; the next open tries again */
     }
     for (uint64_t i = 0; i < db->shard.garbage_count; i++) engine_note_garbage(db, db->shard.garbage[i].name, 0);
-    engine_want_compaction(db);
-    if (db->memtables_cut) engine_want_flush(db);
 }
 
 static enum plinth_status start(struct plinth *db, bool fresh, struct plinth_error *error) {
@@ -169,9 +167,14 @@ static enum plinth_status start(struct plinth *db, bool fresh, struct plinth_err
     }
     if (!st) st = register_host(db, error);
     if (!st) st = engine_drop_unbuilt_indexes(db, error);
-    if (!st) st = engine_start_jobs(db, error);
-    if (!st) clean_up_after_former(db);
-    return st;
+    if (st) return st;
+    clean_up_after_former(db);
+    bool has_cut = db->memtables_cut != 0;
+    st = engine_start_jobs(db, error);
+    if (st) return st;
+    engine_want_compaction(db);
+    if (has_cut) engine_want_flush(db);
+    return PLINTH_OK;
 }
 
 /* Stops threads and frees everything; the log is marked clean when `orderly`. */
