@@ -423,7 +423,7 @@ static double number_of(const char *flag, const char *text, double max) {
 }
 
 static void read_options(int count, char **arguments) {
-    for (int i = 1; i < count; i++) {
+    for (int i = 1; i < count; i += 2) {
         const char *flag = arguments[i], *value = i + 1 < count ? arguments[i + 1] : NULL;
         if (!strcmp(flag, "--help")) {
             usage(stdout);
@@ -445,7 +445,6 @@ static void read_options(int count, char **arguments) {
             usage(stderr);
             bench_die("bad option \"%s\"", flag);
         }
-        i++;
     }
 }
 
