@@ -496,10 +496,6 @@ enum plinth_status aggregator_add(struct aggregator *aggregator, const struct co
     return ok ? check_memory(aggregator, error) : error_no_memory(error, "aggregate");
 }
 
-void aggregator_add_rows(struct aggregator *aggregator, uint64_t rows) {
-    for (uint32_t s = 0; s < aggregator->spec_count; s++) state_of(aggregator, 0, s)->count += rows;
-}
-
 /* ---- the end ---- */
 
 static bool merge_state(struct aggregator *into, const struct aggregate_spec *spec, struct state *to,

@@ -30,8 +30,6 @@ void aggregator_destroy(struct aggregator *aggregator);
 PLINTH_MUST_CHECK enum plinth_status aggregator_add(struct aggregator *aggregator, const struct column *const *columns,
                                                     uint32_t rows, const uint8_t *selection,
                                                     struct plinth_error *error);
-/* Rows of which only the number is known: for COUNT of rows without groups. */
-void aggregator_add_rows(struct aggregator *aggregator, uint64_t rows);
 PLINTH_MUST_CHECK enum plinth_status aggregator_merge(struct aggregator *into, struct aggregator *from,
                                                       struct plinth_error *error);
 /* The groups' columns, then the aggregates'; ordered by the group's columns (nulls first). Without groups: one row. */
