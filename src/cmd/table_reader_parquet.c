@@ -386,7 +386,10 @@ static enum plinth_status next_piece(struct parquet_file *file, uint64_t rows_ma
     arena_init(&scratch);
     if (!made) st = error_no_memory(error, "batch");
     const struct row_stretch all = {0, 0, (uint32_t)rows};
-    for (uint32_t i = 0; made && i < made->column_count; i++) made->columns[i].type = column_type_of(COLUMN_INT8);
+    for (uint32_t i = 0; !st && i < made->column_count; i++) /* those that --map leaves out stay so */
+        if (!*file->base.bound[i].name &&
+            !column_make_nulls(&made->arena, column_type_of(COLUMN_BOOL), (uint32_t)rows, &made->columns[i]))
+            st = error_no_memory(error, "batch");
     for (uint32_t i = 0; !st && i < file->leaf_count; i++) {
         const struct parquet_column *leaf = &file->schema->columns[file->leaves[i].leaf];
         struct column column;
@@ -408,28 +411,6 @@ static enum plinth_status next_piece(struct parquet_file *file, uint64_t rows_ma
     made->rows = (uint32_t)rows;
     *piece = made;
     return PLINTH_OK;
-}
-
-static struct batch *join(struct parquet_file *file, struct batch *const *pieces, uint32_t count) {
-    if (count == 1) return batch_ref(pieces[0]);
-    const struct column *sources[PIECES_MAX];
-    struct row_stretch stretches[PIECES_MAX];
-    struct batch *whole = batch_create((uint32_t)file->base.column_count);
-    bool ok = whole;
-    for (uint32_t i = 0; ok && i < whole->column_count; i++) whole->columns[i].type = column_type_of(COLUMN_INT8);
-    for (uint32_t i = 0; ok && i < count; i++) {
-        stretches[i] = (struct row_stretch){i, 0, pieces[i]->rows};
-        whole->rows += pieces[i]->rows;
-    }
-    for (uint32_t c = 0; ok && c < file->leaf_count; c++) {
-        uint32_t column = file->leaves[c].column;
-        for (uint32_t i = 0; i < count; i++) sources[i] = &pieces[i]->columns[column];
-        ok = column_concat(&whole->arena, pieces[0]->columns[column].type, sources, stretches, count, whole->rows,
-                           &whole->columns[column]);
-    }
-    if (ok) return whole;
-    batch_unref(whole);
-    return NULL;
 }
 
 /* Pieces of the row group up to about one batch; null at the end of the file. */
@@ -458,7 +439,7 @@ static enum plinth_status next_whole(struct parquet_file *file, struct plinth_er
         pieces[count++] = piece;
     }
     if (!st && count) {
-        file->whole = join(file, pieces, count);
+        file->whole = batch_concat(pieces, count);
         file->whole_next = 0;
         if (!file->whole) st = error_no_memory(error, "batch");
     }

@@ -1,5 +1,6 @@
 #include "column/batch.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "column/column_private.h"
@@ -141,4 +142,29 @@ struct batch *batch_slice(struct batch *from, uint32_t first, uint32_t count) {
     for (uint32_t i = 0; i < from->column_count && done; i++)
         done = column_slice(&batch->arena, &from->columns[i], first, count, &batch->columns[i]);
     return finish_or_drop(batch, done);
+}
+
+struct batch *batch_concat(struct batch *const *batches, uint32_t count) {
+    if (count == 1) return batch_ref(batches[0]);
+    uint32_t column_count = batches[0]->column_count;
+    struct batch *whole = batch_create(column_count);
+    const struct column **sources = malloc(count * sizeof *sources);
+    struct row_stretch *stretches = malloc(count * sizeof *stretches);
+    uint64_t rows = 0;
+    bool done = whole && sources && stretches;
+    for (uint32_t i = 0; i < count && done; i++) {
+        assert(batches[i]->column_count == column_count);
+        stretches[i] = (struct row_stretch){i, 0, batches[i]->rows};
+        rows += batches[i]->rows;
+        done = rows <= UINT32_MAX;
+    }
+    if (done) whole->rows = (uint32_t)rows;
+    for (uint32_t c = 0; c < column_count && done; c++) {
+        for (uint32_t i = 0; i < count; i++) sources[i] = &batches[i]->columns[c];
+        done =
+            column_concat(&whole->arena, sources[0]->type, sources, stretches, count, whole->rows, &whole->columns[c]);
+    }
+    free(sources);
+    free(stretches);
+    return finish_or_drop(whole, done);
 }

@@ -99,6 +99,9 @@ PLINTH_MUST_CHECK bool column_filter(struct arena *arena, const struct column *f
 struct batch *batch_gather(const struct batch *from, const uint32_t *rows, uint32_t count);
 struct batch *batch_slice(struct batch *from, uint32_t first, uint32_t count);
 struct batch *batch_filter(const struct batch *from, const uint8_t *selection, uint32_t count);
+/* The rows of `count` batches (at least one) of the same columns, one batch behind the other: a new batch that owns its
+ * memory, of one batch a reference of it. */
+struct batch *batch_concat(struct batch *const *batches, uint32_t count);
 
 /* Casts that lose nothing, so that a batch fits a table: equal types; integers that fit (checked value by value, also
  * between signed and unsigned and to wider or narrower); integer -> float where exact; FLOAT32 -> FLOAT64; time stamps

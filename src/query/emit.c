@@ -73,31 +73,9 @@ static struct batch *project_filtered(const struct query *query, const struct ba
     return out;
 }
 
-/* Joins the pending batches into one. */
-static struct batch *join(struct worker *worker) {
-    const struct query *query = worker->query;
-    struct batch *out = batch_create(query->output_count);
-    const struct column **sources = malloc(worker->pending_count * sizeof *sources);
-    struct row_stretch *stretches = malloc(worker->pending_count * sizeof *stretches);
-    bool ok = out && sources && stretches;
-    for (uint32_t i = 0; ok && i < worker->pending_count; i++)
-        stretches[i] = (struct row_stretch){i, 0, worker->pending[i]->rows};
-    if (ok) out->rows = (uint32_t)worker->pending_rows;
-    for (uint32_t c = 0; ok && c < query->output_count; c++) {
-        for (uint32_t i = 0; i < worker->pending_count; i++) sources[i] = &worker->pending[i]->columns[c];
-        ok = column_concat(&out->arena, sources[0]->type, sources, stretches, worker->pending_count, out->rows,
-                           &out->columns[c]);
-    }
-    free(sources);
-    free(stretches);
-    if (ok) return out;
-    batch_unref(out);
-    return NULL;
-}
-
 enum plinth_status query_emit_flush(struct worker *worker, struct plinth_error *error) {
     if (!worker->pending_count) return PLINTH_OK;
-    struct batch *whole = worker->pending_count == 1 ? batch_ref(worker->pending[0]) : join(worker);
+    struct batch *whole = batch_concat(worker->pending, worker->pending_count);
     if (!whole || !push(&worker->ready, &worker->ready_count, &worker->ready_capacity, whole)) {
         batch_unref(whole);
         return error_no_memory(error, "result batch");

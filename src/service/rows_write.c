@@ -116,25 +116,14 @@ static enum plinth_status read_batches(struct arrow_reader *reader, struct slice
     return PLINTH_OK;
 }
 
-/* Several record batches of a request are written as one. */
-static struct batch *join(const struct batches *batches, const struct arrow_schema *schema) {
-    if (batches->count == 1) return batch_ref(batches->list[0]);
-    struct batch *whole = batch_create(schema->field_count);
-    const struct column **sources = malloc((batches->count + 1) * sizeof *sources);
-    struct row_stretch *stretches = malloc((batches->count + 1) * sizeof *stretches);
-    bool ok = whole && sources && stretches;
-    for (uint32_t i = 0; ok && i < batches->count; i++)
-        stretches[i] = (struct row_stretch){i, 0, batches->list[i]->rows};
-    if (ok) whole->rows = (uint32_t)batches->rows;
-    for (uint32_t c = 0; ok && c < schema->field_count; c++) {
-        for (uint32_t i = 0; i < batches->count; i++) sources[i] = &batches->list[i]->columns[c];
-        ok = column_concat(&whole->arena, schema->fields[c].type, sources, stretches, batches->count, whole->rows,
-                           &whole->columns[c]);
-    }
-    free(sources);
-    free(stretches);
-    if (ok) return whole;
-    batch_unref(whole);
+/* A stream of a schema and no record batch. */
+static struct batch *no_rows(const struct arrow_schema *schema) {
+    struct batch *batch = batch_create(schema->field_count);
+    bool ok = batch != NULL;
+    for (uint32_t i = 0; ok && i < schema->field_count; i++)
+        ok = column_make_nulls(&batch->arena, schema->fields[i].type, 0, &batch->columns[i]);
+    if (ok) return batch;
+    batch_unref(batch);
     return NULL;
 }
 
@@ -145,7 +134,8 @@ static enum plinth_status arrow_batch(struct rows_source *source, struct slice b
     if (!st) st = read_batches(source->reader, bytes, &batches, error);
     if (!st) {
         *schema = *arrow_reader_schema(source->reader);
-        *batch = join(&batches, schema);
+        /* Several record batches of a request are written as one. */
+        *batch = batches.count ? batch_concat(batches.list, batches.count) : no_rows(schema);
         if (!*batch) st = error_no_memory(error, "request");
     }
     batches_deinit(&batches);

@@ -407,6 +407,33 @@ static void batches_are_made_of_batches(void **state) {
     batch_unref(NULL);
 }
 
+static void joined_batches_hold_the_rows_of_all(void **state) {
+    (void)state;
+    struct test_random random = test_random_of(model_seed() + 8);
+    struct batch *first = make_batch(&random), *second = make_batch(&random);
+    struct batch *slice = batch_slice(second, 13, 100), *empty = batch_slice(second, 7, 0);
+    struct batch *const all[] = {slice, first, empty, second};
+    struct batch *whole = batch_concat(all, 4), *same = batch_concat(all + 1, 1);
+    assert_true(whole && same == first);
+    batch_unref(same);
+    batch_unref(slice); /* the whole needs none of them */
+    batch_unref(empty);
+    assert_int_equal(whole->rows, 100 + ROWS + ROWS);
+    assert_int_equal(whole->column_count, MODEL_TYPES);
+    for (unsigned i = 0; i < MODEL_TYPES; i++) {
+        check_null_count(&whole->columns[i], whole->rows);
+        for (uint32_t row = 0; row < 100; row++)
+            model_assert_equal(&whole->columns[i], row, &second->columns[i], 13 + row);
+        for (uint32_t row = 0; row < ROWS; row++) {
+            model_assert_equal(&whole->columns[i], 100 + row, &first->columns[i], row);
+            model_assert_equal(&whole->columns[i], 100 + ROWS + row, &second->columns[i], row);
+        }
+    }
+    batch_unref(whole);
+    batch_unref(first);
+    batch_unref(second);
+}
+
 static void bytes_of_a_column_are_its_buffers(void **state) {
     (void)state;
     struct column_builder builder;
@@ -456,6 +483,7 @@ int main(void) {
         cmocka_unit_test(utf8_is_what_rfc_3629_says),
         cmocka_unit_test(bitmaps_are_copied_bit_by_bit),
         cmocka_unit_test(batches_are_made_of_batches),
+        cmocka_unit_test(joined_batches_hold_the_rows_of_all),
         cmocka_unit_test(bytes_of_a_column_are_its_buffers),
         cmocka_unit_test(popped_rows_are_gone),
     };

@@ -58,7 +58,10 @@ static bool make_batches(struct batch *batch, unsigned i) {
     const uint8_t selection[ROWS / 8] = {7 + (i & 1)};
     struct batch *gathered = batch_gather(batch, rows, 3), *slice = gathered ? batch_slice(batch, 1, 2000) : NULL;
     struct batch *filtered = slice ? batch_filter(batch, selection, i & 1 ? 1 : 3) : NULL;
-    bool done = filtered != NULL;
+    struct batch *const all[] = {batch, slice};
+    struct batch *joined = filtered ? batch_concat(all, 2) : NULL;
+    bool done = joined != NULL;
+    batch_unref(joined);
     batch_unref(gathered);
     batch_unref(slice);
     batch_unref(filtered);
