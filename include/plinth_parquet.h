@@ -58,6 +58,15 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_parquet_open(const char *
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status
 plinth_parquet_open_memory(const void *bytes, size_t size, const struct plinth_parquet_open_options *options,
                            struct plinth_parquet_file **file, struct plinth_error *error);
+/* Reads exactly `size` bytes at `offset`, or fails. Called by all threads that read the file. */
+typedef enum plinth_status plinth_parquet_read_function(void *context, uint64_t offset, void *into, size_t size,
+                                                        struct plinth_error *error);
+/* The same for what the caller reads: a file of `size` bytes. `context` must stay until the last stream of the file is
+ * released. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_parquet_open_function(plinth_parquet_read_function *read, void *context, uint64_t size,
+                             const struct plinth_parquet_open_options *options, struct plinth_parquet_file **file,
+                             struct plinth_error *error);
 /* Null is allowed. Streams that are still open keep what they need. */
 PLINTH_API void plinth_parquet_close(struct plinth_parquet_file *file);
 

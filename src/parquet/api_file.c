@@ -10,6 +10,7 @@ static enum plinth_status read_file(struct parquet_source *source, uint64_t offs
                                     struct plinth_error *error) {
     struct plinth_parquet_file *file =
         (struct plinth_parquet_file *)(void *)((char *)source - offsetof(struct plinth_parquet_file, source));
+    if (file->read) return file->read(file->context, offset, into, size, error);
     return file_read_exact(file->file, offset, into, size, error);
 }
 
@@ -95,6 +96,19 @@ enum plinth_status plinth_parquet_open_memory(const void *bytes, size_t size,
     if (!file) return error_no_memory(error, "Parquet file");
     file->source.size = size;
     file->source.mapped = size ? bytes : (const void *)"";
+    return finish_open(file, options, file_out, error);
+}
+
+enum plinth_status plinth_parquet_open_function(plinth_parquet_read_function *read, void *context, uint64_t size,
+                                                const struct plinth_parquet_open_options *options,
+                                                struct plinth_parquet_file **file_out, struct plinth_error *error) {
+    *file_out = NULL;
+    error_clear(error);
+    struct plinth_parquet_file *file = make_file(options);
+    if (!file) return error_no_memory(error, "Parquet file");
+    file->source = (struct parquet_source){.size = size, .read = read_file};
+    file->read = read;
+    file->context = context;
     return finish_open(file, options, file_out, error);
 }
 

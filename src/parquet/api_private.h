@@ -11,7 +11,9 @@
 struct plinth_parquet_file {
     atomic_uint references; /* the caller's, and one a stream */
     struct parquet_source source;
-    struct env_file *file; /* null: in memory */
+    struct env_file *file;              /* of a path */
+    plinth_parquet_read_function *read; /* of the caller */
+    void *context;
     struct parquet_reader *reader;
     struct arena arena; /* texts */
     const char *created_by;
