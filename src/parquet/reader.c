@@ -180,9 +180,8 @@ bool parquet_reader_has_dictionary(const struct parquet_reader *reader, uint32_t
     return chunk->dictionary_page_offset || (chunk->encodings & mask);
 }
 
-/* Reads the page at `offset` that ends before `end`. A page header's size is not known beforehand, so more is asked for
- * when the guess was too small. */
-static enum plinth_status fetch_page(const struct parquet_reader *reader, uint64_t offset, uint64_t end,
+/* A page header's size is not known beforehand, so more is asked for when the guess was too small. */
+enum plinth_status reader_fetch_page(const struct parquet_reader *reader, uint64_t offset, uint64_t end,
                                      struct buffer *into, struct parquet_page_header *header, struct slice *body,
                                      struct plinth_error *error) {
     uint64_t left = end - offset, guess = PAGE_HEADER_GUESS;
@@ -221,7 +220,7 @@ enum plinth_status parquet_reader_dictionary(const struct parquet_reader *reader
     if (!st && range.begin == range.end)
         st = error_set(error, PLINTH_NOT_FOUND, "row group %u, column %u: no pages", row_group, column);
     if (st) return st;
-    st = fetch_page(reader, range.begin, range.end, &scratch->fetched, &header, &body, error);
+    st = reader_fetch_page(reader, range.begin, range.end, &scratch->fetched, &header, &body, error);
     if (!st && header.type != PARQUET_PAGE_DICTIONARY)
         st = error_set(error, PLINTH_NOT_FOUND, "there is no dictionary page");
     if (!st) {
@@ -253,8 +252,8 @@ static enum plinth_status decode_stripe(const struct parquet_reader *reader, uin
     struct page_context context = reader_page_context(reader, column, codec, scratch);
     struct parquet_page_header header;
     struct slice body;
-    enum plinth_status st = fetch_page(reader, location->offset, location->offset + location->bytes, &scratch->fetched,
-                                       &header, &body, error);
+    enum plinth_status st = reader_fetch_page(reader, location->offset, location->offset + location->bytes,
+                                              &scratch->fetched, &header, &body, error);
     if (st) return st;
     if (header.type != PARQUET_PAGE_DATA && header.type != PARQUET_PAGE_DATA_V2)
         return error_set(error, PLINTH_CORRUPT, "the offset index points to something that is no data page");

@@ -31,6 +31,11 @@ PLINTH_MUST_CHECK enum plinth_status reader_chunk_range(const struct parquet_rea
 /* `size` bytes at `offset`, which must lie in the file: from the mapping, or read into `into` (overwritten). */
 PLINTH_MUST_CHECK enum plinth_status reader_fetch(const struct parquet_reader *reader, uint64_t offset, uint64_t size,
                                                   struct buffer *into, struct slice *bytes, struct plinth_error *error);
+/* Reads the page at `offset` that ends before `end`; `into` as for reader_fetch. The header lies before the body. */
+PLINTH_MUST_CHECK enum plinth_status reader_fetch_page(const struct parquet_reader *reader, uint64_t offset,
+                                                       uint64_t end, struct buffer *into,
+                                                       struct parquet_page_header *header, struct slice *body,
+                                                       struct plinth_error *error);
 struct page_context reader_page_context(const struct parquet_reader *reader, uint32_t column, enum parquet_codec codec,
                                         struct parquet_scratch *scratch);
 /* Puts "row group G, column C, page at OFFSET" before the error's text; returns `status`. */
