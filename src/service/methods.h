@@ -2,6 +2,8 @@
 #ifndef PLINTH_SERVICE_METHODS_H
 #define PLINTH_SERVICE_METHODS_H
 
+#include "service/parked.h"
+
 struct service;
 struct service_loop;
 struct service_method;
@@ -25,6 +27,10 @@ extern const struct service_method reflection_v1, reflection_v1_alpha;          
 
 /* The engine's commit listener: wakes the loops that have parked writes. `context` is the service. write.c */
 void write_on_commit(void *context);
+/* Calls `end` once the write at `position` is as durable as asked for and visible, or can never be; perhaps at once.
+ * The call is referenced until then. Loop thread. write.c */
+void write_park(struct service_call *call, struct plinth_position position, enum plinth_durability durability,
+                parked_end *end);
 /* Answers the parked writes of a loop that are acknowledged by now, or can never be. Loop thread. write.c */
 void write_on_wake(struct service_loop *loop);
 

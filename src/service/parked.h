@@ -1,7 +1,8 @@
 /* Writes that wait to be acknowledged: a queue for each loop and durability, ordered by LSN.
  *
- * One loop submits one write after another, so the LSNs of its queue rise by themselves; the only exception, a repeated
- * write that is answered with an older position, waits for the one before it, which is never wrong. */
+ * One loop submits one write after another, so the LSNs of its queue rise by themselves. The exceptions, a repeated
+ * write that is answered with an older position and rows that a worker has submitted, wait for the one before them,
+ * which is never wrong and at most a commit group late. */
 #ifndef PLINTH_SERVICE_PARKED_H
 #define PLINTH_SERVICE_PARKED_H
 
@@ -11,10 +12,16 @@
 #include "plinth.h"
 
 struct service_call;
+struct plinth_error;
+
+/* What becomes of a parked write: acknowledged (PLINTH_OK), or never to be (PLINTH_OUTCOME_UNKNOWN). Loop thread. */
+typedef void parked_end(struct service_call *call, struct plinth_position position, enum plinth_status status,
+                        const struct plinth_error *error);
 
 struct parked {
     struct service_call *call; /* with a reference */
     struct plinth_position position;
+    parked_end *end;
 };
 
 /* A ring that grows by doubling; {0} is empty. */

@@ -1,4 +1,4 @@
-/* Set, Delete and Batch: the write path of the server.
+/* Set, Delete and Batch: the write path of the server; its second half, parking, serves the Ingestion service, too.
  *
  *     on_message (loop)  → unpack → plinth_submit(no_wait) → parked on this loop until acknowledged
  *     commit (engine)    → write_on_commit wakes each loop that has parked writes, once a commit group
@@ -25,6 +25,14 @@ static void answer_position(struct service_call *call, struct plinth_position po
     service_answer(call, slice_of(message, encode_position(message, 1, position)));
 }
 
+static void end_write(struct service_call *call, struct plinth_position position, enum plinth_status status,
+                      const struct plinth_error *error) {
+    if (status)
+        service_finish(call, status, error);
+    else
+        answer_position(call, position);
+}
+
 static void arm(struct service_loop *loop, bool armed) {
     if (loop->armed == armed) return; /* only this thread writes it */
     pthread_mutex_lock(&loop->mutex);
@@ -32,15 +40,18 @@ static void arm(struct service_loop *loop, bool armed) {
     pthread_mutex_unlock(&loop->mutex);
 }
 
-static void park(struct service_call *call, struct plinth_position position, enum plinth_durability durability) {
+void write_park(struct service_call *call, struct plinth_position position, enum plinth_durability durability,
+                parked_end *end) {
     struct service_loop *loop = call->loop;
     struct plinth *db = call->service->db;
     if (plinth_acknowledged(db, durability) >= position.lsn) {
-        answer_position(call, position);
+        end(call, position, PLINTH_OK, NULL);
         return;
     }
-    if (!parked_push(&loop->parked[durability], (struct parked){call, position})) {
-        service_finish_text(call, PLINTH_OUTCOME_UNKNOWN, "out of memory while the write was on its way");
+    if (!parked_push(&loop->parked[durability], (struct parked){call, position, end})) {
+        struct plinth_error error;
+        error_set(&error, PLINTH_OUTCOME_UNKNOWN, "out of memory while the write was on its way");
+        end(call, position, PLINTH_OUTCOME_UNKNOWN, &error);
         return;
     }
     rpc_call_ref(call->rpc);
@@ -66,10 +77,7 @@ static void finish_queue(struct parked_queue *queue, uint64_t acknowledged, enum
         bool done = first->position.lsn <= acknowledged;
         if (!done && !log_status) return;
         struct parked parked = parked_pop(queue);
-        if (done)
-            answer_position(parked.call, parked.position);
-        else
-            service_finish(parked.call, PLINTH_OUTCOME_UNKNOWN, log_error);
+        parked.end(parked.call, parked.position, done ? PLINTH_OK : PLINTH_OUTCOME_UNKNOWN, done ? NULL : log_error);
         rpc_call_unref(parked.call->rpc);
     }
 }
@@ -125,7 +133,7 @@ static void write_begin(struct service_call *call, struct slice message, const s
     } else if (st) {
         service_finish(call, st, &error);
     } else {
-        park(call, position, request.options.durability);
+        write_park(call, position, request.options.durability, end_write);
     }
 }
 
