@@ -110,6 +110,11 @@ struct plinth_parquet_chunk_info {
     size_t min_size, max_size;
     bool min_exact, max_exact;
     bool has_page_index, has_bloom_filter, is_encrypted;
+    bool has_nan_count, has_unencoded_bytes;
+    uint64_t nan_count;       /* of floating-point columns */
+    uint64_t unencoded_bytes; /* BYTE_ARRAY: of all values, without their lengths */
+    /* How many values have each level, from 0 to the column's highest; null when not said. */
+    const uint64_t *repetition_counts, *definition_counts;
 };
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_parquet_get_chunk(const struct plinth_parquet_file *file,
                                                                          uint32_t row_group, uint32_t column,

@@ -180,7 +180,13 @@ enum plinth_status plinth_parquet_get_chunk(const struct plinth_parquet_file *fi
         .null_count = chunk->statistics.null_count,
         .has_page_index = chunk->offset_index_offset > 0,
         .has_bloom_filter = chunk->bloom_offset > 0,
-        .is_encrypted = chunk->is_encrypted};
+        .is_encrypted = chunk->is_encrypted,
+        .has_nan_count = chunk->statistics.has_nan_count,
+        .has_unencoded_bytes = chunk->has_unencoded_bytes,
+        .nan_count = chunk->statistics.nan_count,
+        .unencoded_bytes = chunk->unencoded_bytes};
+    if (chunk->levels && chunk->levels->repetition.count > 0) info->repetition_counts = chunk->levels->repetition.slots;
+    if (chunk->levels && chunk->levels->definition.count > 0) info->definition_counts = chunk->levels->definition.slots;
     if (!parquet_statistics_bounds(&metadata->schema.columns[column], &chunk->statistics, &min, &max)) return PLINTH_OK;
     info->min = min.data ? min.data : (const void *)"";
     info->max = max.data ? max.data : (const void *)"";

@@ -125,10 +125,24 @@ static struct value_bounds bounds_half(const struct bytes_view *values) {
     return bounds;
 }
 
+/* How many values are not equal to themselves. */
+static uint64_t count_nan(enum parquet_order order, const struct bytes_view *values) {
+    uint32_t count = 0;
+    if (order == PARQUET_ORDER_DOUBLE)
+        for (uint32_t i = 0; i < values->count; i++) count += double_at(values, i) != double_at(values, i);
+    else if (order == PARQUET_ORDER_FLOAT)
+        for (uint32_t i = 0; i < values->count; i++) count += float_at(values, i) != float_at(values, i);
+    else
+        for (uint32_t i = 0; i < values->count; i++)
+            count += statistics_value_is_nan(order, bytes_view_at(values, i).data);
+    return count;
+}
+
 static struct value_bounds bounds_floating(enum parquet_order order, const struct bytes_view *values) {
     struct value_bounds bounds = order == PARQUET_ORDER_DOUBLE  ? bounds_double(values)
                                  : order == PARQUET_ORDER_FLOAT ? bounds_float(values)
                                                                 : bounds_half(values);
+    bounds.nan_count = count_nan(order, values);
     if (bounds.has) {
         bounds.min = statistics_widen_zero(order, bounds.min, true);
         bounds.max = statistics_widen_zero(order, bounds.max, false);
@@ -201,6 +215,7 @@ struct value_bounds statistics_bounds(enum parquet_order order, const struct byt
 }
 
 void statistics_merge(enum parquet_order order, struct value_bounds *bounds, const struct value_bounds *more) {
+    bounds->nan_count += more->nan_count;
     if (!more->has) return;
     if (!bounds->has || parquet_value_compare(order, more->min, bounds->min) < 0) bounds->min = more->min;
     if (!bounds->has || parquet_value_compare(order, more->max, bounds->max) > 0) bounds->max = more->max;

@@ -62,6 +62,16 @@ static enum plinth_status check_options(const struct parquet_column *column,
 
 /* ---- Life ---- */
 
+uint32_t column_writer_repetition_counts(const struct column_writer *writer) {
+    uint32_t highest = writer->column->repetition_level_max;
+    return writer->options.statistics && highest > 0 ? highest + 1 : 0;
+}
+
+uint32_t column_writer_definition_counts(const struct column_writer *writer) {
+    uint32_t highest = writer->column->definition_level_max;
+    return writer->options.statistics && highest > 1 ? highest + 1 : 0;
+}
+
 static enum plinth_status begin_chunk(struct column_writer *writer, struct plinth_error *error) {
     if (!writer->options.bloom || writer->options.bloom_distinct == 0 || writer->bloom.block_count > 0)
         return PLINTH_OK;
@@ -91,6 +101,7 @@ void column_writer_deinit(struct column_writer *writer) {
     buffer_deinit(&writer->stripe_repetition);
     buffer_deinit(&writer->pages);
     buffer_deinit(&writer->records);
+    buffer_deinit(&writer->level_counts);
     dictionary_deinit(&writer->dictionary);
     buffer_deinit(&writer->dictionary_page);
     buffer_deinit(&writer->min);
@@ -102,7 +113,9 @@ void column_writer_deinit(struct column_writer *writer) {
 void column_writer_clear(struct column_writer *writer) {
     buffer_clear(&writer->pages);
     buffer_clear(&writer->records);
-    writer->rows = writer->slots = writer->null_count = writer->uncompressed_bytes = writer->unencoded_bytes = 0;
+    buffer_clear(&writer->level_counts);
+    writer->rows = writer->slots = writer->null_count = writer->nan_count = 0;
+    writer->uncompressed_bytes = writer->unencoded_bytes = 0;
     writer->encodings = 0;
     writer->dictionary_pages = writer->plain_pages = 0;
     writer->uses_dictionary = writer->options.dictionary;
@@ -123,9 +136,9 @@ uint64_t column_writer_stripe_bytes(const struct column_writer *writer) {
 size_t column_writer_memory(const struct column_writer *writer) {
     return sizeof *writer + writer->stripe_values.capacity + writer->stripe_offsets.capacity +
            writer->stripe_validity.capacity + writer->stripe_definition.capacity + writer->stripe_repetition.capacity +
-           writer->pages.capacity + writer->records.capacity + dictionary_memory(&writer->dictionary) +
-           writer->dictionary_page.capacity + writer->min.capacity + writer->max.capacity +
-           writer->bloom.owned.capacity + writer->hashes.capacity;
+           writer->pages.capacity + writer->records.capacity + writer->level_counts.capacity +
+           dictionary_memory(&writer->dictionary) + writer->dictionary_page.capacity + writer->min.capacity +
+           writer->max.capacity + writer->bloom.owned.capacity + writer->hashes.capacity;
 }
 
 /* ---- Rows and slots ---- */

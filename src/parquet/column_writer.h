@@ -59,8 +59,9 @@ struct column_writer {
 
     /* The open column chunk. */
     struct buffer pages;
-    struct buffer records; /* struct page_record */
-    uint64_t rows, slots, null_count, uncompressed_bytes, unencoded_bytes;
+    struct buffer records;      /* struct page_record */
+    struct buffer level_counts; /* uint64: a page's counts of repetition levels, then of definition levels */
+    uint64_t rows, slots, null_count, nan_count, uncompressed_bytes, unencoded_bytes;
     uint32_t encodings;
     uint32_t dictionary_pages, plain_pages; /* data pages encoded by the dictionary, and otherwise */
     bool uses_dictionary;                   /* for the next page */
@@ -71,6 +72,10 @@ struct column_writer {
     struct parquet_bloom bloom;
     struct buffer hashes; /* uint64 each: for a filter that is sized when all are known */
 };
+
+/* How many counts a page has: those that other counts do not say already, so none for columns without levels. */
+uint32_t column_writer_repetition_counts(const struct column_writer *writer);
+uint32_t column_writer_definition_counts(const struct column_writer *writer);
 
 /* Whether the encoding (no dictionary) is written for the type. */
 bool column_encoding_fits(enum parquet_type type, enum parquet_encoding encoding);

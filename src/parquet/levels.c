@@ -5,15 +5,32 @@
 
 enum { STEP = 128 };
 
-uint64_t levels_count_zeros(const uint8_t *levels, uint64_t count) {
-    uint64_t zeros = 0, i = 0;
+static uint64_t count_equal(const uint8_t *levels, uint64_t count, uint8_t level) {
+    uint64_t equal = 0, i = 0;
     for (; count - i >= STEP; i += STEP) { /* sums in bytes, which the compiler vectorises */
         uint8_t sum = 0;
-        for (int k = 0; k < STEP; k++) sum = (uint8_t)(sum + (levels[i + (uint64_t)k] == 0));
-        zeros += sum;
+        for (int k = 0; k < STEP; k++) sum = (uint8_t)(sum + (levels[i + (uint64_t)k] == level));
+        equal += sum;
     }
-    for (; i < count; i++) zeros += levels[i] == 0;
-    return zeros;
+    for (; i < count; i++) equal += levels[i] == level;
+    return equal;
+}
+
+uint64_t levels_count_zeros(const uint8_t *levels, uint64_t count) { return count_equal(levels, count, 0); }
+
+void levels_add_counts(const uint8_t *levels, uint64_t count, uint8_t highest, uint64_t *slots) {
+    enum { FEW = 8 };
+    uint64_t left = count;
+    if (highest > FEW) {
+        for (uint64_t i = 0; i < count; i++) slots[levels[i]]++;
+        return;
+    }
+    for (uint8_t level = 0; level < highest; level++) {
+        uint64_t equal = count_equal(levels, count, level);
+        slots[level] += equal;
+        left -= equal;
+    }
+    slots[highest] += left;
 }
 
 uint64_t levels_find_row(const uint8_t *repetition, uint64_t count, uint64_t rows) {

@@ -10,6 +10,8 @@
 
 /* How many of the levels are 0: of repetition levels, the rows that begin. */
 uint64_t levels_count_zeros(const uint8_t *levels, uint64_t count);
+/* Adds to slots[l] how many of the levels are `l`, for 0 .. highest, which none is above. */
+void levels_add_counts(const uint8_t *levels, uint64_t count, uint8_t highest, uint64_t *slots);
 /* Where row `rows` begins when row 0 begins at levels[0]: the slots of the first `rows` rows. `count` when there are
  * not more than that. */
 uint64_t levels_find_row(const uint8_t *repetition, uint64_t count, uint64_t rows);

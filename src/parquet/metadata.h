@@ -22,10 +22,23 @@ struct parquet_statistics {
     bool has_min, has_max;
     bool min_exact, max_exact; /* false: truncated, or not known: only a bound */
     bool has_null_count, has_distinct_count;
-    bool is_legacy; /* from the deprecated fields, which were compared as signed */
+    bool has_nan_count; /* of FLOAT, DOUBLE and FLOAT16 */
+    bool is_legacy;     /* from the deprecated fields, which were compared as signed */
     struct slice min, max;
     uint64_t null_count;
     uint64_t distinct_count;
+    uint64_t nan_count;
+};
+
+/* How many slots have each level, from 0 to the column's highest; `count` is that highest level + 1 (in a page index so
+ * many for each page), or 0: not said. */
+struct parquet_level_counts {
+    const uint64_t *slots;
+    uint32_t count;
+};
+
+struct parquet_level_statistics {
+    struct parquet_level_counts repetition, definition;
 };
 
 struct parquet_sorting_column {
@@ -54,7 +67,8 @@ struct parquet_column_chunk {
     uint64_t offset_index_offset, column_index_offset; /* 0: none */
     uint32_t offset_index_bytes, column_index_bytes;
     bool has_unencoded_bytes;
-    uint64_t unencoded_bytes; /* BYTE_ARRAY: the values' bytes without lengths */
+    uint64_t unencoded_bytes;                      /* BYTE_ARRAY: the values' bytes without lengths */
+    const struct parquet_level_statistics *levels; /* null: not said */
     struct parquet_encoding_count *encoding_counts;
     uint32_t encoding_count_count;
     struct parquet_key_value *key_values;

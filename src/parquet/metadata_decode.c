@@ -230,6 +230,10 @@ static void read_statistics(struct thrift_reader *reader, struct parquet_statist
             break;
         case 7: statistics->max_exact = thrift_read_bool(reader, field.type); break;
         case 8: statistics->min_exact = thrift_read_bool(reader, field.type); break;
+        case 9:
+            statistics->nan_count = thrift_read_size(reader, field.type);
+            statistics->has_nan_count = true;
+            break;
         default: thrift_skip(reader, field.type); break;
         }
     }
@@ -270,16 +274,35 @@ static void read_encoding_counts(struct thrift_reader *reader, enum thrift_type 
     chunk->encoding_count_count = reader->failure ? 0 : count;
 }
 
-static void read_size_statistics(struct thrift_reader *reader, struct parquet_column_chunk *chunk) {
+static struct parquet_level_counts read_level_counts(struct thrift_reader *reader, enum thrift_type type) {
+    uint32_t count = thrift_read_list(reader, type, THRIFT_I64);
+    uint64_t *slots = thrift_alloc(reader, count, sizeof *slots);
+    for (uint32_t i = 0; i < count && !reader->failure; i++) slots[i] = thrift_read_size(reader, THRIFT_I64);
+    return (struct parquet_level_counts){slots, reader->failure ? 0 : count};
+}
+
+static void read_size_statistics(struct thrift_reader *reader, const struct parquet_column *column,
+                                 struct parquet_column_chunk *chunk) {
     struct thrift_field field = {0};
+    struct parquet_level_statistics levels = {0};
     while (thrift_next_field(reader, &field)) {
         if (field.id == 1) {
             chunk->unencoded_bytes = thrift_read_size(reader, field.type);
             chunk->has_unencoded_bytes = true;
+        } else if (field.id == 2) {
+            levels.repetition = read_level_counts(reader, field.type);
+        } else if (field.id == 3) {
+            levels.definition = read_level_counts(reader, field.type);
         } else {
             thrift_skip(reader, field.type);
         }
     }
+    if (levels.repetition.count != column->repetition_level_max + 1u) levels.repetition.count = 0;
+    if (levels.definition.count != column->definition_level_max + 1u) levels.definition.count = 0;
+    if (levels.repetition.count + levels.definition.count == 0) return;
+    struct parquet_level_statistics *kept = thrift_alloc(reader, 1, sizeof *kept);
+    if (kept) *kept = levels;
+    chunk->levels = kept;
 }
 
 static void check_column_type(struct thrift_reader *reader, int32_t type, const struct parquet_column *column) {
@@ -307,7 +330,7 @@ static void read_column_metadata(struct thrift_reader *reader, const struct parq
         case 14: chunk->bloom_offset = thrift_read_size(reader, field.type); break;
         case 15: chunk->bloom_bytes = thrift_read_size_u32(reader, field.type); break;
         case 16:
-            if (thrift_is_struct(reader, field.type)) read_size_statistics(reader, chunk);
+            if (thrift_is_struct(reader, field.type)) read_size_statistics(reader, column, chunk);
             break;
         default: thrift_skip(reader, field.type); break; /* 3: the path is known from the schema */
         }
@@ -404,16 +427,31 @@ static void read_row_groups(struct thrift_reader *reader, enum thrift_type type,
     metadata->row_group_count = reader->failure ? 0 : count;
 }
 
+/* The ColumnOrder union: 1 of the type, which INT96 has none of; 2 IEEE 754's total order; 3 of INT96 as times. */
+static void set_column_order(struct parquet_column *column, int32_t choice) {
+    bool is_floating = column->type == PARQUET_TYPE_FLOAT || column->type == PARQUET_TYPE_DOUBLE ||
+                       column->logical.kind == PARQUET_LOGICAL_FLOAT16;
+    bool is_int96 = column->type == PARQUET_TYPE_INT96;
+    column->bounds_order = choice == 2 && is_floating                                ? PARQUET_BOUNDS_TOTAL
+                           : (choice == 1 && !is_int96) || (choice == 3 && is_int96) ? PARQUET_BOUNDS_BY_TYPE
+                                                                                     : PARQUET_BOUNDS_UNKNOWN;
+}
+
+/* Without the list, what the bounds of a column mean is not defined. */
+static void forget_column_orders(struct parquet_schema *schema) {
+    for (uint32_t i = 0; i < schema->column_count; i++) schema->columns[i].bounds_order = PARQUET_BOUNDS_NOT_SAID;
+}
+
 static void read_column_orders(struct thrift_reader *reader, enum thrift_type type, struct parquet_metadata *metadata) {
     uint32_t count = thrift_read_list(reader, type, THRIFT_STRUCT);
     for (uint32_t i = 0; i < count && !reader->failure; i++) {
         struct thrift_field field = {0};
-        bool is_type_defined = false;
+        int32_t choice = 0;
         while (thrift_next_field(reader, &field)) {
-            is_type_defined = field.id == 1;
+            choice = field.id;
             thrift_skip(reader, field.type);
         }
-        if (i < metadata->schema.column_count) metadata->schema.columns[i].has_unknown_order = !is_type_defined;
+        if (i < metadata->schema.column_count) set_column_order(&metadata->schema.columns[i], choice);
     }
 }
 
@@ -449,6 +487,7 @@ enum plinth_status metadata_decode(struct slice bytes, struct bounded_arena memo
             read_schema(&reader, field.type, metadata, &root_children);
             enum plinth_status st = derive_columns(&reader, root_children, metadata, error);
             if (st) return st;
+            forget_column_orders(&metadata->schema);
             has_schema = true;
             break;
         case 3: metadata->row_count = thrift_read_size(&reader, field.type); break;
@@ -596,6 +635,9 @@ enum plinth_status offset_index_decode(struct slice bytes, struct bounded_arena 
             index->locations = thrift_alloc(&reader, count, sizeof *index->locations);
             for (uint32_t i = 0; i < count && !reader.failure; i++) read_location(&reader, &index->locations[i]);
             index->page_count = reader.failure ? 0 : count;
+        } else if (field.id == 2) {
+            struct parquet_level_counts sizes = read_level_counts(&reader, field.type);
+            if (sizes.count > 0 && sizes.count == index->page_count) index->unencoded_bytes = sizes.slots;
         } else {
             thrift_skip(&reader, field.type);
         }
@@ -638,6 +680,13 @@ enum plinth_status column_index_decode(struct slice bytes, struct bounded_arena 
                 if (nulls < 0) seen &= ~(1u << 5); /* some writers say -1 for "not counted" */
                 bounds[i].null_count = nulls < 0 ? 0 : (uint64_t)nulls;
             }
+        } else if (field.id == 6) {
+            index->levels.repetition = read_level_counts(&reader, field.type);
+        } else if (field.id == 7) {
+            index->levels.definition = read_level_counts(&reader, field.type);
+        } else if (field.id == 8 && read_bounds_list(&reader, field.type, THRIFT_I64, pages)) {
+            for (uint32_t i = 0; i < pages; i++) bounds[i].nan_count = thrift_read_size(&reader, THRIFT_I64);
+            index->has_nan_counts = true;
         } else if (field.id > 5) {
             thrift_skip(&reader, field.type);
         } else if (field.id < 1) {

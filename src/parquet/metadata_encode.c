@@ -105,6 +105,7 @@ static void write_statistics(struct thrift_writer *writer, int32_t id, const str
     if (statistics->has_min) thrift_write_binary_field(writer, 6, statistics->min);
     if (statistics->has_max) thrift_write_bool_field(writer, 7, statistics->max_exact);
     if (statistics->has_min) thrift_write_bool_field(writer, 8, statistics->min_exact);
+    if (statistics->has_nan_count) thrift_write_i64_field(writer, 9, (int64_t)statistics->nan_count);
     thrift_end_struct(writer);
 }
 
@@ -133,6 +134,23 @@ static void write_encoding_counts(struct thrift_writer *writer, const struct par
     }
 }
 
+static void write_level_counts(struct thrift_writer *writer, int32_t id, const struct parquet_level_counts *levels) {
+    if (levels->count == 0) return;
+    thrift_begin_list_field(writer, id, THRIFT_I64, levels->count);
+    for (uint32_t i = 0; i < levels->count; i++) thrift_write_integer(writer, (int64_t)levels->slots[i]);
+}
+
+static void write_size_statistics(struct thrift_writer *writer, const struct parquet_column_chunk *chunk) {
+    if (!chunk->has_unencoded_bytes && !chunk->levels) return;
+    thrift_begin_struct_field(writer, 16);
+    if (chunk->has_unencoded_bytes) thrift_write_i64_field(writer, 1, (int64_t)chunk->unencoded_bytes);
+    if (chunk->levels) {
+        write_level_counts(writer, 2, &chunk->levels->repetition);
+        write_level_counts(writer, 3, &chunk->levels->definition);
+    }
+    thrift_end_struct(writer);
+}
+
 static void write_column_metadata(struct thrift_writer *writer, const struct parquet_column *column,
                                   const struct parquet_column_chunk *chunk) {
     thrift_begin_struct_field(writer, 3);
@@ -155,11 +173,7 @@ static void write_column_metadata(struct thrift_writer *writer, const struct par
         thrift_write_i64_field(writer, 14, (int64_t)chunk->bloom_offset);
         thrift_write_i32_field(writer, 15, (int32_t)chunk->bloom_bytes);
     }
-    if (chunk->has_unencoded_bytes) {
-        thrift_begin_struct_field(writer, 16);
-        thrift_write_i64_field(writer, 1, (int64_t)chunk->unencoded_bytes);
-        thrift_end_struct(writer);
-    }
+    write_size_statistics(writer, chunk);
     thrift_end_struct(writer);
 }
 
@@ -218,7 +232,7 @@ bool metadata_encode(const struct parquet_metadata *metadata, struct buffer *out
     thrift_begin_list_field(&writer, 7, THRIFT_STRUCT, metadata->schema.column_count);
     for (uint32_t i = 0; i < metadata->schema.column_count; i++) {
         thrift_begin_struct(&writer);
-        thrift_begin_struct_field(&writer, 1);
+        thrift_begin_struct_field(&writer, metadata->schema.columns[i].type == PARQUET_TYPE_INT96 ? 3 : 1);
         thrift_end_struct(&writer);
         thrift_end_struct(&writer);
     }
@@ -282,8 +296,9 @@ bool offset_index_encode(const struct parquet_page_location *locations, const ui
     return !writer.failed;
 }
 
-bool column_index_encode(const struct parquet_page_bounds *bounds, uint32_t count, enum parquet_boundary_order order,
-                         struct buffer *out) {
+bool column_index_encode(const struct parquet_page_index *index, struct buffer *out) {
+    const struct parquet_page_bounds *bounds = index->bounds;
+    uint32_t count = index->page_count;
     struct thrift_writer writer;
     thrift_writer_init(&writer, out);
     thrift_begin_struct(&writer);
@@ -293,9 +308,15 @@ bool column_index_encode(const struct parquet_page_bounds *bounds, uint32_t coun
     for (uint32_t i = 0; i < count; i++) thrift_write_binary(&writer, bounds[i].min);
     thrift_begin_list_field(&writer, 3, THRIFT_BINARY, count);
     for (uint32_t i = 0; i < count; i++) thrift_write_binary(&writer, bounds[i].max);
-    thrift_write_i32_field(&writer, 4, (int32_t)order);
+    thrift_write_i32_field(&writer, 4, (int32_t)index->order);
     thrift_begin_list_field(&writer, 5, THRIFT_I64, count);
     for (uint32_t i = 0; i < count; i++) thrift_write_integer(&writer, (int64_t)bounds[i].null_count);
+    write_level_counts(&writer, 6, &index->levels.repetition);
+    write_level_counts(&writer, 7, &index->levels.definition);
+    if (index->has_nan_counts) {
+        thrift_begin_list_field(&writer, 8, THRIFT_I64, count);
+        for (uint32_t i = 0; i < count; i++) thrift_write_integer(&writer, (int64_t)bounds[i].nan_count);
+    }
     thrift_end_struct(&writer);
     return !writer.failed;
 }

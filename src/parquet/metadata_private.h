@@ -36,10 +36,11 @@ PLINTH_MUST_CHECK enum plinth_status metadata_decode(struct slice bytes, struct 
 PLINTH_MUST_CHECK enum plinth_status page_header_decode(struct slice bytes, struct parquet_page_header *header,
                                                         size_t *header_bytes, bool *is_truncated,
                                                         struct plinth_error *error);
-/* Fills locations (offset, bytes, first_row) and page_count. */
+/* Fills locations (offset, bytes, first_row), page_count and unencoded_bytes. */
 PLINTH_MUST_CHECK enum plinth_status offset_index_decode(struct slice bytes, struct bounded_arena memory,
                                                          struct parquet_page_index *index, struct plinth_error *error);
-/* Fills bounds, order and has_null_counts; index->page_count must be known. Values are borrowed from `bytes`. */
+/* Fills the rest, index->page_count must be known. Values are borrowed from `bytes`; the numbers of levels are not
+ * checked. */
 PLINTH_MUST_CHECK enum plinth_status column_index_decode(struct slice bytes, struct bounded_arena memory,
                                                          struct parquet_page_index *index, struct plinth_error *error);
 /* Decodes the filter's header; `*bitset_bytes` follow it. PLINTH_UNSUPPORTED for other algorithms. */
@@ -51,8 +52,8 @@ PLINTH_MUST_CHECK bool metadata_encode(const struct parquet_metadata *metadata, 
 PLINTH_MUST_CHECK bool page_header_encode(const struct parquet_page_header *header, struct buffer *out);
 PLINTH_MUST_CHECK bool offset_index_encode(const struct parquet_page_location *locations,
                                            const uint64_t *unencoded_bytes, uint32_t count, struct buffer *out);
-PLINTH_MUST_CHECK bool column_index_encode(const struct parquet_page_bounds *bounds, uint32_t count,
-                                           enum parquet_boundary_order order, struct buffer *out);
+/* `index`: bounds, order, NaN counts and levels of all its pages. */
+PLINTH_MUST_CHECK bool column_index_encode(const struct parquet_page_index *index, struct buffer *out);
 PLINTH_MUST_CHECK bool bloom_header_encode(uint32_t bitset_bytes, struct buffer *out);
 
 #endif

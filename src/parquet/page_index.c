@@ -75,7 +75,7 @@ static enum plinth_status check_locations(const struct parquet_reader *reader, c
 /* Bounds that no comparison may be based on are dropped. */
 static void drop_unusable_bounds(const struct parquet_column *column, struct parquet_page_index *index) {
     enum parquet_order order = parquet_column_order(column);
-    bool is_usable = order != PARQUET_ORDER_NONE;
+    bool is_usable = parquet_column_bounds_are_ordered(column);
     uint32_t width = column->type == PARQUET_TYPE_BOOLEAN ? 1 : column->type == PARQUET_TYPE_FIXED ? 0 : column->width;
     bool is_half = order == PARQUET_ORDER_FLOAT16;
     if (is_half) width = 2;
@@ -84,11 +84,18 @@ static void drop_unusable_bounds(const struct parquet_column *column, struct par
         if (bounds->is_null_page) continue;
         if (width && (bounds->min.size != width || bounds->max.size != width))
             is_usable = false;
-        else if (width &&
+        else if (width && column->bounds_order != PARQUET_BOUNDS_TOTAL &&
                  (statistics_value_is_nan(order, bounds->min.data) || statistics_value_is_nan(order, bounds->max.data)))
             is_usable = false;
     }
     if (!is_usable) index->bounds = NULL;
+}
+
+static void drop_impossible_levels(const struct parquet_column *column, struct parquet_page_index *index) {
+    struct parquet_level_statistics *levels = &index->levels;
+    uint64_t pages = index->page_count;
+    if (levels->repetition.count != pages * (column->repetition_level_max + 1u)) levels->repetition.count = 0;
+    if (levels->definition.count != pages * (column->definition_level_max + 1u)) levels->definition.count = 0;
 }
 
 static enum plinth_status read_index(const struct parquet_reader *reader, const struct parquet_column_chunk *chunk,
@@ -104,6 +111,7 @@ static enum plinth_status read_index(const struct parquet_reader *reader, const 
     st = load(reader, chunk->column_index_offset, chunk->column_index_bytes, &memory, &bytes, error);
     if (!st) st = column_index_decode(bytes, memory, index, error);
     if (!st) drop_unusable_bounds(&reader->metadata.schema.columns[column], index);
+    if (!st) drop_impossible_levels(&reader->metadata.schema.columns[column], index);
     return st;
 }
 

@@ -26,15 +26,18 @@ struct parquet_page_bounds {
     struct slice min, max; /* PLAIN-encoded, maybe truncated: bounds; empty when is_null_page */
     bool is_null_page;     /* only nulls */
     uint64_t null_count;   /* when has_null_counts */
+    uint64_t nan_count;    /* when has_nan_counts */
 };
 
 struct parquet_page_index {
     uint32_t page_count;
     struct parquet_page_location *locations;
-    struct parquet_page_bounds *bounds; /* null: no ColumnIndex, or one with NaN in it */
+    struct parquet_page_bounds *bounds; /* null: no ColumnIndex, or one that nothing may be based on */
     enum parquet_boundary_order order;
-    bool has_null_counts;
-    struct arena arena; /* holds all of the above */
+    bool has_null_counts, has_nan_counts;
+    const uint64_t *unencoded_bytes;        /* BYTE_ARRAY, one a page: its values without lengths; null: not said */
+    struct parquet_level_statistics levels; /* page by page */
+    struct arena arena;                     /* holds all of the above */
 };
 
 void parquet_page_index_deinit(struct parquet_page_index *index);

@@ -351,7 +351,8 @@ static bool keep_chunk_bound(struct buffer *bound, struct slice value) {
 }
 
 static bool merge_chunk_bounds(struct column_writer *writer, const struct value_bounds *page) {
-    struct value_bounds chunk = {writer->has_bounds, buffer_slice(&writer->min), buffer_slice(&writer->max)};
+    struct value_bounds chunk = {writer->has_bounds, buffer_slice(&writer->min), buffer_slice(&writer->max), 0};
+    writer->nan_count += page->nan_count;
     if (!page->has) return true;
     statistics_merge(writer->order, &chunk, page);
     writer->has_bounds = true;
@@ -378,8 +379,24 @@ static bool collect_statistics(struct column_writer *writer, const struct bytes_
                                struct page_record *record) {
     if (!writer->options.statistics) return true;
     struct value_bounds bounds = statistics_bounds(writer->order, values);
+    record->bounds.nan_count = bounds.nan_count;
     if (!merge_chunk_bounds(writer, &bounds)) return false;
     return !writer->options.page_index || page_record_bounds(writer, &bounds, arena, record);
+}
+
+static bool count_levels(struct column_writer *writer, const struct page_slots *slots) {
+    uint32_t repetition = column_writer_repetition_counts(writer), definition = column_writer_definition_counts(writer);
+    struct buffer *counts = &writer->level_counts;
+    size_t before = counts->size;
+    if (repetition + definition == 0) return true;
+    if (!buffer_append_zeros(counts, (repetition + definition) * sizeof(uint64_t))) return false;
+    uint64_t *page = (uint64_t *)(void *)(counts->data + before);
+    if (repetition > 0)
+        levels_add_counts(slots->data->repetition_levels + slots->begin, slots->count, (uint8_t)(repetition - 1), page);
+    if (definition > 0)
+        levels_add_counts(slots->data->definition_levels + slots->begin, slots->count, (uint8_t)(definition - 1),
+                          page + repetition);
+    return true;
 }
 
 static void count_page(struct column_writer *writer, const struct slot_range *range, uint32_t nulls,
@@ -414,7 +431,7 @@ enum plinth_status page_write(struct column_writer *writer, const struct parquet
         return error_set(error, PLINTH_TOO_LARGE, "more than %d bytes in a stripe", PARQUET_PAGE_BYTES_MAX);
     record.unencoded_bytes = raw;
     if (!collect_statistics(writer, &values, index_arena, &record) || !add_to_bloom(writer, &values) ||
-        !encode(writer, &values, scratch, &encoding, &encoded) ||
+        !count_levels(writer, &slots) || !encode(writer, &values, scratch, &encoding, &encoded) ||
         !encode_levels(writer, &slots, &scratch->levels, &repetition_bytes))
         return error_no_memory(error, "Parquet page");
     enum plinth_status st =

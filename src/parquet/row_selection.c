@@ -19,7 +19,6 @@ enum plinth_status row_bounds_init(struct row_bounds *bounds, const struct parqu
     struct parquet_column column = schema->columns[number];
     if (column.repetition_level_max > 0)
         return error_set(error, PLINTH_UNSUPPORTED, "column %.100s: bounds on what is in lists", path);
-    column.has_unknown_order = false; /* of its statistics, not of the values */
     uint32_t bytes = value_bytes(&column);
     if (bytes && ((min && min->size != bytes) || (max && max->size != bytes)))
         return error_set(error, PLINTH_INVALID_ARGUMENT, "column %.100s: a bound that has not %u bytes", path, bytes);
@@ -42,14 +41,11 @@ static bool overlaps(const struct row_bounds *bounds, struct slice min, struct s
            !(bounds->has_max && parquet_value_compare(bounds->order, min, bounds->max) > 0);
 }
 
-static bool is_floating(enum parquet_order order) {
-    return order == PARQUET_ORDER_FLOAT || order == PARQUET_ORDER_DOUBLE || order == PARQUET_ORDER_FLOAT16;
-}
-
 /* One value, and of a type whose equal values have equal bytes. */
 static bool asks_for_one_value(const struct row_bounds *bounds) {
-    return bounds->has_min && bounds->has_max && slice_equal(bounds->min, bounds->max) && !is_floating(bounds->order) &&
-           bounds->order != PARQUET_ORDER_DECIMAL_BYTES && bounds->order != PARQUET_ORDER_BOOLEAN;
+    return bounds->has_min && bounds->has_max && slice_equal(bounds->min, bounds->max) &&
+           !parquet_order_is_floating(bounds->order) && bounds->order != PARQUET_ORDER_DECIMAL_BYTES &&
+           bounds->order != PARQUET_ORDER_BOOLEAN;
 }
 
 /* ---- The chunk and its pages ---- */
@@ -63,7 +59,9 @@ static enum plinth_status may_match(const struct parquet_reader *reader, uint32_
     enum plinth_status st = reader_chunk(reader, row_group, bounds->column, &chunk, error);
     if (st) return st;
     const struct parquet_statistics *statistics = &chunk->statistics;
-    if (statistics->has_null_count && statistics->null_count == chunk->value_count) return PLINTH_OK;
+    uint64_t never = (statistics->has_null_count ? statistics->null_count : 0) +
+                     (statistics->has_nan_count ? statistics->nan_count : 0);
+    if (never == chunk->value_count) return PLINTH_OK; /* nulls and NaN */
     if (parquet_statistics_bounds(column, statistics, &min, &max) && !overlaps(bounds, min, max)) return PLINTH_OK;
     *maybe = true;
     if (!asks_for_one_value(bounds) || chunk->bloom_offset == 0) return PLINTH_OK;
@@ -98,24 +96,43 @@ static size_t range_count(const struct buffer *ranges) { return ranges->size / s
 static bool page_may_match(const struct row_bounds *bounds, const struct parquet_page_bounds *page) {
     struct slice min = page->min, max = page->max;
     if (page->is_null_page) return false;
-    if (is_floating(bounds->order)) {
+    if (parquet_order_is_floating(bounds->order)) {
+        if (statistics_value_is_nan(bounds->order, min.data)) return false; /* nothing else, by the total order */
         min = statistics_widen_zero(bounds->order, min, true);
         max = statistics_widen_zero(bounds->order, max, false);
     }
     return overlaps(bounds, min, max);
 }
 
+/* The first page whose values are not all below the bounds; the pages' bounds ascend. */
+static uint32_t find_page(const struct row_bounds *bounds, const struct parquet_page_index *index) {
+    uint32_t low = 0, high = index->page_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (parquet_value_compare(bounds->order, index->bounds[middle].max, bounds->min) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* Of the ranges what lies in pages that may hold matches. */
-static bool clip_to_pages(const struct row_bounds *bounds, const struct parquet_page_index *index,
+static bool clip_to_pages(const struct row_bounds *bounds, const struct page_index_view *view,
                           const struct buffer *ranges, struct buffer *out) {
+    const struct parquet_page_index *index = view->index;
+    uint32_t first = view->ascends && bounds->has_min ? find_page(bounds, index) : 0;
     buffer_clear(out);
     for (size_t i = 0; i < range_count(ranges); i++) {
         const struct row_range *range = range_at(ranges, i);
-        for (uint32_t p = parquet_page_index_find_row(index, range->begin); p < index->page_count; p++) {
+        uint32_t p = parquet_page_index_find_row(index, range->begin);
+        for (p = p < first ? first : p; p < index->page_count; p++) {
             const struct parquet_page_location *page = &index->locations[p];
             uint64_t begin = page->first_row, end = begin + page->row_count;
-            if (begin >= range->end) break;
-            if (!page_may_match(bounds, &index->bounds[p])) continue;
+            bool matches = page_may_match(bounds, &index->bounds[p]);
+            if (begin >= range->end || (view->ascends && !matches)) break;
+            if (!matches) continue;
+            if (begin < range->begin && end <= range->begin) continue;
             if (!add_range(out, begin > range->begin ? begin : range->begin, end < range->end ? end : range->end))
                 return false;
         }
@@ -126,7 +143,7 @@ static bool clip_to_pages(const struct row_bounds *bounds, const struct parquet_
 /* ---- Values ---- */
 
 static bool matches(const struct row_bounds *bounds, struct slice value) {
-    if (is_floating(bounds->order) && statistics_value_is_nan(bounds->order, value.data)) return false;
+    if (parquet_order_is_floating(bounds->order) && statistics_value_is_nan(bounds->order, value.data)) return false;
     return overlaps(bounds, value, value);
 }
 
@@ -158,23 +175,28 @@ static enum plinth_status look_at_values(const struct parquet_reader *reader, ui
                                          const struct row_bounds *bounds, const struct parquet_page_index *index,
                                          const struct buffer *ranges, struct parquet_scratch *scratch,
                                          struct buffer *out, struct plinth_error *error) {
-    struct column_cursor cursor = {0};
+    struct column_cursor own = {0}, *cursor = bounds->cursor ? bounds->cursor : &own;
     struct parquet_column_data data;
+    enum plinth_status st = PLINTH_OK;
     buffer_clear(out);
-    enum plinth_status st = column_cursor_init(&cursor, reader, row_group, bounds->column, error);
+    if (!cursor->reader)
+        st = column_cursor_init(cursor, reader, row_group, bounds->column, error);
+    else if (range_count(ranges) > 0)
+        column_cursor_restart(cursor, range_at(ranges, 0)->begin);
     for (size_t i = 0; !st && i < range_count(ranges); i++) {
         const struct row_range *range = range_at(ranges, i);
         uint64_t row = range->begin;
-        st = column_cursor_seek(&cursor, row, index, scratch, error);
+        if (index) column_cursor_expect(cursor, range->end, index);
+        st = column_cursor_seek(cursor, row, index, scratch, error);
         while (!st && row < range->end) {
-            st = column_cursor_fill(&cursor, scratch, error);
-            uint64_t left = column_cursor_rows_left(&cursor), rows = range->end - row < left ? range->end - row : left;
-            if (!st) st = column_cursor_take(&cursor, rows, &data, error);
-            if (!st && !add_matches(bounds, cursor.about, &data, row, out)) st = error_no_memory(error, "row ranges");
+            st = column_cursor_fill(cursor, scratch, error);
+            uint64_t left = column_cursor_rows_left(cursor), rows = range->end - row < left ? range->end - row : left;
+            if (!st) st = column_cursor_take(cursor, rows, &data, error);
+            if (!st && !add_matches(bounds, cursor->about, &data, row, out)) st = error_no_memory(error, "row ranges");
             row += rows;
         }
     }
-    column_cursor_deinit(&cursor);
+    column_cursor_deinit(&own);
     return st;
 }
 
@@ -187,22 +209,17 @@ static void swap(struct buffer *a, struct buffer *b) {
 static enum plinth_status apply(const struct parquet_reader *reader, uint32_t row_group,
                                 const struct row_bounds *bounds, struct parquet_scratch *scratch, struct buffer *ranges,
                                 struct buffer *spare, struct plinth_error *error) {
-    struct parquet_page_index index;
-    enum plinth_status st = parquet_reader_page_index(reader, row_group, bounds->column, &index, error);
-    bool has_index = !st;
-    if (st == PLINTH_NOT_FOUND) {
-        error_clear(error);
-        st = PLINTH_OK;
-    }
-    if (has_index && index.bounds) {
-        if (!clip_to_pages(bounds, &index, ranges, spare)) st = error_no_memory(error, "row ranges");
+    struct page_index_view view;
+    enum plinth_status st = page_index_view_init(&view, reader, row_group, bounds->column, error);
+    if (!st && view.index && view.index->bounds) {
+        if (!clip_to_pages(bounds, &view, ranges, spare)) st = error_no_memory(error, "row ranges");
         swap(ranges, spare);
     }
     if (!st && ranges->size > 0) {
-        st = look_at_values(reader, row_group, bounds, has_index ? &index : NULL, ranges, scratch, spare, error);
+        st = look_at_values(reader, row_group, bounds, view.index, ranges, scratch, spare, error);
         swap(ranges, spare);
     }
-    parquet_page_index_deinit(&index);
+    page_index_view_deinit(&view);
     return st;
 }
 

@@ -31,6 +31,14 @@ struct parquet_node {
     int32_t field_id;
 };
 
+/* How a file compared the bounds of a column: what its column_orders say. */
+enum parquet_bounds_order {
+    PARQUET_BOUNDS_BY_TYPE = 0, /* parquet_column_order (statistics.h) */
+    PARQUET_BOUNDS_TOTAL,       /* floating point, by IEEE 754: bounds are NaN where all values are */
+    PARQUET_BOUNDS_NOT_SAID,
+    PARQUET_BOUNDS_UNKNOWN, /* in a way that this version does not know */
+};
+
 struct parquet_column {
     const char *name;         /* of the leaf */
     const char *path;         /* "a.b.c" from below the root */
@@ -45,7 +53,7 @@ struct parquet_column {
     uint8_t repetition_level_max;
     uint8_t element_level; /* the least definition level at which the innermost list has an element; 0: no list */
     const uint8_t *element_levels; /* the same for each list, outermost first: repetition_level_max of them */
-    bool has_unknown_order;        /* the file sorts it by a rule that this version does not know */
+    enum parquet_bounds_order bounds_order;
 };
 
 struct parquet_schema {

@@ -8,14 +8,15 @@
 enum parquet_order parquet_column_order(const struct parquet_column *column) {
     const struct parquet_logical_type *logical = &column->logical;
     bool is_unsigned = logical->kind == PARQUET_LOGICAL_INTEGER && !logical->is_signed;
-    if (column->has_unknown_order || logical->kind == PARQUET_LOGICAL_OTHER ||
-        logical->kind == PARQUET_LOGICAL_INTERVAL || logical->kind == PARQUET_LOGICAL_VARIANT ||
-        logical->kind == PARQUET_LOGICAL_GEOMETRY || logical->kind == PARQUET_LOGICAL_GEOGRAPHY)
+    if (logical->kind == PARQUET_LOGICAL_OTHER || logical->kind == PARQUET_LOGICAL_INTERVAL ||
+        logical->kind == PARQUET_LOGICAL_VARIANT || logical->kind == PARQUET_LOGICAL_GEOMETRY ||
+        logical->kind == PARQUET_LOGICAL_GEOGRAPHY)
         return PARQUET_ORDER_NONE;
     switch (column->type) {
     case PARQUET_TYPE_BOOLEAN: return PARQUET_ORDER_BOOLEAN;
     case PARQUET_TYPE_INT32: return is_unsigned ? PARQUET_ORDER_UINT32 : PARQUET_ORDER_INT32;
     case PARQUET_TYPE_INT64: return is_unsigned ? PARQUET_ORDER_UINT64 : PARQUET_ORDER_INT64;
+    case PARQUET_TYPE_INT96: return PARQUET_ORDER_INT96;
     case PARQUET_TYPE_FLOAT: return PARQUET_ORDER_FLOAT;
     case PARQUET_TYPE_DOUBLE: return PARQUET_ORDER_DOUBLE;
     case PARQUET_TYPE_BYTE_ARRAY:
@@ -47,6 +48,14 @@ static int compare_decimal(struct slice a, struct slice b) {
     return 0;
 }
 
+/* Nanoseconds of the day in the first eight bytes, the Julian day in the last four; both signed. */
+static int compare_int96(const uint8_t *a, const uint8_t *b) {
+    int32_t day_a = (int32_t)load_u32(a + 8), day_b = (int32_t)load_u32(b + 8);
+    int64_t nanos_a = (int64_t)load_u64(a), nanos_b = (int64_t)load_u64(b);
+    if (day_a != day_b) return day_a < day_b ? -1 : 1;
+    return (nanos_a > nanos_b) - (nanos_a < nanos_b);
+}
+
 static size_t order_bytes(enum parquet_order order) {
     switch (order) {
     case PARQUET_ORDER_BOOLEAN: return 1;
@@ -57,6 +66,7 @@ static size_t order_bytes(enum parquet_order order) {
     case PARQUET_ORDER_INT64:
     case PARQUET_ORDER_UINT64:
     case PARQUET_ORDER_DOUBLE: return 8;
+    case PARQUET_ORDER_INT96: return 12;
     default: return 0;
     }
 }
@@ -87,6 +97,7 @@ int parquet_value_compare(enum parquet_order order, struct slice a, struct slice
     case PARQUET_ORDER_FLOAT: return ORDER(load_float(a.data), load_float(b.data));
     case PARQUET_ORDER_DOUBLE: return ORDER(load_double(a.data), load_double(b.data));
     case PARQUET_ORDER_FLOAT16: return ORDER(load_half(a.data), load_half(b.data));
+    case PARQUET_ORDER_INT96: return compare_int96(a.data, b.data);
     case PARQUET_ORDER_DECIMAL_BYTES: return compare_decimal(a, b);
     default: return slice_compare(a, b);
     }
@@ -100,7 +111,7 @@ bool statistics_value_is_nan(enum parquet_order order, const uint8_t *value) {
     return order == PARQUET_ORDER_FLOAT16 && isnan(load_half(value));
 }
 
-static bool is_floating(enum parquet_order order) {
+bool parquet_order_is_floating(enum parquet_order order) {
     return order == PARQUET_ORDER_FLOAT || order == PARQUET_ORDER_DOUBLE || order == PARQUET_ORDER_FLOAT16;
 }
 
@@ -115,10 +126,16 @@ struct slice statistics_widen_zero(enum parquet_order order, struct slice bound,
     return order == PARQUET_ORDER_FLOAT ? slice_of(negative_float, 4) : slice_of(negative_half, 2);
 }
 
-/* The deprecated fields compared everything as signed. */
-static bool legacy_compared_right(enum parquet_order order) {
+/* What all writers have compared in the same way; the deprecated fields compared everything as signed. */
+static bool is_compared_by_all(enum parquet_order order) {
     return order == PARQUET_ORDER_BOOLEAN || order == PARQUET_ORDER_INT32 || order == PARQUET_ORDER_INT64 ||
            order == PARQUET_ORDER_FLOAT || order == PARQUET_ORDER_DOUBLE;
+}
+
+bool parquet_column_bounds_are_ordered(const struct parquet_column *column) {
+    enum parquet_order order = parquet_column_order(column);
+    if (order == PARQUET_ORDER_NONE || column->bounds_order == PARQUET_BOUNDS_UNKNOWN) return false;
+    return column->bounds_order != PARQUET_BOUNDS_NOT_SAID || is_compared_by_all(order);
 }
 
 bool parquet_statistics_bounds(const struct parquet_column *column, const struct parquet_statistics *statistics,
@@ -128,11 +145,13 @@ bool parquet_statistics_bounds(const struct parquet_column *column, const struct
     *min = *max = slice_of(NULL, 0);
     if (order == PARQUET_ORDER_NONE || !statistics->has_min || !statistics->has_max) return false;
     if (bytes && (statistics->min.size != bytes || statistics->max.size != bytes)) return false;
-    if (statistics->is_legacy && !legacy_compared_right(order) && !slice_equal(statistics->min, statistics->max))
+    bool is_ordered = statistics->is_legacy ? is_compared_by_all(order) : parquet_column_bounds_are_ordered(column);
+    if (!is_ordered &&
+        (column->bounds_order == PARQUET_BOUNDS_UNKNOWN || !slice_equal(statistics->min, statistics->max)))
         return false;
     *min = statistics->min;
     *max = statistics->max;
-    if (!is_floating(order)) return true;
+    if (!parquet_order_is_floating(order)) return true;
     if (statistics_value_is_nan(order, min->data) || statistics_value_is_nan(order, max->data)) {
         *min = *max = slice_of(NULL, 0);
         return false;

@@ -8,6 +8,7 @@
 struct value_bounds {
     bool has; /* false: no values, or only NaN, or no order */
     struct slice min, max;
+    uint64_t nan_count; /* floating point; also when there are no bounds */
 };
 
 /* Whether a PLAIN-encoded value of full size is NaN. */

@@ -32,6 +32,7 @@ struct parquet_writer {
 /* The page records of a finished column chunk. */
 struct chunk_pages {
     struct page_record *records; /* in the arena */
+    uint64_t *level_counts;      /* the same; null: none */
     uint32_t count;
 };
 
@@ -165,6 +166,10 @@ static enum plinth_status keep_pages(struct parquet_writer *writer, const struct
         pages.count = (uint32_t)(column->records.size / sizeof *pages.records);
         pages.records = (struct page_record *)(void *)arena_copy(&writer->arena, buffer_slice(&column->records));
         if (!pages.records) return error_no_memory(error, "Parquet page index");
+        if (column->level_counts.size > 0) {
+            pages.level_counts = (uint64_t *)(void *)arena_copy(&writer->arena, buffer_slice(&column->level_counts));
+            if (!pages.level_counts) return error_no_memory(error, "Parquet page index");
+        }
         for (uint32_t i = 0; i < pages.count; i++) pages.records[i].location.offset += data_page_offset;
     }
     if (!buffer_append(&writer->chunk_pages, &pages, sizeof pages)) return error_no_memory(error, "Parquet page index");
@@ -189,9 +194,11 @@ static enum plinth_status chunk_statistics(struct parquet_writer *writer, const 
     if (!column->options.statistics) return PLINTH_OK;
     statistics->has_null_count = true;
     statistics->null_count = column->null_count;
+    statistics->has_nan_count = parquet_order_is_floating(column->order);
+    statistics->nan_count = column->nan_count;
     if (!column->has_bounds) return PLINTH_OK;
     struct page_record bounds = {0};
-    struct value_bounds exact = {true, buffer_slice(&column->min), buffer_slice(&column->max)};
+    struct value_bounds exact = {true, buffer_slice(&column->min), buffer_slice(&column->max), 0};
     if (!page_record_bounds(column, &exact, &writer->arena, &bounds))
         return error_no_memory(error, "Parquet statistics");
     statistics->has_min = statistics->has_max = true;
@@ -199,6 +206,23 @@ static enum plinth_status chunk_statistics(struct parquet_writer *writer, const 
     statistics->max = bounds.bounds.max;
     statistics->min_exact = slice_equal(statistics->min, exact.min);
     statistics->max_exact = slice_equal(statistics->max, exact.max);
+    return PLINTH_OK;
+}
+
+/* The sums of the pages' counts. */
+static enum plinth_status chunk_levels(struct parquet_writer *writer, const struct column_writer *column,
+                                       struct parquet_column_chunk *chunk, struct plinth_error *error) {
+    uint32_t repetition = column_writer_repetition_counts(column), definition = column_writer_definition_counts(column);
+    uint32_t count = repetition + definition;
+    const uint64_t *counts = (const uint64_t *)(const void *)column->level_counts.data;
+    if (count == 0) return PLINTH_OK;
+    struct parquet_level_statistics *levels = arena_zalloc(&writer->arena, sizeof *levels);
+    uint64_t *sums = arena_zalloc(&writer->arena, count * sizeof *sums);
+    if (!levels || !sums) return error_no_memory(error, "Parquet statistics");
+    for (size_t i = 0; i < column->level_counts.size / sizeof *counts; i++) sums[i % count] += counts[i];
+    levels->repetition = (struct parquet_level_counts){sums, repetition};
+    levels->definition = (struct parquet_level_counts){sums + repetition, definition};
+    chunk->levels = levels;
     return PLINTH_OK;
 }
 
@@ -214,6 +238,7 @@ static enum plinth_status put_chunk(struct parquet_writer *writer, struct column
     if (!st) st = put(writer, buffer_slice(&column->pages), error);
     if (!st) st = keep_pages(writer, column, chunk->data_page_offset, error);
     if (!st) st = chunk_statistics(writer, column, &chunk->statistics, error);
+    if (!st) st = chunk_levels(writer, column, chunk, error);
     chunk->codec = column->options.codec;
     chunk->encodings = column->encodings;
     chunk->value_count = column->slots;
@@ -381,19 +406,40 @@ static bool has_column_index(const struct column_writer *column, const struct ch
     return pages->count > 0;
 }
 
+/* From both kinds page by page to all of the one kind, then all of the other. */
+static bool split_level_counts(const struct column_writer *column, const struct chunk_pages *pages, struct buffer *list,
+                               struct parquet_level_statistics *levels) {
+    uint32_t repetition = column_writer_repetition_counts(column), definition = column_writer_definition_counts(column);
+    const uint64_t *from = pages->level_counts;
+    if (!from) return true;
+    buffer_clear(list);
+    if (!buffer_append_zeros(list, (size_t)pages->count * (repetition + definition) * sizeof *from)) return false;
+    uint64_t *to = (uint64_t *)(void *)list->data, *second = to + (size_t)pages->count * repetition;
+    for (uint32_t i = 0; i < pages->count; i++) {
+        for (uint32_t k = 0; k < repetition; k++) to[i * repetition + k] = *from++;
+        for (uint32_t k = 0; k < definition; k++) second[i * definition + k] = *from++;
+    }
+    levels->repetition = (struct parquet_level_counts){to, pages->count * repetition};
+    levels->definition = (struct parquet_level_counts){second, pages->count * definition};
+    return true;
+}
+
 static enum plinth_status put_column_index(struct parquet_writer *writer, uint32_t column,
                                            const struct chunk_pages *pages, struct parquet_column_chunk *chunk,
                                            struct plinth_error *error) {
     const struct column_writer *about = &writer->columns[column];
     if (!has_column_index(about, pages)) return PLINTH_OK;
-    struct buffer *list = &writer->scratch.values;
+    struct buffer *list = &writer->scratch.values, *levels = &writer->scratch.integers;
     buffer_clear(list);
     buffer_clear(&writer->out);
     for (uint32_t i = 0; i < pages->count; i++)
         if (!buffer_append(list, &pages->records[i].bounds, sizeof pages->records[i].bounds))
             return error_no_memory(error, "Parquet page index");
-    if (!column_index_encode((const struct parquet_page_bounds *)(void *)list->data, pages->count,
-                             boundary_order(about->order, pages->records, pages->count), &writer->out))
+    struct parquet_page_index index = {.page_count = pages->count,
+                                       .bounds = (struct parquet_page_bounds *)(void *)list->data,
+                                       .order = boundary_order(about->order, pages->records, pages->count),
+                                       .has_nan_counts = parquet_order_is_floating(about->order)};
+    if (!split_level_counts(about, pages, levels, &index.levels) || !column_index_encode(&index, &writer->out))
         return error_no_memory(error, "Parquet page index");
     chunk->column_index_offset = writer->position;
     chunk->column_index_bytes = (uint32_t)writer->out.size;

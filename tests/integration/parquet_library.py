@@ -37,7 +37,10 @@ class ChunkInfo(ctypes.Structure):
                 ("compressed_bytes", _u64), ("uncompressed_bytes", _u64), ("has_null_count", ctypes.c_bool),
                 ("null_count", _u64), ("min", _pointer), ("max", _pointer), ("min_size", ctypes.c_size_t),
                 ("max_size", ctypes.c_size_t), ("min_exact", ctypes.c_bool), ("max_exact", ctypes.c_bool),
-                ("has_page_index", ctypes.c_bool), ("has_bloom_filter", ctypes.c_bool), ("is_encrypted", ctypes.c_bool)]
+                ("has_page_index", ctypes.c_bool), ("has_bloom_filter", ctypes.c_bool), ("is_encrypted", ctypes.c_bool),
+                ("has_nan_count", ctypes.c_bool), ("has_unencoded_bytes", ctypes.c_bool), ("nan_count", _u64),
+                ("unencoded_bytes", _u64), ("repetition_counts", ctypes.POINTER(_u64)),
+                ("definition_counts", ctypes.POINTER(_u64))]
 
 
 class Bounds(ctypes.Structure):

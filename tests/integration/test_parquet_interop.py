@@ -144,6 +144,8 @@ def order_key(name):
         return lambda value: struct.unpack(formats[name], bytes.fromhex(value))[0]
     if name == "decimal":
         return lambda value: int.from_bytes(bytes.fromhex(value), "big", signed=True)
+    if name == "int96":
+        return lambda value: struct.unpack("<qi", bytes.fromhex(value))[::-1]
     return bytes.fromhex
 
 
@@ -155,6 +157,22 @@ def exact_bounds(name, values):
 def group_slices(expected):
     rows = len(expected["key"])
     return [{name: expected[name][i : i + ROW_GROUP_ROWS] for name in COLUMNS} for i in range(0, rows, ROW_GROUP_ROWS)]
+
+
+def check_sizes(name, sizes, values, lists=None, optional=()):
+    """SizeStatistics (of a chunk), or the same lists of a page index for one page. `optional`: whether list and element are."""
+    there = [v for v in values if v is not None]
+    assert sizes.get(1) == (sum(len(v) // 2 for v in there) if name in ("string", "key") else None)
+    if lists is None:
+        assert 2 not in sizes and 3 not in sizes
+        return
+    begun = len(lists)
+    assert sizes[2] == [begun, len(values) - begun]
+    nulls, empty = lists.count(None), lists.count([])
+    expected = [empty, *([values.count(None) - nulls - empty] if optional[1] else []), len(there)]
+    if optional[0]:
+        expected.insert(0, nulls)
+    assert sizes.get(3) == (expected if any(optional) else None)
 
 
 def test_pyarrow_sees_the_right_statistics_sorting_and_indexes(generated):
@@ -171,7 +189,7 @@ def test_pyarrow_sees_the_right_statistics_sorting_and_indexes(generated):
                 chunk = row_group.column(c)
                 low, high = exact_bounds(name, group[name])
                 assert chunk.has_offset_index
-                assert chunk.has_column_index == (name != "int96")
+                assert chunk.has_column_index
                 assert chunk.statistics.null_count == group[name].count(None)
                 assert chunk.statistics.has_min_max == (low is not None and name != "int96")
                 if not chunk.statistics.has_min_max or name in ("string", "fixed", "uuid", "decimal"):
@@ -203,9 +221,8 @@ def test_the_page_index_is_as_the_specification_says(generated):
                     header = reader.struct()
                     assert header[1] in (0, 3)
                     assert reader.at + header[3] == page[1] + page[2]
-                if name == "int96":
-                    assert 6 not in chunk
-                    continue
+                check_sizes(name, chunk[3].get(16, {}), group[name])
+                assert (2 in offset_index) == (name in ("string", "key"))
                 index = parquet_thrift.Reader(data, chunk[6]).struct()
                 assert len(index[1]) == len(index[2]) == len(index[3]) == len(index[5]) == pages
                 key = order_key(name)
@@ -215,6 +232,8 @@ def test_the_page_index_is_as_the_specification_says(generated):
                     low, high = exact_bounds(name, values)
                     assert index[5][i] == values.count(None)
                     assert index[1][i] == (low is None)
+                    assert (8 in index) == (name in ("float", "double")) and not any(index.get(8, []))
+                    check_sizes(name, {1: offset_index[2][i]} if 2 in offset_index else {}, values)
                     if low is None:
                         assert index[2][i] == index[3][i] == b""
                         continue
@@ -375,7 +394,10 @@ def test_pages_and_statistics_of_lists_are_as_the_specification_says(generated_l
                 locations = parquet_thrift.Reader(data, chunk[4]).struct()[1]
                 assert [page[3] for page in locations] == [i * LIST_STRIPE_ROWS for i in range(pages)]
                 index = parquet_thrift.Reader(data, chunk[6]).struct() if 6 in chunk else None
-                assert (index is None) == (name == "int96")
+                field = pq.read_schema(path).field(name)
+                optional = (field.nullable, field.type.value_field.nullable)
+                check_sizes(name, chunk[3].get(16, {}), slots, lists, optional)
+                sizes = parquet_thrift.Reader(data, chunk[4]).struct().get(2)
                 for p, page in enumerate(locations):
                     rows = lists[p * LIST_STRIPE_ROWS : (p + 1) * LIST_STRIPE_ROWS]
                     slots = slots_of(rows)
@@ -391,6 +413,10 @@ def test_pages_and_statistics_of_lists_are_as_the_specification_says(generated_l
                         low, high = exact_bounds(name, slots)
                         assert index[5][p] == slots.count(None)
                         assert index[1][p] == (low is None)
+                        levels = 2 + sum(optional)
+                        check_sizes(name, {1: sizes and sizes[p], 2: index[6][2 * p : 2 * p + 2],
+                                           3: index[7][levels * p : levels * (p + 1)] if 7 in index else None},
+                                    slots, rows, optional)
                         if low is not None and name not in ("float", "double"):
                             assert (index[2][p].hex(), index[3][p].hex()) == (low, high), f"{path.name}: {name} page {p}"
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from parquet_forge import (BOOLEAN, BYTE_ARRAY, DOUBLE, FIXED, FLOAT, I64, INT32, INT64, OPTIONAL, REPEATED, REQUIRED, Chunk,
+from parquet_forge import (BOOLEAN, BYTE_ARRAY, DOUBLE, FIXED, FLOAT, I64, INT32, INT64, INT96, OPTIONAL, REPEATED, REQUIRED, Chunk,
                            bit_packed, data_page, data_page_v2, dictionary_page, file, group, index_page, leaf, levels_v1,
-                           rle, varint, whole)
+                           rle, thrift, varint, whole)
 from parquet_library import ParquetError, load_library
 
 LIST, MAP, MAP_KEY_VALUE = 3, 1, 2
@@ -185,7 +185,17 @@ def test_statistics_of_old_files_are_used_where_they_were_compared_rightly(libra
     assert statistics_of(library, INT32, [low], old, leaf("a", converted=13)) == (None, None)  # unsigned
     assert statistics_of(library, BYTE_ARRAY, text, {1: b"\xff", 2: b"a"}, leaf("a", BYTE_ARRAY, converted=0)) == (None, None)
     assert statistics_of(library, BYTE_ARRAY, text, {1: b"x", 2: b"x"}, leaf("a", BYTE_ARRAY, converted=0)) == (b"x", b"x")
-    assert statistics_of(library, BYTE_ARRAY, text, {5: b"x", 6: b"a"}, leaf("a", BYTE_ARRAY, converted=0)) == (b"a", b"x")
+    said = {"node": leaf("a", BYTE_ARRAY, converted=0), "footer": {7: [{1: {}}]}}
+    assert statistics_of(library, BYTE_ARRAY, text, {5: b"x", 6: b"a"}, **said) == (b"a", b"x")
+
+
+def test_statistics_whose_order_is_not_said_are_used_where_all_agree(library):
+    low, high = plain([-5]), plain([7])
+    text = [struct.pack("<I", 1) + b"x"]
+    assert statistics_of(library, INT32, [low], {5: high, 6: low}) == (low, high)
+    assert statistics_of(library, INT32, [low], {5: high, 6: low}, leaf("a", converted=13)) == (None, None)  # unsigned
+    assert statistics_of(library, BYTE_ARRAY, text, {5: b"x", 6: b"a"}, leaf("a", BYTE_ARRAY)) == (None, None)
+    assert statistics_of(library, BYTE_ARRAY, text, {5: b"x", 6: b"x"}, leaf("a", BYTE_ARRAY)) == (b"x", b"x")
 
 
 def test_statistics_with_nan_are_not_used_and_zeros_have_both_signs(library):
@@ -203,6 +213,91 @@ def test_statistics_by_an_unknown_order_are_not_used(library):
     bounds = {5: plain([7]), 6: plain([-5])}
     assert statistics_of(library, INT32, [plain([1])], bounds, footer={7: [{1: {}}]}) == (plain([-5]), plain([7]))
     assert statistics_of(library, INT32, [plain([1])], bounds, footer={7: [{2: {}}]}) == (None, None)
+    assert statistics_of(library, INT32, [plain([1])], bounds, footer={7: [{9: {}}]}) == (None, None)
+
+
+def int96(day, nanoseconds):
+    return struct.pack("<qi", nanoseconds, day)
+
+
+def test_times_of_int96_are_bounded_where_the_file_orders_them(library):
+    low, high = int96(2440000, 500), int96(2440001, 1)  # bytes are in the other order
+    values, bounds = [low, high], {5: high, 6: low}
+    for footer, expected in ((None, (None, None)), ({7: [{1: {}}]}, (None, None)), ({7: [{3: {}}]}, (low, high))):
+        assert statistics_of(library, INT96, values, bounds, footer=footer) == expected
+    data = one_column([data_page(b"".join(values), 2)], 2, kind=INT96, footer={7: [{3: {}}]}, metadata={12: bounds})
+
+    def rows(least, greatest):
+        return library.read(data, bounds=[("a", least, greatest)]).num_rows
+
+    assert rows(low, high) == 2 and rows(int96(2440000, 501), None) == 1 and rows(None, int96(2440000, 499)) == 0
+    assert rows(int96(2440001, 2), None) == 0 and rows(int96(2440001, 0), int96(2440001, 1)) == 1
+
+
+def doubles(*values):
+    return struct.pack(f"<{len(values)}d", *values)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_chunks_and_pages_of_nothing_but_nan_are_passed_over(library, order):
+    """By the total order NaN are bounds where there is nothing else; by the other there are no bounds then. The pages
+    are not what they should be, so that reading them is seen."""
+    nan = doubles(math.nan)
+    bounds = [("a", doubles(0), doubles(1))]
+    broken = data_page(b"", 2)
+    said = {5: nan, 6: nan, 9: I64(2)} if order == 2 else {9: I64(2)}
+    data = one_column([broken], 2, kind=DOUBLE, footer={7: [{order: {}}]}, metadata={12: said})
+    assert library.read(data, bounds=bounds).num_rows == 0
+    refused(library, data, "end too early")
+    data = one_column([broken], 2, kind=DOUBLE, footer={7: [{order: {}}]}, metadata={12: {**said, 9: I64(1)}})
+    with pytest.raises(ParquetError, match="end too early"):
+        library.read(data, bounds=bounds)
+
+
+def with_page_index(pages, rows_of_pages, column_index, kind, footer):
+    """A file of one column, its ColumnIndex and OffsetIndex before the footer."""
+    def build(chunk):
+        return file([leaf("a", kind)], [(sum(rows_of_pages), [Chunk(["a"], kind, pages, sum(rows_of_pages), chunk=chunk)])],
+                    footer=footer)
+
+    at, locations = 4, []
+    for page, first in zip(pages, (sum(rows_of_pages[:i]) for i in range(len(pages)))):
+        locations.append({1: I64(at), 2: len(page), 3: I64(first)})
+        at += len(page)
+    first, second = thrift(column_index), thrift({1: locations})
+    body, end = build({4: I64(at + len(first)), 5: len(second), 6: I64(at), 7: len(first)})
+    return body + first + second + end
+
+
+def test_pages_of_nothing_but_nan_are_passed_over_by_the_total_order(library):
+    nan, broken = doubles(math.nan), data_page(b"", 2)
+    pages = [broken, data_page(doubles(0.5, math.nan), 2), broken]
+    index = {1: [False] * 3, 2: [nan, doubles(0.5), doubles(7)], 3: [nan, doubles(0.5), doubles(9)], 4: 0,
+             5: [I64(0)] * 3, 8: [I64(2), I64(1), I64(0)]}
+    data = with_page_index(pages, [2, 2, 2], index, DOUBLE, {7: [{2: {}}]})
+    assert library.read(data, bounds=[("a", doubles(0), doubles(1))]).to_pydict() == {"a": [0.5]}
+    data = with_page_index(pages, [2, 2, 2], index, DOUBLE, {7: [{1: {}}]})  # where such an index may not be
+    with pytest.raises(ParquetError, match="end too early"):
+        library.read(data, bounds=[("a", doubles(0), doubles(1))])
+
+
+def test_size_statistics_are_told_where_they_are_of_the_right_number(library):
+    node = group("a", OPTIONAL, group("list", REPEATED, leaf("element", INT32, OPTIONAL)), converted=LIST)
+    body = levels_v1([0, 1, 0, 0], 1) + levels_v1([3, 2, 1, 0], 2) + plain([7])
+
+    def read(sizes):
+        chunk = Chunk(["a", "list", "element"], INT32, [data_page(body, 4)], 4, metadata={16: sizes})
+        with library.open(whole([node], [(3, [chunk])])) as opened:
+            info = opened.chunk(0, 0)
+            return (info.unencoded_bytes if info.has_unencoded_bytes else None,
+                    info.repetition_counts[:2] if info.repetition_counts else None,
+                    info.definition_counts[:4] if info.definition_counts else None)
+
+    counts = {2: [I64(3), I64(1)], 3: [I64(1)] * 4}  # optional list, optional element
+    assert read(counts) == (None, [3, 1], [1, 1, 1, 1])
+    assert read({1: I64(9), **counts, 2: [I64(3)]}) == (9, None, [1, 1, 1, 1])
+    assert read({2: [], 3: [I64(1)] * 5}) == (None, None, None)
+    assert read(None) == (None, None, None)
 
 
 def test_offsets_beyond_4_gib(library, tmp_path):

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "parquet/bloom.h"
+#include "parquet/levels.h"
 #include "parquet/statistics_private.h"
 #include "support/test_support.h"
 
@@ -37,10 +38,49 @@ static void the_order_follows_the_logical_type(void **state) {
     assert_int_equal(parquet_column_order(&column), PARQUET_ORDER_UINT32);
     column = (struct parquet_column){.type = PARQUET_TYPE_FIXED, .logical = {.kind = PARQUET_LOGICAL_DECIMAL}};
     assert_int_equal(parquet_column_order(&column), PARQUET_ORDER_DECIMAL_BYTES);
-    column.has_unknown_order = true;
+    column = (struct parquet_column){.type = PARQUET_TYPE_FIXED, .logical = {.kind = PARQUET_LOGICAL_INTERVAL}};
     assert_int_equal(parquet_column_order(&column), PARQUET_ORDER_NONE);
     column = (struct parquet_column){.type = PARQUET_TYPE_INT96};
-    assert_int_equal(parquet_column_order(&column), PARQUET_ORDER_NONE);
+    assert_int_equal(parquet_column_order(&column), PARQUET_ORDER_INT96);
+}
+
+/* An INT96 value: nanoseconds, then the day. */
+static struct slice time_of(uint8_t bytes[12], int32_t day, int64_t nanos) {
+    store_u64(bytes, (uint64_t)nanos);
+    store_u32(bytes + 8, (uint32_t)day);
+    return slice_of(bytes, 12);
+}
+
+static void int96_is_ordered_by_day_and_then_by_time(void **state) {
+    uint8_t a[12], b[12];
+    enum parquet_order order = PARQUET_ORDER_INT96;
+    (void)state;
+    assert_true(parquet_value_compare(order, time_of(a, 2440000, 999), time_of(b, 2440001, 1)) < 0);
+    assert_true(parquet_value_compare(order, time_of(a, 2440000, 256), time_of(b, 2440000, 1)) > 0);
+    assert_true(parquet_value_compare(order, time_of(a, -1, 5), time_of(b, 0, 0)) < 0);
+    assert_true(parquet_value_compare(order, time_of(a, 7, 5), time_of(b, 7, 5)) == 0);
+    uint8_t values[3][12];
+    time_of(values[0], 5, 1 << 20);
+    time_of(values[1], 4, INT64_C(1) << 40);
+    time_of(values[2], 5, 1 << 21);
+    struct bytes_view view = {.bytes = values[0], .width = 12, .count = 3};
+    struct value_bounds bounds = statistics_bounds(order, &view);
+    assert_true(bounds.has);
+    assert_memory_equal(bounds.min.data, values[1], 12);
+    assert_memory_equal(bounds.max.data, values[2], 12);
+}
+
+static void levels_are_counted(void **state) {
+    struct test_random random = test_random_of(11);
+    (void)state;
+    for (unsigned highest = 1; highest < 20; highest++) {
+        uint8_t levels[1000];
+        uint64_t slots[20] = {1}, wanted[20] = {1}; /* what is there is added to */
+        uint64_t count = test_random_below(&random, sizeof levels + 1);
+        for (uint64_t i = 0; i < count; i++) wanted[levels[i] = (uint8_t)test_random_below(&random, highest + 1)]++;
+        levels_add_counts(levels, count, (uint8_t)highest, slots);
+        assert_memory_equal(slots, wanted, sizeof slots);
+    }
 }
 
 static void floating_bounds_pass_over_nan_and_widen_zeros(void **state) {
@@ -55,7 +95,16 @@ static void floating_bounds_pass_over_nan_and_widen_zeros(void **state) {
     memcpy(&bound, bounds.max.data, 8);
     assert_true(bound == 0 && !signbit(bound));
     view = (struct bytes_view){.bytes = (const uint8_t *)none, .width = 8, .count = 2};
-    assert_false(statistics_bounds(PARQUET_ORDER_DOUBLE, &view).has);
+    assert_int_equal(bounds.nan_count, 2);
+    bounds = statistics_bounds(PARQUET_ORDER_DOUBLE, &view);
+    assert_false(bounds.has);
+    assert_int_equal(bounds.nan_count, 2);
+    static const float floats[] = {1, NAN, -NAN, INFINITY, NAN};
+    view = (struct bytes_view){.bytes = (const uint8_t *)floats, .width = 4, .count = 5};
+    assert_int_equal(statistics_bounds(PARQUET_ORDER_FLOAT, &view).nan_count, 3);
+    static const uint8_t halves[] = {0, 0x3c, 1, 0x7c, 0, 0x7c}; /* 1, NaN, infinity */
+    view = (struct bytes_view){.bytes = halves, .width = 2, .count = 3};
+    assert_int_equal(statistics_bounds(PARQUET_ORDER_FLOAT16, &view).nan_count, 1);
 }
 
 static void bounds_of_many_values_are_what_a_plain_loop_finds(void **state) {
@@ -139,6 +188,43 @@ static void only_usable_statistics_of_a_file_give_bounds(void **state) {
     assert_true(parquet_statistics_bounds(&column, &statistics, &min, &max));
 }
 
+static void bounds_are_believed_when_their_order_is_known(void **state) {
+    static const uint8_t low[12] = {0, 1}, high[12] = {1};
+    /* by type, total, not said, unknown */
+    static const struct {
+        struct parquet_column column;
+        uint32_t bytes;
+        bool believed[4], believed_when_equal[4];
+    } cases[] = {
+        {{.type = PARQUET_TYPE_INT32}, 4, {1, 1, 1, 0}, {1, 1, 1, 0}},
+        {{.type = PARQUET_TYPE_INT32, .logical = {.kind = PARQUET_LOGICAL_INTEGER, .bits = 32}},
+         4,
+         {1, 1, 0, 0},
+         {1, 1, 1, 0}},
+        {{.type = PARQUET_TYPE_DOUBLE}, 8, {1, 1, 1, 0}, {1, 1, 1, 0}},
+        {{.type = PARQUET_TYPE_BYTE_ARRAY}, 3, {1, 1, 0, 0}, {1, 1, 1, 0}},
+        {{.type = PARQUET_TYPE_INT96}, 12, {1, 1, 0, 0}, {1, 1, 1, 0}},
+        {{.type = PARQUET_TYPE_BYTE_ARRAY, .logical = {.kind = PARQUET_LOGICAL_VARIANT}}, 3, {0}, {0}},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (int order = 0; order < 4; order++) {
+            struct parquet_column column = cases[i].column;
+            struct parquet_statistics statistics = {.has_min = true,
+                                                    .has_max = true,
+                                                    .min = slice_of(low, cases[i].bytes),
+                                                    .max = slice_of(high, cases[i].bytes)};
+            struct slice min, max;
+            column.bounds_order = (enum parquet_bounds_order)order;
+            assert_int_equal(parquet_statistics_bounds(&column, &statistics, &min, &max), cases[i].believed[order]);
+            assert_int_equal(parquet_column_bounds_are_ordered(&column), cases[i].believed[order]);
+            statistics.max = statistics.min;
+            assert_int_equal(parquet_statistics_bounds(&column, &statistics, &min, &max),
+                             cases[i].believed_when_equal[order]);
+        }
+    }
+}
+
 static void bloom_filters_hold_what_was_inserted_at_the_promised_rate(void **state) {
     struct test_random random = test_random_of(3);
     struct parquet_bloom bloom;
@@ -164,6 +250,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_compare_by_the_order_of_their_type),
         cmocka_unit_test(the_order_follows_the_logical_type),
+        cmocka_unit_test(int96_is_ordered_by_day_and_then_by_time),
+        cmocka_unit_test(levels_are_counted),
+        cmocka_unit_test(bounds_are_believed_when_their_order_is_known),
         cmocka_unit_test(floating_bounds_pass_over_nan_and_widen_zeros),
         cmocka_unit_test(bounds_of_many_values_are_what_a_plain_loop_finds),
         cmocka_unit_test(truncated_bounds_still_bound_and_stay_utf8),
