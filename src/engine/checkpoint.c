@@ -105,9 +105,15 @@ enum plinth_status engine_checkpoint(struct plinth *db, struct plinth_error *err
     pthread_mutex_lock(&db->checkpoint_mutex);
     enum plinth_status st = write_checkpoint(db, error);
     if (!st) st = remove_old(db, error);
-    if (!st && db->checkpoint_second) st = log_trim(db->log, db->checkpoint_second, error);
     pthread_mutex_unlock(&db->checkpoint_mutex);
     return st;
+}
+
+enum plinth_status engine_trim_log(struct plinth *db, struct plinth_error *error) {
+    pthread_mutex_lock(&db->checkpoint_mutex);
+    uint64_t needed = db->checkpoint_second;
+    pthread_mutex_unlock(&db->checkpoint_mutex);
+    return needed ? log_trim(db->log, needed, error) : PLINTH_OK;
 }
 
 static enum plinth_status read_object(struct store *store, const char *name, struct buffer *bytes,

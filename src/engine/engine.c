@@ -242,7 +242,7 @@ void plinth_close(struct plinth *db) {
     if (!db) return;
     engine_stop_jobs(db);
     struct plinth_error error = {0};
-    if (!atomic_load(&db->failed) && engine_checkpoint(db, &error))
+    if (!atomic_load(&db->failed) && (engine_checkpoint(db, &error) || engine_trim_log(db, &error)))
         log_event(LOG_WARN, "last_checkpoint_failed", "reason=\"%s\"", error.text);
     tear_down(db);
 }

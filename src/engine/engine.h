@@ -90,9 +90,10 @@ struct plinth {
     bool flush_thread_runs, compact_thread_runs;
     bool closing;
     bool flush_wanted, compaction_wanted;
-    uint64_t flush_failures;          /* rounds of the flush thread that failed */
+    uint64_t flush_failures;          /* flushes that failed */
     bool flush_failing;               /* the last one did */
-    struct plinth_error job_error;    /* of the last one */
+    struct plinth_error flush_error;  /* of the last one that did */
+    bool tidying_owed;                /* what follows a flush or a merge has failed: the flush thread tries again */
     atomic_ullong flushed_lsn;        /* the newest cut that is in segments */
     pthread_mutex_t compaction_mutex; /* one merge at a time: background or plinth_compact */
     pthread_mutex_t checkpoint_mutex;
@@ -202,9 +203,11 @@ PLINTH_MUST_CHECK enum plinth_status engine_rewrite_table(struct plinth *db, str
 uint64_t engine_compactions_pending(struct plinth *db);
 /* Whether a partition is older than its table keeps, and no snapshot needs it. */
 bool engine_retention_is_due(struct plinth *db);
-/* Writes a checkpoint of the present state, when the log is durable up to it, and trims the log behind the second
+/* Writes a checkpoint of the present state, when the log is durable up to it, and removes those before the second
  * newest one. */
 PLINTH_MUST_CHECK enum plinth_status engine_checkpoint(struct plinth *db, struct plinth_error *error);
+/* Trims the log behind what the second newest checkpoint needs. */
+PLINTH_MUST_CHECK enum plinth_status engine_trim_log(struct plinth *db, struct plinth_error *error);
 /* Loads the newest valid checkpoint into db->shard, or the initial state. */
 PLINTH_MUST_CHECK enum plinth_status engine_load_checkpoint(struct plinth *db, struct plinth_error *error);
 /* Deletes files that the log has declared garbage and no view needs, then says so in the log. */

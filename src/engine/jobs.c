@@ -6,29 +6,56 @@
 
 enum { RETRY_US = 500 * 1000, RETENTION_CHECK_US = 10 * 1000 * 1000 };
 
-/* Checkpoint and garbage after a round that changed the manifest. */
-static enum plinth_status tidy(struct plinth *db, struct plinth_error *error) {
-    enum plinth_status st = engine_checkpoint(db, error);
-    if (!st) st = engine_collect_garbage(db, error);
-    return st;
+/* Checkpoint, garbage and the log's old files, after a round that changed the manifest. That change is made, whatever
+ * becomes of this: a failure is logged, and the flush thread tries again. */
+static void tidy(struct plinth *db) {
+    struct plinth_error error = {0}, trim_error = {0};
+    enum plinth_status st = engine_checkpoint(db, &error);
+    if (!st) st = engine_collect_garbage(db, &error);
+    enum plinth_status trimmed = engine_trim_log(db, &trim_error); /* also when the disk is too full for the others */
+    if (st) log_event(LOG_ERROR, "checkpoint_failed", "reason=\"%s\"", error.text);
+    if (trimmed) log_event(LOG_ERROR, "log_trim_failed", "reason=\"%s\"", trim_error.text);
+    pthread_mutex_lock(&db->job_mutex);
+    db->tidying_owed = st || trimmed;
+    if (db->tidying_owed) {
+        db->flush_wanted = true;
+        pthread_cond_broadcast(&db->job_wanted);
+    }
+    pthread_mutex_unlock(&db->job_mutex);
+}
+
+/* Tells waiting writers and plinth_flush how a flush went. */
+static void note_flush(struct plinth *db, enum plinth_status st, const struct plinth_error *error) {
+    pthread_mutex_lock(&db->job_mutex);
+    db->flush_failing = st && !db->closing;
+    if (db->flush_failing) {
+        db->flush_failures++;
+        db->flush_error = *error;
+    }
+    pthread_cond_broadcast(&db->job_ended);
+    pthread_mutex_unlock(&db->job_mutex);
+}
+
+static bool tidying_is_owed(struct plinth *db) {
+    pthread_mutex_lock(&db->job_mutex);
+    bool owed = db->tidying_owed;
+    pthread_mutex_unlock(&db->job_mutex);
+    return owed;
 }
 
 /* Checkpoints and merges do not wait for the last memtable: under load there is always one more. */
 static enum plinth_status flush_round(struct plinth *db, struct plinth_error *error) {
-    enum plinth_status tidied = PLINTH_OK;
-    for (;;) {
-        struct plinth_error tidy_error = {0};
-        bool flushed;
+    bool flushed = true;
+    bool owed = tidying_is_owed(db);
+    while (flushed) {
         enum plinth_status st = engine_flush_one(db, &flushed, error);
+        note_flush(db, st, error);
         if (st) return st;
-        if (!flushed) return tidied;
-        pthread_mutex_lock(&db->job_mutex);
-        pthread_cond_broadcast(&db->job_ended);
-        pthread_mutex_unlock(&db->job_mutex);
-        engine_want_compaction(db);
-        tidied = tidy(db, &tidy_error);
-        if (tidied && error) *error = tidy_error;
+        if (flushed) engine_want_compaction(db);
+        if (flushed || owed) tidy(db);
+        owed = false;
     }
+    return PLINTH_OK;
 }
 
 static enum plinth_status compaction_round(struct plinth *db, struct plinth_error *error) {
@@ -39,7 +66,7 @@ static enum plinth_status compaction_round(struct plinth *db, struct plinth_erro
         any |= merged;
         if (!st && merged) st = engine_collect_garbage(db, error);
     }
-    if (!st && any) st = tidy(db, error);
+    if (!st && any) tidy(db);
     if (!st && !any) st = engine_collect_garbage(db, error);
     return st;
 }
@@ -71,17 +98,11 @@ static void run_round(struct plinth *db, const char *name, bool *wanted,
     pthread_mutex_unlock(&db->job_mutex);
     enum plinth_status st = round(db, &error);
     pthread_mutex_lock(&db->job_mutex);
-    if (round == flush_round) db->flush_failing = st && !db->closing;
-    if (st && !db->closing) {
-        log_event(LOG_ERROR, name, "reason=\"%s\"", error.text);
-        if (round == flush_round) {
-            db->flush_failures++;
-            db->job_error = error;
-        }
-        *wanted = !atomic_load(&db->failed);
-    }
+    bool again = st || (round == flush_round && db->tidying_owed);
+    if (st && !db->closing) log_event(LOG_ERROR, name, "reason=\"%s\"", error.text);
+    if (again) *wanted = !atomic_load(&db->failed);
     pthread_cond_broadcast(&db->job_ended);
-    if (st && !db->closing) condition_wait_us(&db->job_wanted, &db->job_mutex, RETRY_US);
+    if (again && !db->closing) condition_wait_us(&db->job_wanted, &db->job_mutex, RETRY_US);
 }
 
 static void *flush_main(void *argument) {
@@ -142,7 +163,7 @@ enum plinth_status plinth_flush(struct plinth *db, struct plinth_error *error) {
     pthread_cond_broadcast(&db->job_wanted);
     while (atomic_load(&db->flushed_lsn) < cut && db->flush_failures == failures)
         pthread_cond_wait(&db->job_ended, &db->job_mutex);
-    if (atomic_load(&db->flushed_lsn) < cut) st = error_set(error, db->job_error.status, "%s", db->job_error.text);
+    if (atomic_load(&db->flushed_lsn) < cut) st = error_set(error, db->flush_error.status, "%s", db->flush_error.text);
     pthread_mutex_unlock(&db->job_mutex);
     return st;
 }
@@ -150,6 +171,6 @@ enum plinth_status plinth_flush(struct plinth *db, struct plinth_error *error) {
 enum plinth_status plinth_compact(struct plinth *db, struct plinth_error *error) {
     enum plinth_status st = plinth_flush(db, error);
     if (!st) st = engine_compact_all(db, error);
-    if (!st) st = tidy(db, error);
+    if (!st) tidy(db);
     return st;
 }

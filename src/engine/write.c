@@ -212,7 +212,7 @@ enum plinth_status write_header_init(struct plinth *db, const struct plinth_writ
 static enum plinth_status check_flushing(struct plinth *db, struct plinth_error *error) {
     pthread_mutex_lock(&db->job_mutex);
     bool failing = db->flush_failing;
-    struct plinth_error why = db->job_error;
+    struct plinth_error why = db->flush_error;
     pthread_mutex_unlock(&db->job_mutex);
     if (!failing) return PLINTH_OK;
     /* Whatever became of the flush: this write is not in the log. */

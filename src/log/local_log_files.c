@@ -208,12 +208,18 @@ static struct log_file *trimmable(struct local_log *log, uint64_t before_lsn) {
     return oldest;
 }
 
+/* Makes the last removal durable; the next one must wait for that. */
+static enum plinth_status removal_sync(struct local_log *log, struct plinth_error *error) {
+    enum plinth_status st = env_sync_directory(log->env, log->directory, error);
+    log->trim_unsynced = st != PLINTH_OK;
+    return st;
+}
+
 /* The file goes first and durably: the list on disk must never have a hole. */
 static enum plinth_status oldest_remove(struct local_log *log, struct log_file *oldest, struct plinth_error *error) {
     enum plinth_status st = env_remove(log->env, oldest->path, error);
     if (st) return st;
-    st = env_sync_directory(log->env, log->directory, error);
-    if (st) log->trim_failed = true;
+    st = removal_sync(log, error);
     pthread_mutex_lock(&log->segments_mutex);
     log->segment_count--;
     memmove(log->segments, log->segments + 1, log->segment_count * sizeof log->segments[0]);
@@ -229,14 +235,10 @@ enum plinth_status local_log_trim(struct log *base, uint64_t before_lsn, struct 
     if (log->options.read_only) {
         return error_set(error, PLINTH_READ_ONLY, "log %s is open for reading only", log->directory);
     }
-    enum plinth_status st = PLINTH_OK;
     pthread_mutex_lock(&log->trim_mutex);
+    enum plinth_status st = log->trim_unsynced ? removal_sync(log, error) : PLINTH_OK;
     for (struct log_file *oldest = trimmable(log, before_lsn); oldest && !st; oldest = trimmable(log, before_lsn)) {
-        if (log->trim_failed) {
-            st = error_set(error, PLINTH_IO_ERROR, "log %s: an earlier trim could not be made durable", log->directory);
-        } else {
-            st = oldest_remove(log, oldest, error);
-        }
+        st = oldest_remove(log, oldest, error);
     }
     pthread_mutex_unlock(&log->trim_mutex);
     return st;

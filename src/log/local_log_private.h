@@ -100,7 +100,7 @@ struct local_log {
     struct plinth_error poison; /* set once */
 
     pthread_mutex_t trim_mutex;
-    bool trim_failed; /* trim_mutex */
+    bool trim_unsynced; /* trim_mutex: the last removal is not known to be durable */
 
     /* The log's thread. */
     _Atomic(struct log_listener *) listener;

@@ -138,7 +138,8 @@ PLINTH_MUST_CHECK enum plinth_status log_next(struct log_reader *reader, struct 
 /* Null is allowed. Readers are closed before their log. */
 void log_reader_close(struct log_reader *reader);
 
-/* Deletes whole segments whose records are all below `before_lsn`; never the one being written. */
+/* Deletes whole segments whose records are all below `before_lsn`; never the one being written. A failure harms
+ * nothing, not even the log's other calls; the next trim goes on where this one stopped. */
 PLINTH_MUST_CHECK enum plinth_status log_trim(struct log *log, uint64_t before_lsn, struct plinth_error *error);
 /* Copies the known epochs, oldest first, at most `capacity`; returns how many there are. The newest is the one that
  * appends go to. Epochs older than LOG_EPOCHS_MAX ones are forgotten. */

@@ -526,6 +526,44 @@ static void the_log_is_trimmed_behind_flushes_of_large_values(void **state) {
     assert_true(stats.replayed_records < 40);
 }
 
+/* What has been flushed is flushed: files that cannot be removed now are no failure of the caller's, and go later. */
+static void a_flush_is_done_though_the_log_cannot_be_trimmed_yet(void **state) {
+    enum { VALUE_BYTES = 200 * 1000 };
+    (void)state;
+    struct plinth_error error = {0};
+    struct sim_env *sim = sim_env_create(3);
+    struct engine_parts parts = {.env = sim_env_base(sim)};
+    struct plinth_options options = small_options;
+    options.no_background_compaction = true;
+    struct plinth *db;
+    struct plinth_space space;
+    assert_ok(engine_open("/db", &options, &parts, &db, &error), &error);
+    assert_ok(plinth_space_find(db, NULL, NULL, &space, &error), &error);
+    sim_env_fail(sim, SIM_REMOVE, 0, PLINTH_NO_SPACE, true);
+    char *value = calloc(1, VALUE_BYTES);
+    assert_non_null(value);
+    for (int i = 0; i < 100; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key%d", i);
+        assert_ok(plinth_set(db, space, plinth_text(key), plinth_bytes(value, VALUE_BYTES), NULL, NULL, &error),
+                  &error);
+        if (i % 25 == 24) assert_ok(plinth_flush(db, &error), &error);
+    }
+    free(value);
+    assert_ok(plinth_compact(db, &error), &error);
+    struct plinth_stats stats;
+    plinth_stats_read(db, &stats);
+    assert_true(stats.log_bytes > 100 * VALUE_BYTES);
+    sim_env_heal(sim);
+    for (int i = 0; i < 1000 && stats.log_bytes > 60 * VALUE_BYTES; i++) {
+        usleep(10 * 1000);
+        plinth_stats_read(db, &stats);
+    }
+    assert_true(stats.log_bytes <= 60 * VALUE_BYTES);
+    plinth_close(db);
+    sim_env_destroy(sim);
+}
+
 static void the_time_of_the_shard_goes_on_after_an_idle_hour(void **state) {
     struct fixture *f = *state;
     struct sim_env *sim = sim_env_create(1);
@@ -586,6 +624,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_state_that_was_purged_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(spaces_are_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(many_writers_lose_nothing, setup, teardown),
+        cmocka_unit_test(a_flush_is_done_though_the_log_cannot_be_trimmed_yet),
         cmocka_unit_test_setup_teardown(the_time_of_the_shard_goes_on_after_an_idle_hour, setup, teardown),
         cmocka_unit_test_setup_teardown(a_second_opening_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lost_log_is_not_taken_for_an_empty_one, setup, teardown),

@@ -499,6 +499,30 @@ static void trimming_removes_whole_segments_below(void **state) {
     assert_int_equal(append_numbers(1), 20001);
 }
 
+/* Only the failing call's own status is told; the next trim makes the removal durable, then goes on. */
+static void a_trim_that_failed_once_goes_on_later(void **state) {
+    (void)state;
+    for (int i = 0; i < 100; i++) wait_for(append_numbers(200), RECORD_SYNCED);
+    struct log_stats before, after;
+    log_stats(log_, &before);
+    assert_true(before.segments >= 4);
+    sim_env_fail(sim, SIM_SYNC_DIRECTORY, 0, PLINTH_NO_SPACE, true);
+    assert_status(log_trim(log_, UINT64_MAX, &error), PLINTH_NO_SPACE, &error);
+    assert_error_names(&error, "/log");
+    assert_status(log_trim(log_, UINT64_MAX, &error), PLINTH_NO_SPACE, &error);
+    log_stats(log_, &after);
+    assert_int_equal(after.segments, before.segments - 1); /* no second removal behind one that may come undone */
+    wait_for(append_numbers(1), RECORD_SYNCED);
+    sim_env_heal(sim);
+    uint64_t syncs = sim_env_calls(sim, SIM_SYNC_DIRECTORY);
+    assert_ok(log_trim(log_, UINT64_MAX, &error), &error);
+    assert_int_equal(sim_env_calls(sim, SIM_SYNC_DIRECTORY) - syncs, after.segments); /* one to make up for */
+    log_stats(log_, &after);
+    assert_int_equal(after.segments, 1);
+    sim_env_fail(sim, SIM_SYNC_DIRECTORY, 0, PLINTH_NO_SPACE, true);
+    assert_ok(log_trim(log_, UINT64_MAX, &error), &error); /* nothing is left to do */
+}
+
 static void a_full_disk_refuses_appends_and_stops_nothing(void **state) {
     (void)state;
     options = (struct local_log_options){.segment_bytes = 16 * 1024, .no_preparation = true};
@@ -658,6 +682,7 @@ int main(void) {
         TEST(threads_append_wait_and_follow),
         TEST(waiters_share_syncs),
         TEST(trimming_removes_whole_segments_below),
+        TEST(a_trim_that_failed_once_goes_on_later),
         TEST(a_full_disk_refuses_appends_and_stops_nothing),
         TEST(a_failed_write_stops_the_log),
         TEST(a_failed_sync_stops_the_log),
