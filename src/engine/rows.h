@@ -22,6 +22,19 @@ enum {
     ROWS_REJECTS_MAX = 1000, /* whose reasons are told; all are counted */
 };
 
+struct rows_reject {
+    uint32_t row; /* in the batch */
+    enum plinth_status status;
+    char reason[200]; /* names the column; UTF-8 */
+};
+
+/* Rows that the caller knows not to be writable: they are rejected as others are, whatever the batch has for them. */
+struct rows_unfit {
+    const uint8_t *rows;               /* bitmap; null: none */
+    const struct rows_reject *reasons; /* of the first ROWS_REJECTS_MAX of them, in order */
+    uint32_t reason_count;
+};
+
 enum rows_operation { ROWS_UPSERT = 1, ROWS_DELETE = 2 /* the batch has the key's columns only */ };
 
 struct rows_write {
@@ -30,12 +43,7 @@ struct rows_write {
     const struct batch *batch;         /* borrowed for the call */
     bool atomic;                       /* all rows or none: one reject fails the write; visible at once */
     bool no_reject;                    /* one reject fails the write before anything is logged (but not `atomic`) */
-};
-
-struct rows_reject {
-    uint32_t row; /* in the batch */
-    enum plinth_status status;
-    char reason[200]; /* names the column */
+    struct rows_unfit unfit;
 };
 
 struct rows_result {

@@ -24,6 +24,8 @@ enum plinth_status rows_reject(struct rows_plan *plan, uint32_t row, enum plinth
     va_start(arguments, format);
     vsnprintf(reject.reason, sizeof reject.reason, format, arguments);
     va_end(arguments);
+    size_t cut = utf8_find_invalid(slice_of_string(reject.reason)); /* within a character */
+    if (cut != SIZE_MAX) reject.reason[cut] = '\0';
     return ARRAY_PUSH(result->rejects, result->reject_count, reject) ? PLINTH_OK : error_no_memory(error, "rejects");
 }
 
@@ -193,6 +195,19 @@ static enum plinth_status take_column(struct rows_plan *plan, const struct table
 
 /* ---- the batch ---- */
 
+static enum plinth_status reject_unfit(struct rows_plan *plan, struct plinth_error *error) {
+    const struct rows_unfit *unfit = &plan->write->unfit;
+    enum plinth_status st = PLINTH_OK;
+    uint32_t told = 0;
+    for (uint32_t row = 0; !st && unfit->rows && row < plan->rows; row++) {
+        if (!bitmap_get(unfit->rows, row)) continue;
+        const struct rows_reject *known = told < unfit->reason_count ? &unfit->reasons[told++] : NULL;
+        st = rows_reject(plan, row, known ? known->status : PLINTH_INVALID_ARGUMENT, error, "%s",
+                         known ? known->reason : "");
+    }
+    return st;
+}
+
 static enum plinth_status check_batch(const struct rows_write *write, struct plinth_error *error) {
     const struct batch *batch = write->batch;
     if (write->operation != ROWS_UPSERT && write->operation != ROWS_DELETE)
@@ -231,6 +246,7 @@ enum plinth_status rows_plan_match(struct rows_plan *plan, const struct table_sc
     if (st || (unknown->count && !schema->adds_columns)) return st;
     st = check_needed(schema, write->operation, sources, error);
     if (st || unknown->count) return st;
+    st = reject_unfit(plan, error);
     for (uint32_t i = 0; !st && i < schema->column_count; i++)
         if (sources[i] >= 0) st = take_column(plan, &schema->columns[i], &write->batch->columns[sources[i]], error);
     return st;

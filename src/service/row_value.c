@@ -281,12 +281,55 @@ static enum plinth_status find_types(const Plinth__V1__RowSet *rows, const struc
     return PLINTH_OK;
 }
 
+struct row_appender {
+    const Plinth__V1__RowSet *rows;
+    struct column_builder *builders; /* a column each */
+    struct arena *arena;
+    uint8_t *unfit;
+    struct rows_reject *reasons;
+    uint32_t reason_count;
+};
+
+static enum plinth_status append_row(struct row_appender *appender, size_t r, struct plinth_error *error) {
+    const Plinth__V1__Row *row = appender->rows->rows[r];
+    enum plinth_status st = PLINTH_OK;
+    if (row->n_values != appender->rows->n_columns)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "%zu values for %zu columns", row->n_values,
+                         appender->rows->n_columns);
+    for (size_t c = 0; !st && c < row->n_values; c++) {
+        st = append_value(&appender->builders[c], row->values[c], error);
+        if (st) error_prefix(error, "column \"%.128s\"", appender->rows->columns[c]);
+    }
+    return st;
+}
+
+/* Notes the reason that `error` has, and puts nulls in the row's place. */
+static enum plinth_status reject_row(struct row_appender *appender, uint32_t r, struct plinth_error *error) {
+    if (!appender->unfit) {
+        appender->unfit = arena_zalloc(appender->arena, appender->rows->n_rows / 8 + 1);
+        appender->reasons = arena_alloc(appender->arena, ROWS_REJECTS_MAX * sizeof *appender->reasons);
+        if (!appender->unfit || !appender->reasons) return error_no_memory(error, "rejects");
+    }
+    bitmap_set(appender->unfit, r);
+    if (appender->reason_count < ROWS_REJECTS_MAX) {
+        struct rows_reject *reject = &appender->reasons[appender->reason_count++];
+        *reject = (struct rows_reject){.row = r, .status = PLINTH_INVALID_ARGUMENT};
+        snprintf(reject->reason, sizeof reject->reason, "%.*s", (int)sizeof reject->reason - 1, error->text);
+    }
+    for (size_t c = 0; c < appender->rows->n_columns; c++) {
+        column_builder_truncate(&appender->builders[c], r);
+        if (!column_builder_null(&appender->builders[c])) return error_no_memory(error, "rows");
+    }
+    return PLINTH_OK;
+}
+
 enum plinth_status row_value_batch(const Plinth__V1__RowSet *rows, const struct named_type *types, uint32_t type_count,
                                    struct arena *arena, struct arrow_schema *schema, struct batch **batch,
-                                   struct plinth_error *error) {
+                                   struct rows_unfit *unfit, struct plinth_error *error) {
     size_t count = rows->n_columns;
     struct arrow_field *fields = arena_zalloc(arena, (count + 1) * sizeof *fields);
     struct column_builder *builders = arena_zalloc(arena, (count + 1) * sizeof *builders);
+    struct row_appender appender = {.rows = rows, .builders = builders, .arena = arena};
     size_t made = 0;
     *batch = NULL;
     if (!fields || !builders) return error_no_memory(error, "rows");
@@ -295,18 +338,15 @@ enum plinth_status row_value_batch(const Plinth__V1__RowSet *rows, const struct 
     for (; !st && made < count; made++)
         if (!column_builder_init(&builders[made], fields[made].type)) st = error_no_memory(error, "rows");
     for (size_t r = 0; !st && r < rows->n_rows; r++) {
-        const Plinth__V1__Row *row = rows->rows[r];
-        if (row->n_values != count)
-            st = error_set(error, PLINTH_INVALID_ARGUMENT, "rows.rows[%zu]: %zu values for %zu columns", r,
-                           row->n_values, count);
-        for (size_t c = 0; !st && c < count; c++) {
-            st = append_value(&builders[c], row->values[c], error);
-            if (st) error_prefix(error, "rows.rows[%zu], column \"%.128s\"", r, rows->columns[c]);
-        }
+        struct plinth_error why;
+        st = append_row(&appender, r, &why);
+        if (st == PLINTH_INVALID_ARGUMENT) st = reject_row(&appender, (uint32_t)r, &why);
+        if (st && error) *error = why;
     }
     if (!st && !(*batch = column_builders_finish(builders, (uint32_t)count))) st = error_no_memory(error, "rows");
     for (size_t c = 0; c < made; c++) column_builder_deinit(&builders[c]);
     *schema = (struct arrow_schema){fields, (uint32_t)count};
+    *unfit = (struct rows_unfit){appender.unfit, appender.reasons, appender.reason_count};
     return st;
 }
 

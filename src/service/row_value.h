@@ -2,7 +2,7 @@
 #ifndef PLINTH_SERVICE_ROW_VALUE_H
 #define PLINTH_SERVICE_ROW_VALUE_H
 
-#include "column/arrow_ipc.h"
+#include "engine/rows.h"
 #include "expr/predicate.h"
 #include "plinth/v1/ingestion.pb-c.h"
 #include "plinth/v1/predicate.pb-c.h"
@@ -16,7 +16,8 @@ PLINTH_MUST_CHECK enum plinth_status row_value_predicate(const Plinth__V1__Predi
                                                          struct plinth_error *error);
 
 /* The rows as columns of the types that `types` gives by name (a table's columns; unknown names give an error).
- * `schema` lives in `arena`, the batch is the caller's. Errors name row and column. */
+ * `schema` and `unfit` live in `arena`, the batch is the caller's. A row with a value that its column cannot have, or
+ * with too few or many of them, is nulls in the batch and `unfit`. */
 struct named_type {
     const char *name;
     struct column_type type;
@@ -24,7 +25,7 @@ struct named_type {
 PLINTH_MUST_CHECK enum plinth_status row_value_batch(const Plinth__V1__RowSet *rows, const struct named_type *types,
                                                      uint32_t type_count, struct arena *arena,
                                                      struct arrow_schema *schema, struct batch **batch,
-                                                     struct plinth_error *error);
+                                                     struct rows_unfit *unfit, struct plinth_error *error);
 
 /* Appends a RowSet message of rows [first, first + count): column names, then rows with values in their natural kind;
  * decimals, dates, time stamps and UUIDs as text. False when memory is out. */

@@ -150,12 +150,12 @@ static enum plinth_status arrow_batch(struct rows_source *source, struct slice b
 
 static enum plinth_status value_batch(const Plinth__V1__RowSet *rows, const struct table_schema *table,
                                       struct arena *arena, struct arrow_schema *schema, struct batch **batch,
-                                      struct plinth_error *error) {
+                                      struct rows_unfit *unfit, struct plinth_error *error) {
     struct named_type *types = arena_alloc(arena, (table->column_count + 1) * sizeof *types);
     if (!types) return error_no_memory(error, "request");
     for (uint32_t i = 0; i < table->column_count; i++)
         types[i] = (struct named_type){table->columns[i].name, table->columns[i].type};
-    return row_value_batch(rows, types, table->column_count, arena, schema, batch, error);
+    return row_value_batch(rows, types, table->column_count, arena, schema, batch, unfit, error);
 }
 
 /* ---- requests and answers ---- */
@@ -165,6 +165,7 @@ enum plinth_status rows_write_submit(struct service *service, struct rows_source
     struct arena arena;
     struct batch *batch = NULL;
     struct arrow_schema schema = {0};
+    struct rows_unfit unfit = {0};
     const struct table_schema *table = NULL;
     Plinth__V1__WriteRowsRequest *request;
     *written = (struct rows_written){0};
@@ -181,7 +182,7 @@ enum plinth_status rows_write_submit(struct service *service, struct rows_source
             st = arrow_batch(source, request_bytes(request->arrow_ipc), &schema, &batch, error);
             break;
         case PLINTH__V1__WRITE_ROWS_REQUEST__PAYLOAD_ROWS:
-            st = value_batch(request->rows, table, &arena, &schema, &batch, error);
+            st = value_batch(request->rows, table, &arena, &schema, &batch, &unfit, error);
             break;
         default: st = error_set(error, PLINTH_INVALID_ARGUMENT, "payload: one of arrow_ipc and rows is needed");
         }
@@ -189,6 +190,7 @@ enum plinth_status rows_write_submit(struct service *service, struct rows_source
         struct rows_write write = {.operation = request->operation ? ROWS_DELETE : ROWS_UPSERT,
                                    .schema = &schema,
                                    .batch = batch,
+                                   .unfit = unfit,
                                    .atomic = request->atomic,
                                    .no_reject = request->no_reject};
         st = rows_submit(service->db, table->id, &write, &written->options, &written->result, error);

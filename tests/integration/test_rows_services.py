@@ -222,19 +222,57 @@ def test_values_that_do_not_fit_are_named_by_row_and_column(tables):
 
     def write(column, *values):
         given = [api.Row(values=[api.Value(int_value=i), v]) for i, v in enumerate(values)]
-        return lambda: tables.ingestion.Write(request(tables, name, rows=api.RowSet(columns=["k", column], rows=given)))
+        payload = api.RowSet(columns=["k", column], rows=given)
+        return lambda: tables.ingestion.Write(request(tables, name, rows=payload, no_reject=True))
 
     one = api.Value(int_value=1)
-    refused(write("small", one, api.Value(int_value=300)), INVALID, "rows[1]", '"small"', "300")
-    refused(write("small", api.Value(text_value="many")), INVALID, "rows[0]", '"small"', "many")
+    refused(write("small", one, api.Value(int_value=300)), INVALID, "row 1", '"small"', "300")
+    refused(write("small", api.Value(text_value="many")), INVALID, "row 0", '"small"', "many")
     refused(write("day", api.Value(text_value="2023-02-29")), INVALID, '"day"', "2023-02-29")
     refused(write("flag", one), INVALID, '"flag"')
     refused(write("small", api.Value(list_value=api.ValueList())), INVALID, '"small"', "list")
     refused(write("nothing", one), INVALID, '"nothing"')
     short = api.RowSet(columns=["k", "small"], rows=[api.Row(values=[one])])
-    refused(lambda: tables.ingestion.Write(request(tables, name, rows=short)), INVALID, "rows[0]", "1 values", "2 columns")
+    refused(lambda: tables.ingestion.Write(request(tables, name, rows=short, atomic=True)), INVALID, "row 0", "1 values", "2 columns")
     refused(lambda: tables.ingestion.Write(request(tables, name, rows=api.RowSet())), INVALID, "rows.columns")
     assert held(tables, name) == 0
+
+
+def test_values_that_do_not_fit_reject_their_row_only(tables):
+    api, name = tables.api, "some_values"
+    tables.create(name, [("k", "int64"), ("n", "int8", True), ("b", "bool"), ("l", "list<int32>"), ("s", "string")], ["k"])
+    number, text = lambda n: api.Value(int_value=n), lambda t: api.Value(text_value=t)
+    numbers = lambda *values: api.Value(list_value=api.ValueList(values=[number(v) for v in values]))
+    yes = api.Value(bool_value=True)
+    mixed = api.Value(list_value=api.ValueList(values=[number(8), number(9), text("x")]))
+    given = [
+        [number(0), number(1), yes, numbers(1, 2), text("first")],
+        [number(1), number(300), yes, numbers(3), text("too large")],
+        [number(2), number(2), yes, mixed, text("half a list")],
+        [number(3), number(3), number(1), numbers(4), text("no bool")],
+        [number(4), number(4), yes],
+        [text("five"), number(5), yes, numbers(5), text("a text for a key")],
+        [number(6), api.Value(null=True), yes, numbers(6), text("null")],
+        [number(7), number(7), api.Value(), numbers(7, 8), text("last")],
+    ]
+    payload = api.RowSet(columns=["k", "n", "b", "l", "s"], rows=[api.Row(values=row) for row in given])
+    for field in ("atomic", "no_reject"):
+        refused(lambda f=field: tables.ingestion.Write(request(tables, name, rows=payload, **{f: True})), INVALID, "row 1", "6 of 8")
+    assert held(tables, name) == 0
+    answer = tables.ingestion.Write(request(tables, name, rows=payload))
+    assert (answer.rows_written, answer.rows_rejected) == (2, 6)
+    assert [reject.row for reject in answer.rejects] == [1, 2, 3, 4, 5, 6]
+    parts = [('"n"', "300"), ('"l"', "x"), ('"b"', "number"), ("3 values", "5 columns"), ('"k"', "five"), ('"n"', "NOT NULL")]
+    for reject, wanted in zip(answer.rejects, parts):
+        assert all(part in reject.reason for part in wanted), reject.reason
+    assert tables.scan(name, ordered=True)[0].to_pylist() == [
+        {"k": 0, "n": 1, "b": True, "l": [1, 2], "s": "first"},
+        {"k": 7, "n": 7, "b": None, "l": [7, 8], "s": "last"},
+    ]
+    many = [api.Row(values=[number(i), text("no number")]) for i in range(3000)] + [api.Row(values=[number(-1), number(1)])]
+    answer = tables.ingestion.Write(request(tables, name, rows=api.RowSet(columns=["k", "n"], rows=many)))
+    assert (answer.rows_written, answer.rows_rejected, len(answer.rejects)) == (1, 3000, 1000)
+    assert all("no number" in reject.reason for reject in answer.rejects)
 
 
 def test_requests_that_are_incomplete_say_what_is_missing(tables, table):

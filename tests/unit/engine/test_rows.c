@@ -157,6 +157,29 @@ static void rows_that_cannot_be_written_are_rejected_one_by_one(void **state) {
         test_rows_deinit(&rows);
     }
 
+    /* Rows that the caller has found unfit: a reason for each of the first, whatever the batch has for them. */
+    struct test_rows some;
+    test_rows_init(&some, columns, "10,1,-;11,300,-;-,12,-;13,-,-;14,4,-");
+    const uint8_t unfit = 1 << 2 | 1 << 4;
+    const struct rows_reject reasons[] = {{2, PLINTH_TOO_LARGE, "a reason"}, {4, PLINTH_TOO_LARGE, "another"}};
+    struct rows_write write = {ROWS_UPSERT, &some.schema, some.batch,
+                               .unfit = {.rows = &unfit, .reasons = reasons, .reason_count = 2}};
+    assert_ok(rows_submit(f->db, test_table_id(f->db, "t"), &write, NULL, &result, &f->error), &f->error);
+    assert_int_equal(result.rows_written, 1);
+    assert_int_equal(result.rows_rejected, 4);
+    check_reject(&result, 0, 1, "300");
+    check_reject(&result, 1, 2, "a reason");
+    check_reject(&result, 2, 3, "NOT NULL");
+    check_reject(&result, 3, 4, "another");
+    rows_result_deinit(&result);
+    write.no_reject = true;
+    assert_status(rows_submit(f->db, test_table_id(f->db, "t"), &write, NULL, &result, &f->error),
+                  PLINTH_INVALID_ARGUMENT, &f->error);
+    assert_error_names(&f->error, "row 1: column \"size\": 300");
+    rows_result_deinit(&result);
+    test_rows_deinit(&some);
+    test_table_check(f->db, "t", "1,1,-;6,6,-;10,1,-");
+
     /* None is left. */
     assert_ok(test_rows_write(f->db, "t", ROWS_UPSERT, columns, "-,1,-;-,2,-", NULL, &result, &f->error), &f->error);
     assert_int_equal(result.rows_written, 0);
@@ -165,7 +188,7 @@ static void rows_that_cannot_be_written_are_rejected_one_by_one(void **state) {
     rows_result_deinit(&result);
     assert_ok(test_rows_write(f->db, "t", ROWS_UPSERT, columns, "", NULL, &result, &f->error), &f->error);
     assert_int_equal(result.rows_written, 0);
-    test_table_check(f->db, "t", "1,1,-;6,6,-");
+    test_table_check(f->db, "t", "1,1,-;6,6,-;10,1,-");
 }
 
 /* A batch of one string column "name" beside "id", of `sizes` bytes. */
