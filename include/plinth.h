@@ -489,6 +489,76 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_scan_next(struct plinth_s
 PLINTH_API struct plinth_position plinth_scan_position(const struct plinth_scan *scan);
 PLINTH_API void plinth_scan_close(struct plinth_scan *scan);
 
+/* ---- transactions --------------------------------------------------------------------------------- */
+
+/* A transaction reads one state of the key spaces, with its own writes over it, and commits all of them or none, at a
+ * place in the log where nothing that it read has changed: transactions are serializable. They take no locks. The
+ * engine remembers the newest writes (65,536 keys or 4 MiB of keys, less after a flush): a transaction whose state is
+ * older than that cannot be judged and has to begin again. Everything that it read and writes must fit into
+ * PLINTH_RECORD_BYTES_MAX. One thread at a time may use a transaction. */
+struct plinth_transaction;
+
+/* Begins at the newest state that reads see; that state stays readable until plinth_transaction_destroy. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_transaction_begin(struct plinth *db, struct plinth_transaction **transaction, struct plinth_error *error);
+/* As plinth_get; the key counts as read. `version` is {0, 0} for what the transaction itself has set. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_transaction_get(struct plinth_transaction *transaction, struct plinth_space space, struct plinth_slice key,
+                       struct plinth_buffer *value, struct plinth_position *version, struct plinth_error *error);
+/* As plinth_scan_open, without `options->read`; what lies between the bound it starts from and the place that it has
+ * come to counts as read. A row that the transaction writes ahead of an open scan may or may not be seen by it. Close
+ * the scan before the transaction ends. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_transaction_scan_open(struct plinth_transaction *transaction,
+                                                                             struct plinth_space space,
+                                                                             const struct plinth_scan_options *options,
+                                                                             struct plinth_scan **scan,
+                                                                             struct plinth_error *error);
+/* Sets or deletes at the commit; copied. The last one on a key wins. Limits are checked here. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_transaction_write(struct plinth_transaction *transaction,
+                                                                         const struct plinth_operation *operation,
+                                                                         struct plinth_error *error);
+/* What a commit has met: the key that was written since, by somebody else. Start with {0}; free with
+ * plinth_buffer_deinit(&conflict->key). */
+struct plinth_conflict {
+    struct plinth_space space;
+    struct plinth_buffer key;
+};
+/* Applies the writes as one, and returns as plinth_write does. PLINTH_CONFLICT: something that was read has been
+ * written since (`conflict`, which may be null, tells what); PLINTH_TOO_OLD: the state is no longer remembered. In both
+ * cases nothing was written, and the transaction should be begun again. Without writes it succeeds at once: what it
+ * read was one state. After PLINTH_OUTCOME_UNKNOWN it may be called again with the same producer id and sequence. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_transaction_commit(struct plinth_transaction *transaction,
+                                                                          const struct plinth_write_options *options,
+                                                                          struct plinth_position *position,
+                                                                          struct plinth_conflict *conflict,
+                                                                          struct plinth_error *error);
+/* Ends it; what was not committed is forgotten. Null is allowed. */
+PLINTH_API void plinth_transaction_destroy(struct plinth_transaction *transaction);
+
+/* What a commit rests on, for callers that keep their own account of what they read. */
+struct plinth_key_read {
+    struct plinth_space space;
+    struct plinth_slice key;
+};
+struct plinth_range_read {
+    struct plinth_space space;
+    struct plinth_slice lower; /* inclusive */
+    struct plinth_slice upper; /* exclusive; empty: to the end of the space */
+};
+struct plinth_reads {
+    struct plinth_position snapshot; /* the state that was read */
+    const struct plinth_key_read *keys;
+    size_t key_count;
+    const struct plinth_range_read *ranges;
+    size_t range_count;
+};
+/* A transaction in one call: applies the operations if none of `reads` has changed since its snapshot. As
+ * plinth_transaction_commit, but a commit without operations is refused. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_commit(struct plinth *db, const struct plinth_reads *reads, const struct plinth_operation *operations,
+              size_t count, const struct plinth_write_options *options, struct plinth_position *position,
+              struct plinth_conflict *conflict, struct plinth_error *error);
+
 /* ---- reading rows --------------------------------------------------------------------------------- */
 
 enum plinth_aggregate_kind {

@@ -86,12 +86,13 @@ enum conflict_verdict conflict_window_check_key(const struct conflict_window *wi
 }
 
 enum conflict_verdict conflict_window_check_range(const struct conflict_window *window, uint64_t snapshot_lsn,
-                                                  struct slice lower, struct slice upper) {
+                                                  struct slice lower, struct slice upper, struct slice *found) {
     if (snapshot_lsn < window->floor_lsn) return CONFLICT_TOO_OLD;
     for (uint64_t i = first_above(window, snapshot_lsn); i < window->keys_end; i++) {
         struct slice written = key_bytes(window, key_at(window, i));
-        if (slice_compare(written, lower) >= 0 && (upper.size == 0 || slice_compare(written, upper) < 0))
-            return CONFLICT_FOUND;
+        if (slice_compare(written, lower) < 0 || (upper.size && slice_compare(written, upper) >= 0)) continue;
+        if (found) *found = written;
+        return CONFLICT_FOUND;
     }
     return CONFLICT_NONE;
 }

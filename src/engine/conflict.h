@@ -49,8 +49,9 @@ enum conflict_verdict { CONFLICT_NONE, CONFLICT_FOUND, CONFLICT_TOO_OLD };
 /* Whether `key` was written above `snapshot_lsn`. */
 enum conflict_verdict conflict_window_check_key(const struct conflict_window *window, uint64_t snapshot_lsn,
                                                 struct slice key, uint64_t hash);
-/* Whether any key in [lower, upper) was (an empty upper is no bound). */
+/* Whether any key in [lower, upper) was (an empty upper is no bound). `found` (may be null) is then the first such key,
+ * valid until the window changes. */
 enum conflict_verdict conflict_window_check_range(const struct conflict_window *window, uint64_t snapshot_lsn,
-                                                  struct slice lower, struct slice upper);
+                                                  struct slice lower, struct slice upper, struct slice *found);
 
 #endif

@@ -2,26 +2,11 @@
  *
  * An index entry carries the LSN of the write that made it. It counts exactly when the visible version of its key has
  * that LSN; so overwriting and deleting need not touch the index (the merge of index segments drops what is dead). */
+#include "engine/scan.h"
+
 #include <stdlib.h>
 
 #include "base/status.h"
-#include "engine/cursor.h"
-#include "engine/engine.h"
-#include "engine/row_indexes.h"
-
-struct plinth_scan {
-    struct plinth *db;
-    struct cursor cursor;
-    struct table_id rows; /* the key space */
-    uint64_t lsn;
-    uint64_t left; /* rows of the limit; UINT64_MAX: no limit */
-    bool by_index;
-    bool with_values;
-    bool with_indexes;
-    struct row_indexes indexes; /* with_indexes: of the last row */
-    struct buffer index_value, stored;
-    struct segment_hit hit;
-};
 
 static bool space_exists(struct plinth *db, struct plinth_space space) {
     pthread_rwlock_rdlock(&db->catalog_lock);
@@ -52,8 +37,7 @@ static enum plinth_status start(struct plinth *db, struct plinth_space space, st
     return PLINTH_OK;
 }
 
-/* The tighter of prefix and bounds, as [lower, upper). `successor` is memory for the upper end of the prefix. */
-static bool narrow(struct slice prefix, struct slice *lower, struct slice *upper, struct buffer *successor) {
+bool scan_narrow(struct slice prefix, struct slice *lower, struct slice *upper, struct buffer *successor) {
     if (prefix.size == 0) return true;
     if (slice_compare(prefix, *lower) > 0) *lower = prefix;
     if (!prefix_successor(successor, prefix)) return false;
@@ -75,7 +59,7 @@ enum plinth_status plinth_scan_open(struct plinth *db, struct plinth_space space
                                     .reverse = options->reverse,
                                     .lsn_only = options->keys_only && !options->with_indexes};
     enum plinth_status st = PLINTH_OK;
-    if (!narrow(slice_in(options->prefix), &bounds.lower, &bounds.upper, &successor))
+    if (!scan_narrow(slice_in(options->prefix), &bounds.lower, &bounds.upper, &successor))
         st = error_no_memory(error, "scan");
     if (!st) st = start(db, space, table_in(space), &options->read, &bounds, options->limit, scan, error);
     if (!st) {
@@ -191,29 +175,30 @@ static enum plinth_status read_entry(struct plinth_scan *scan, struct plinth_row
     return PLINTH_OK;
 }
 
+enum plinth_status scan_take_row(struct plinth_scan *scan, struct plinth_row *row, struct plinth_error *error) {
+    const struct row *at = &scan->cursor.row;
+    *row = (struct plinth_row){.key = slice_out(at->key), .version = engine_position(scan->db, at->lsn)};
+    if (scan->with_values) row->value = slice_out(at->value);
+    if (!scan->with_indexes || at->indexes.size == 0) return PLINTH_OK;
+    enum plinth_status st = row_indexes_read(&scan->indexes, scan->db, scan->rows.table, at, error);
+    if (st) return st;
+    row->indexes = scan->indexes.values;
+    row->index_count = scan->indexes.count;
+    return PLINTH_OK;
+}
+
 enum plinth_status plinth_scan_next(struct plinth_scan *scan, struct plinth_row *row, bool *found,
                                     struct plinth_error *error) {
     *found = false;
     error_clear(error);
+    if (scan->transaction) return transaction_scan_next(scan, row, found, error);
     while (scan->left) {
         enum plinth_status st = cursor_next(&scan->cursor, error);
         if (st) return st;
         if (!scan->cursor.valid) break;
         bool valid = true;
-        if (scan->by_index) {
-            st = read_entry(scan, row, &valid, error);
-            if (st) return st;
-        } else {
-            const struct row *at = &scan->cursor.row;
-            *row = (struct plinth_row){.key = slice_out(at->key), .version = engine_position(scan->db, at->lsn)};
-            if (scan->with_values) row->value = slice_out(at->value);
-            if (scan->with_indexes && at->indexes.size) {
-                st = row_indexes_read(&scan->indexes, scan->db, scan->rows.table, at, error);
-                if (st) return st;
-                row->indexes = scan->indexes.values;
-                row->index_count = scan->indexes.count;
-            }
-        }
+        st = scan->by_index ? read_entry(scan, row, &valid, error) : scan_take_row(scan, row, error);
+        if (st) return st;
         if (!valid) continue;
         scan->left--;
         counter_add(&scan->db->counters.scan_rows, 1);
@@ -229,6 +214,7 @@ struct plinth_position plinth_scan_position(const struct plinth_scan *scan) {
 
 void plinth_scan_close(struct plinth_scan *scan) {
     if (!scan) return;
+    transaction_scan_destroy(scan->transaction);
     segment_hit_release(&scan->hit);
     cursor_deinit(&scan->cursor);
     row_indexes_deinit(&scan->indexes);

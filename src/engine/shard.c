@@ -130,18 +130,21 @@ static bool operations_are_sound(struct slice operations) {
     return !reader.from.failed && reader_left(&reader.from) == 0;
 }
 
-static enum verdict check_condition(const struct shard *shard, const struct condition *condition) {
+enum verdict shard_check_condition(const struct shard *shard, const struct condition *condition,
+                                   struct slice *changed) {
     struct reader keys = reader_of(condition->keys), ranges = reader_of(condition->ranges);
     enum conflict_verdict worst = CONFLICT_NONE;
+    *changed = slice_of(NULL, 0);
     for (uint64_t i = 0; i < condition->key_count && worst == CONFLICT_NONE; i++) {
-        struct slice key = reader_string(&keys);
+        struct slice key = *changed = reader_string(&keys);
         worst =
             conflict_window_check_key(&shard->window, condition->snapshot_lsn, key, hash_stable(key.data, key.size));
     }
     for (uint64_t i = 0; i < condition->range_count && worst == CONFLICT_NONE; i++) {
         struct slice lower = reader_string(&ranges), upper = reader_string(&ranges);
-        worst = conflict_window_check_range(&shard->window, condition->snapshot_lsn, lower, upper);
+        worst = conflict_window_check_range(&shard->window, condition->snapshot_lsn, lower, upper, changed);
     }
+    if (worst != CONFLICT_FOUND) *changed = slice_of(NULL, 0);
     switch (worst) {
     case CONFLICT_FOUND: return VERDICT_CONFLICT;
     case CONFLICT_TOO_OLD: return VERDICT_TOO_OLD;
@@ -181,7 +184,9 @@ static enum plinth_status decide_data(struct shard *shard, uint64_t lsn, const s
         decision->verdict = VERDICT_REFUSED;
     } else {
         decision->verdict = check_producer(shard, header, whole, &decision->first_lsn);
-        if (decision->verdict == VERDICT_APPLIED && conditional) decision->verdict = check_condition(shard, &condition);
+        struct slice changed;
+        if (decision->verdict == VERDICT_APPLIED && conditional)
+            decision->verdict = shard_check_condition(shard, &condition, &changed);
     }
     if (decision->verdict != VERDICT_APPLIED) return note_void(shard, lsn, error);
     enum plinth_status st = add_producer(shard, lsn, header, whole, error);

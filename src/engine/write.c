@@ -246,17 +246,10 @@ enum plinth_status write_cut_full(struct plinth *db, struct plinth_error *error)
 /* A conditional record that would lose is not worth a place in the log; apply checks again all the same. */
 static bool would_lose(struct plinth *db, struct slice payload, struct decision *decision) {
     struct condition condition;
+    struct slice changed;
     if (!condition_decode(payload, &condition)) return false;
-    struct reader keys = reader_of(condition.keys);
-    for (uint64_t i = 0; i < condition.key_count; i++) {
-        struct slice key = reader_string(&keys);
-        enum conflict_verdict verdict =
-            conflict_window_check_key(&db->shard.window, condition.snapshot_lsn, key, hash_stable(key.data, key.size));
-        if (verdict == CONFLICT_NONE) continue;
-        decision->verdict = verdict == CONFLICT_FOUND ? VERDICT_CONFLICT : VERDICT_TOO_OLD;
-        return true;
-    }
-    return false;
+    decision->verdict = shard_check_condition(&db->shard, &condition, &changed);
+    return decision->verdict != VERDICT_APPLIED;
 }
 
 /* Under the sequencing lock: the record's place in the log and what becomes of it. `*memtable` is referenced when its

@@ -16,6 +16,7 @@ static enum conflict_verdict check(const struct conflict_window *window, uint64_
 static void a_key_written_above_the_snapshot_conflicts(void **state) {
     (void)state;
     struct conflict_window window;
+    struct slice found = {0};
     assert_ok(conflict_window_init(&window, 100, 1 << 17, 0, NULL), NULL);
     add(&window, 5, "a");
     add(&window, 7, "b");
@@ -23,11 +24,13 @@ static void a_key_written_above_the_snapshot_conflicts(void **state) {
     assert_int_equal(check(&window, 5, "a"), CONFLICT_NONE);
     assert_int_equal(check(&window, 5, "b"), CONFLICT_FOUND);
     assert_int_equal(check(&window, 0, "c"), CONFLICT_NONE);
-    assert_int_equal(conflict_window_check_range(&window, 5, slice_of_string("a"), slice_of_string("b")),
+    assert_int_equal(conflict_window_check_range(&window, 5, slice_of_string("a"), slice_of_string("b"), NULL),
                      CONFLICT_NONE);
-    assert_int_equal(conflict_window_check_range(&window, 5, slice_of_string("a"), slice_of_string("c")),
+    assert_int_equal(conflict_window_check_range(&window, 5, slice_of_string("a"), slice_of_string("c"), &found),
                      CONFLICT_FOUND);
-    assert_int_equal(conflict_window_check_range(&window, 5, slice_of_string("b"), slice_of(NULL, 0)), CONFLICT_FOUND);
+    assert_true(slice_equal(found, slice_of_string("b")));
+    assert_int_equal(conflict_window_check_range(&window, 5, slice_of_string("b"), slice_of(NULL, 0), NULL),
+                     CONFLICT_FOUND);
     conflict_window_deinit(&window);
 }
 
