@@ -125,6 +125,11 @@ int cli_row(struct cli *cli);
 int cli_find(struct cli *cli);
 int cli_segment_cat(struct cli *cli);
 int cli_segment_info(struct cli *cli);
+int cli_parquet_schema(struct cli *cli);
+int cli_parquet_meta(struct cli *cli);
+int cli_parquet_head(struct cli *cli);
+int cli_parquet_cat(struct cli *cli);
+int cli_parquet_verify(struct cli *cli);
 int cli_completion(struct cli *cli);
 
 #endif

@@ -168,6 +168,31 @@ static const struct option_spec segment_cat_options[] = {
     {"format", 0, "FORMAT", NULL, NULL, "table, csv, jsonl or json; as --output says when left out"},
     {0},
 };
+#define FILE_ROWS_FORMAT_OPTION                                                                                        \
+    { "format", 0, "FORMAT", NULL, NULL, "table, csv, jsonl or json; as --output says when left out" }
+#define FILE_COLUMNS_OPTION                                                                                            \
+    {                                                                                                                  \
+        "columns", 'c', "NAMES", NULL, NULL,                                                                           \
+            "these columns, with commas between, a.b for a part of a; all when left out"                               \
+    }
+#define INT96_OPTION                                                                                                   \
+    { "int96", 0, "UNIT", NULL, "ns", "what INT96 times become: ns (which end in the year 2262), us or ms" }
+
+static const struct option_spec parquet_meta_options[] = {
+    {"pages", 0, NULL, NULL, NULL, "each page, too"},
+    {0},
+};
+static const struct option_spec parquet_head_options[] = {
+    {"limit", 'n', "N", NULL, "10", "so many rows"}, FILE_COLUMNS_OPTION, FILE_ROWS_FORMAT_OPTION, INT96_OPTION, {0},
+};
+static const struct option_spec parquet_cat_options[] = {
+    FILE_COLUMNS_OPTION,     LIMIT_OPTION, {"skip", 0, "N", NULL, NULL, "leave out so many rows before the first"},
+    FILE_ROWS_FORMAT_OPTION, INT96_OPTION, {0},
+};
+static const struct option_spec parquet_verify_options[] = {
+    {"max-memory", 0, "BYTES", NULL, "256MiB", "for the footer, and for each page, dictionary and page index"},
+    {0},
+};
 static const struct option_spec index_create_options[] = {
     {"kind", 0, "KIND", NULL, "sorted", "sorted, bloom, bitmap or token"},
     {"columns", 0, "COLUMNS", NULL, NULL,
@@ -309,6 +334,31 @@ const struct cli_command cli_commands[] = {
      "  plinth segment cat data/store/segments/*/*.parquet --limit 20"},
     {"segment info", "FILE...", 1, 1000, NULL, cli_segment_info, "print what segment files say of themselves",
      "Rows, metadata, bytes of each column.\n\n  plinth segment info data/store/segments/*/*.parquet"},
+    {"parquet schema", "FILE|-", 1, 1, NULL, cli_parquet_schema, "print the schema of a Parquet file",
+     "As a message of the format: repetition, physical type, name, logical type and field id of each node. With\n"
+     "-o json as a tree, with -o csv a line a column.\n\n"
+     "  plinth parquet schema flights.parquet\n  plinth parquet schema flights.parquet -o json | jq .fields"},
+    {"parquet meta", "FILE|-", 1, 1, parquet_meta_options, cli_parquet_meta,
+     "print what a Parquet file says of its row groups, columns and pages",
+     "Metadata, and of each column chunk codec, encodings, counts, bounds, sizes, dictionary, bloom filter and page\n"
+     "index; with --pages each page. -o json has all of it, -o csv a line a chunk (or page).\n\n"
+     "  plinth parquet meta flights.parquet\n"
+     "  plinth parquet meta flights.parquet --pages -o csv"},
+    {"parquet head", "FILE|-", 1, 1, parquet_head_options, cli_parquet_head, "print the first rows of a Parquet file",
+     "  plinth parquet head flights.parquet\n  plinth parquet head flights.parquet -n 3 --format jsonl"},
+    {"parquet cat", "FILE|-", 1, 1, parquet_cat_options, cli_parquet_cat, "print rows of a Parquet file",
+     "Structs, lists and maps are JSON, also in CSV and tables. Pages of rows that are skipped are not decoded.\n\n"
+     "  plinth parquet cat flights.parquet --format csv > flights.csv\n"
+     "  plinth parquet cat flights.parquet --columns carrier,flight --skip 1000 --limit 20\n"
+     "  curl -s https://example.com/x.parquet | plinth parquet cat - --format jsonl"},
+    {"parquet verify", "FILE|-...", 1, 1000, parquet_verify_options, cli_parquet_verify,
+     "check Parquet files against themselves",
+     "Reads and decodes every page, and compares checksums, sizes, counts, statistics, page indexes, bloom filters "
+     "and\n"
+     "the order of sorting columns with the data. Each finding is a line with row group, column, page and offset.\n"
+     "Exit code 1 when there are findings, 2 when a file cannot be read.\n\n"
+     "  plinth parquet verify *.parquet\n"
+     "  plinth parquet verify flights.parquet --max-memory 1GiB -o json"},
     {"completion", "bash|zsh", 1, 1, NULL, cli_completion, "print a completion script for a shell",
      "  source <(plinth completion bash)\n  plinth completion zsh > \"${fpath[1]}/_plinth\""},
     {0},

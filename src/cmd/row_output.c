@@ -34,16 +34,14 @@ struct row_output {
 
 /* ---- values ---- */
 
-static bool append_json(struct buffer *into, const struct column *column, uint32_t row);
-
 static bool append_json_list(struct buffer *into, const struct column *column, uint32_t row) {
     bool ok = buffer_append_u8(into, '[');
     for (uint32_t i = column->offsets[row]; ok && i < column->offsets[row + 1]; i++)
-        ok = (i == column->offsets[row] || buffer_append_u8(into, ',')) && append_json(into, column->child, i);
+        ok = (i == column->offsets[row] || buffer_append_u8(into, ',')) && row_value_json(into, column->child, i);
     return ok && buffer_append_u8(into, ']');
 }
 
-static bool append_json(struct buffer *into, const struct column *column, uint32_t row) {
+bool row_value_json(struct buffer *into, const struct column *column, uint32_t row) {
     uint8_t kind = column->type.kind;
     if (column_is_null(column, row)) return buffer_append(into, "null", 4);
     if (kind == COLUMN_LIST) return append_json_list(into, column, row);
@@ -71,7 +69,7 @@ static bool append_json(struct buffer *into, const struct column *column, uint32
     return true;
 }
 
-static bool append_csv(struct buffer *into, const struct column *column, uint32_t row, struct buffer *scratch) {
+bool row_value_csv(struct buffer *into, const struct column *column, uint32_t row, struct buffer *scratch) {
     if (column_is_null(column, row)) return true;
     if (column->type.kind == COLUMN_STRING) {
         struct slice text = column_bytes_at(column, row);
@@ -103,7 +101,7 @@ static enum plinth_status csv_batch(struct row_output *output, const struct batc
             break;
         }
         for (uint32_t i = 0; ok && i < batch->column_count; i++)
-            ok = (i == 0 || buffer_append_u8(bytes, ',')) && append_csv(bytes, &batch->columns[i], row, &scratch);
+            ok = (i == 0 || buffer_append_u8(bytes, ',')) && row_value_csv(bytes, &batch->columns[i], row, &scratch);
         st = ok && buffer_append_u8(bytes, '\n') ? flush(output, FLUSH_BYTES, error) : error_no_memory(error, "row");
     }
     buffer_deinit(&scratch);
@@ -120,7 +118,7 @@ static enum plinth_status json_batch(struct row_output *output, const struct bat
         for (uint32_t i = 0; ok && i < batch->column_count; i++)
             ok = (i == 0 || buffer_append_u8(bytes, ',')) &&
                  json_string_append(bytes, slice_of_string(output->schema.fields[i].name)) &&
-                 buffer_append_u8(bytes, ':') && append_json(bytes, &batch->columns[i], row);
+                 buffer_append_u8(bytes, ':') && row_value_json(bytes, &batch->columns[i], row);
         ok = ok && buffer_append(bytes, "}\n", lines ? 2 : 1);
         st = ok ? flush(output, FLUSH_BYTES, error) : error_no_memory(error, "row");
     }

@@ -27,4 +27,9 @@ uint64_t row_output_rows(const struct row_output *output);
 /* Null is allowed. */
 void row_output_destroy(struct row_output *output);
 
+/* One value as it stands in JSON and in CSV; false when memory is out. `scratch` is overwritten. */
+PLINTH_MUST_CHECK bool row_value_json(struct buffer *into, const struct column *column, uint32_t row);
+PLINTH_MUST_CHECK bool row_value_csv(struct buffer *into, const struct column *column, uint32_t row,
+                                     struct buffer *scratch);
+
 #endif

@@ -8,7 +8,8 @@ enum plinth_status parquet_page_walk_init(struct parquet_page_walk *walk, const 
     struct chunk_range range = {0};
     *walk = (struct parquet_page_walk){.reader = reader};
     enum plinth_status st = reader_chunk(reader, row_group, column, &walk->chunk, error);
-    bool is_empty = !st && reader->metadata.row_groups[row_group].row_count == 0 && walk->chunk->compressed_bytes == 0;
+    bool is_empty = !st && reader->metadata.row_groups[row_group].row_count == 0 &&
+                    (walk->chunk->compressed_bytes == 0 || walk->chunk->data_page_offset == 0);
     if (!st && !is_empty) st = reader_chunk_range(reader, walk->chunk, &range, error);
     if (st) return st;
     walk->begin = walk->at = range.begin;
@@ -29,8 +30,7 @@ enum plinth_status page_walk_step(struct parquet_page_walk *walk, struct parquet
                                   struct slice *body, bool *found, struct plinth_error *error) {
     *found = false;
     if (is_over(walk)) return PLINTH_OK;
-    enum plinth_status st =
-        reader_fetch_page(walk->reader, walk->at, walk->end_max, &walk->bytes, header, body, error);
+    enum plinth_status st = reader_fetch_page(walk->reader, walk->at, walk->end_max, &walk->bytes, header, body, error);
     if (st) return st;
     const uint8_t *page = walk->reader->source->mapped ? walk->reader->source->mapped + walk->at : walk->bytes.data;
     walk->at += (uint64_t)(body->data - page) + body->size;

@@ -283,7 +283,9 @@ static void check_sums(struct verifier *verifier, uint32_t row_group) {
     if (group->compressed_bytes && group->compressed_bytes != compressed)
         verify_report(verifier, place, "its columns have %" PRIu64 " bytes, but the footer says %" PRIu64, compressed,
                       group->compressed_bytes);
-    if (group->uncompressed_bytes != uncompressed)
+    /* Many writers have left it out, or put the compressed bytes there. */
+    if (group->uncompressed_bytes && group->uncompressed_bytes != uncompressed &&
+        group->uncompressed_bytes != compressed)
         verify_report(verifier, place, "its columns have %" PRIu64 " bytes uncompressed, but the footer says %" PRIu64,
                       uncompressed, group->uncompressed_bytes);
 }

@@ -33,7 +33,7 @@ struct chunk_check {
     struct buffer dense, dense_offsets; /* values without nulls */
 
     /* So far. */
-    uint64_t slots, rows, nulls, uncompressed_bytes;
+    uint64_t slots, rows, nulls, null_elements, uncompressed_bytes;
     uint32_t pages;                                /* data pages */
     uint32_t encodings[2][PARQUET_ENCODING_COUNT]; /* pages of each; [1]: dictionary pages */
     bool has_values;                               /* one that is not null */
@@ -155,20 +155,32 @@ static void check_utf8(struct chunk_check *check, const struct bytes_view *view,
     for (uint32_t i = 0; i < view->count; i++) {
         struct slice text = bytes_view_at(view, i);
         size_t at = utf8_find_invalid(text);
-        if (at >= text.size) continue;
+        if (at == SIZE_MAX) continue;
         verify_report(check->verifier, place, "value %u of the page is no UTF-8 from its byte %zu on", i, at);
         return;
     }
 }
 
+/* Slots of a list without a value that are elements: some writers count those alone, others empty and null lists too.
+ */
+static uint64_t count_null_elements(const struct chunk_check *check, const struct parquet_column_data *data) {
+    uint64_t elements = 0;
+    if (check->about->element_level == 0) return data->null_count;
+    for (uint64_t i = 0; i < data->slots; i++)
+        elements += data->definition_levels[i] >= check->about->element_level &&
+                    data->definition_levels[i] < check->about->definition_level_max;
+    return elements;
+}
+
 /* The bounds of the column index. */
-static void check_page_bounds(struct chunk_check *check, const struct value_bounds *seen, uint64_t nulls,
+static void check_page_bounds(struct chunk_check *check, const struct value_bounds *seen, uint64_t null_elements,
                               uint64_t values, struct verify_place place) {
+    uint64_t nulls = check->page.data.null_count;
     char text[2][VERIFY_VALUE_TEXT_MAX];
     struct verifier *verifier = check->verifier;
     if (!check->has_index || !check->index.bounds || check->pages >= check->index.page_count) return;
     const struct parquet_page_bounds *bounds = &check->index.bounds[check->pages];
-    if (check->index.has_null_counts && bounds->null_count != nulls)
+    if (check->index.has_null_counts && bounds->null_count != nulls && bounds->null_count != null_elements)
         verify_report(verifier, place, "the column index says %" PRIu64 " nulls, but the page has %" PRIu64,
                       bounds->null_count, nulls);
     if (bounds->is_null_page != (values == 0)) {
@@ -213,11 +225,13 @@ static enum plinth_status check_values(struct chunk_check *check, struct verify_
     struct bytes_view view;
     if (!make_dense(check, data, &view)) return error_no_memory(error, "Parquet values");
     struct value_bounds seen = statistics_bounds(check->order, &view);
-    check_page_bounds(check, &seen, data->null_count, view.count, place);
+    uint64_t null_elements = count_null_elements(check, data);
+    check_page_bounds(check, &seen, null_elements, view.count, place);
     check_bloom(check, &view, place);
     check_utf8(check, &view, place);
     check->has_values |= view.count > 0;
     check->nulls += data->null_count;
+    check->null_elements += null_elements;
     if (count_distinct(check, &view) && merge_bounds(check, &seen)) return PLINTH_OK;
     return error_no_memory(error, "Parquet values");
 }
@@ -411,7 +425,8 @@ static void check_statistics(struct chunk_check *check) {
     const struct parquet_statistics *statistics = &check->chunk->statistics;
     struct verify_place place = place_of(check);
     struct slice min, max;
-    if (check->is_complete && statistics->has_null_count && statistics->null_count != check->nulls)
+    if (check->is_complete && statistics->has_null_count && statistics->null_count != check->nulls &&
+        statistics->null_count != check->null_elements)
         verify_report(check->verifier, place, "there are %" PRIu64 " nulls, but the statistics say %" PRIu64,
                       check->nulls, statistics->null_count);
     if (check->is_complete && check->counts_distinct && statistics->distinct_count != check->distinct.count)
