@@ -502,6 +502,8 @@ static void trimming_removes_whole_segments_below(void **state) {
 /* Only the failing call's own status is told; the next trim makes the removal durable, then goes on. */
 static void a_trim_that_failed_once_goes_on_later(void **state) {
     (void)state;
+    options = (struct local_log_options){.segment_bytes = 16 * 1024, .no_preparation = true, .sync_interval_ms = 60000};
+    log_restart();
     for (int i = 0; i < 100; i++) wait_for(append_numbers(200), RECORD_SYNCED);
     struct log_stats before, after;
     log_stats(log_, &before);
