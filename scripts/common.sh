@@ -49,18 +49,22 @@ seconds_since() {
 # port_in_use PORT: true when something on 127.0.0.1 accepts connections there.
 port_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# python_env: a virtual environment with the packages of tests/integration/requirements.txt at $VENV.
+# python_env: a virtual environment with the packages of tests/integration/requirements.txt at $VENV, and those of
+# requirements-peers.txt where they can be had.
 # Made again only when the requirements change. Fails when the packages cannot be had.
 python_env() {
     local requirements=$ROOT/tests/integration/requirements.txt stamp=$VENV/plinth-requirements
-    if [[ -x $VENV/bin/python ]] && cmp -s "$requirements" "$stamp"; then
+    local peers=$ROOT/tests/integration/requirements-peers.txt
+    local -a pip=("$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all:)
+    if [[ -x $VENV/bin/python ]] && cat "$requirements" "$peers" | cmp -s - "$stamp"; then
         return 0
     fi
     say "making the Python environment in ${VENV#"$ROOT"/}"
     rm -rf "$VENV"
     python3 -m venv "$VENV" || return 1
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r "$requirements" || return 1
-    cp "$requirements" "$stamp"
+    "${pip[@]}" -r "$requirements" || return 1
+    "${pip[@]}" -r "$peers" || warn "the packages of $peers could not be had: their tests are skipped"
+    cat "$requirements" "$peers" >"$stamp"
 }
 
 # show_build_failure LOG: the errors in the log of a failed build.

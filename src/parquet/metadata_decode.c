@@ -112,6 +112,12 @@ static struct parquet_logical_type logical_from_converted(int32_t converted, int
     return logical;
 }
 
+/* fastparquet (2024 to 2026, has_nulls=None) writes false and true for REQUIRED and OPTIONAL. */
+static int32_t read_repetition(struct thrift_reader *reader, enum thrift_type type) {
+    bool is_bool = type == THRIFT_TRUE || type == THRIFT_FALSE;
+    return is_bool ? (int32_t)thrift_read_bool(reader, type) : thrift_read_i32(reader, type);
+}
+
 static void read_schema_element(struct thrift_reader *reader, struct parquet_node *node) {
     struct thrift_field field = {0};
     bool has_type = false, has_logical = false;
@@ -126,7 +132,7 @@ static void read_schema_element(struct thrift_reader *reader, struct parquet_nod
             break;
         case 2: node->type_length = thrift_read_size_u32(reader, field.type); break;
         case 3:
-            node->repetition = (enum parquet_repetition)thrift_read_i32(reader, field.type);
+            node->repetition = (enum parquet_repetition)read_repetition(reader, field.type);
             if ((unsigned)node->repetition > PARQUET_REPEATED) thrift_fail(reader, "has an unknown repetition");
             break;
         case 4: node->name = read_name(reader, field.type); break;
