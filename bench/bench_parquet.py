@@ -38,6 +38,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 ENGINES = ("plinth", "pyarrow", "duckdb")
 LEVEL = 3
 POINT_PAGE_ROWS = 1024
+POINT_DICTIONARY_BYTES = 16 << 10
 POINT_PROBES = 20_000
 FOOTER_COLUMNS, FOOTER_ROW_GROUPS = 1000, 100
 
@@ -265,7 +266,8 @@ def measure_footer(engines, report, work, rounds):
 def measure_points(engines, table, work, build):
     """{"p50", "p99", ...} of whole rows' parts by key."""
     path, keys = f"{work}/point.parquet", f"{work}/point.keys"
-    engines.library.write(path, table, codec="ZSTD", codec_level=LEVEL, page_rows=POINT_PAGE_ROWS)
+    engines.library.write(path, table, codec="ZSTD", codec_level=LEVEL, page_rows=POINT_PAGE_ROWS,
+                          dictionary_bytes_max=POINT_DICTIONARY_BYTES)
     draw = random.Random(7)
     ids = table.column("id").combine_chunks()
     picked = array.array("q", (ids[draw.randrange(len(ids))].as_py() for _ in range(POINT_PROBES)))

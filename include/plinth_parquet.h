@@ -208,6 +208,9 @@ struct plinth_parquet_write_options {
     const struct plinth_parquet_sorting *sorting; /* how the caller's rows are sorted; not checked */
     uint32_t sorting_count;
     const char *created_by; /* null: this library and its version */
+    /* A dictionary that would be larger is given up. A row that is read by itself costs the decoding of the dictionaries
+     * of its columns, so that small ones are better there. 0: 1 MiB. */
+    uint32_t dictionary_bytes_max;
 };
 /* ZSTD, encodings by measurement. */
 PLINTH_API struct plinth_parquet_write_options plinth_parquet_write_options_default(void);

@@ -6,6 +6,8 @@
 #include "parquet/arrow_read.h"
 #include "parquet/statistics.h"
 
+enum { SPARE_BYTES_MAX = 1 << 20 };
+
 static enum plinth_status read_file(struct parquet_source *source, uint64_t offset, void *into, size_t size,
                                     struct plinth_error *error) {
     struct plinth_parquet_file *file =
@@ -16,10 +18,23 @@ static enum plinth_status read_file(struct parquet_source *source, uint64_t offs
 
 void api_file_unref(struct plinth_parquet_file *file) {
     if (atomic_fetch_sub_explicit(&file->references, 1, memory_order_acq_rel) > 1) return;
+    parquet_scratch_destroy(atomic_load_explicit(&file->spare, memory_order_relaxed));
     parquet_reader_close(file->reader);
     file_close(file->file);
     arena_deinit(&file->arena);
     free(file);
+}
+
+enum plinth_status api_file_take_scratch(struct plinth_parquet_file *file, struct parquet_scratch **scratch,
+                                         struct plinth_error *error) {
+    *scratch = atomic_exchange_explicit(&file->spare, NULL, memory_order_acq_rel);
+    return *scratch ? PLINTH_OK : parquet_scratch_create(scratch, error);
+}
+
+void api_file_return_scratch(struct plinth_parquet_file *file, struct parquet_scratch *scratch) {
+    if (scratch && parquet_scratch_memory(scratch) <= SPARE_BYTES_MAX)
+        scratch = atomic_exchange_explicit(&file->spare, scratch, memory_order_acq_rel);
+    parquet_scratch_destroy(scratch);
 }
 
 /* Texts with a zero behind them. */
@@ -45,6 +60,7 @@ static struct plinth_parquet_file *make_file(const struct plinth_parquet_open_op
     struct plinth_parquet_file *file = calloc(1, sizeof *file);
     if (!file) return NULL;
     atomic_init(&file->references, 1);
+    atomic_init(&file->spare, NULL);
     arena_init(&file->arena);
     file->int96_unit = PARQUET_TIME_NANOS;
     if (options) {

@@ -16,6 +16,8 @@ struct plinth_parquet_file {
     void *context;
     struct parquet_reader *reader;
     struct arena arena; /* texts */
+    /* What the last stream decoded pages with: making it anew costs as much as decoding a page. */
+    _Atomic(struct parquet_scratch *) spare;
     const char *created_by;
     const char **keys, **values; /* of key-value metadata */
     bool allow_invalid_utf8;
@@ -24,5 +26,10 @@ struct plinth_parquet_file {
 
 /* Drops a reference; the last one closes. */
 void api_file_unref(struct plinth_parquet_file *file);
+/* Memory to decode with, and back again; the file keeps one, when it is small. Null is allowed. */
+PLINTH_MUST_CHECK enum plinth_status api_file_take_scratch(struct plinth_parquet_file *file,
+                                                           struct parquet_scratch **scratch,
+                                                           struct plinth_error *error);
+void api_file_return_scratch(struct plinth_parquet_file *file, struct parquet_scratch *scratch);
 
 #endif

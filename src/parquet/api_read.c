@@ -16,8 +16,7 @@ enum { BATCH_ROWS_DEFAULT = 65536, BATCH_ROWS_MAX = 1 << 30, BATCH_BYTES_ENOUGH 
 
 struct read_column {
     struct column_cursor cursor;
-    struct parquet_page_index index;
-    bool has_index;
+    struct page_index_view index;
 };
 
 struct read_stream {
@@ -29,6 +28,10 @@ struct read_stream {
     struct row_bounds *bounds;
     uint32_t bounds_count;
     uint64_t row_begin, row_end;
+    const struct plinth_parquet_rows *chosen; /* null: all */
+    uint64_t chosen_count, chosen_at;         /* the first one not behind */
+    const uint8_t *bitmap;                    /* null: all */
+    uint64_t bitmap_rows;
     uint64_t batch_rows;
     struct arrow_reader arrow;
     struct parquet_scratch *scratch;
@@ -36,8 +39,10 @@ struct read_stream {
 
     uint32_t row_group; /* the open one, or the next */
     bool is_open;
-    struct buffer ranges; /* struct row_range */
+    struct buffer ranges; /* row_ranges.h */
     size_t range;
+    struct buffer mask; /* of scattered ones */
+    struct row_picker picker;
     uint64_t row; /* the next one, in the open row group */
     enum plinth_status failure;
     struct plinth_error error;
@@ -48,28 +53,51 @@ struct read_stream {
 static void close_row_group(struct read_stream *stream) {
     for (uint32_t i = 0; stream->columns && i < stream->fields.leaf_count; i++) {
         column_cursor_deinit(&stream->columns[i].cursor);
-        if (stream->columns[i].has_index) parquet_page_index_deinit(&stream->columns[i].index);
+        page_index_view_deinit(&stream->columns[i].index);
         stream->columns[i] = (struct read_column){0};
     }
     stream->is_open = false;
 }
 
-static const struct row_range *ranges_of(const struct read_stream *stream) {
-    return (const struct row_range *)(const void *)stream->ranges.data;
-}
-static size_t range_count(const struct read_stream *stream) { return stream->ranges.size / sizeof(struct row_range); }
+static const struct row_range *ranges_of(const struct read_stream *stream) { return row_range_at(&stream->ranges, 0); }
+static size_t range_count(const struct read_stream *stream) { return row_ranges_count(&stream->ranges); }
 
 static enum plinth_status open_column(struct read_stream *stream, uint32_t i, bool passes_over) {
     struct read_column *column = &stream->columns[i];
     uint32_t number = stream->fields.leaves[i];
-    enum plinth_status st =
-        column_cursor_init(&column->cursor, stream->reader, stream->row_group, number, &stream->error);
+    enum plinth_status st = PLINTH_OK;
+    if (column->cursor.reader) /* it has looked for the rows */
+        column_cursor_restart(&column->cursor, ranges_of(stream)->begin);
+    else
+        st = column_cursor_init(&column->cursor, stream->reader, stream->row_group, number, &stream->error);
     if (st || !passes_over) return st;
-    st = parquet_reader_page_index(stream->reader, stream->row_group, number, &column->index, &stream->error);
-    column->has_index = !st;
-    if (st != PLINTH_NOT_FOUND) return st;
-    error_clear(&stream->error);
-    return PLINTH_OK;
+    return page_index_view_init(&column->index, stream->reader, stream->row_group, number, &stream->error);
+}
+
+/* Rows of the row group, where the bitmap has them. */
+static bool choose_range(struct read_stream *stream, uint64_t first_row, uint64_t begin, uint64_t end) {
+    if (begin >= end) return true;
+    if (!stream->bitmap) return row_ranges_add(&stream->ranges, begin, end);
+    return row_ranges_add_bitmap(&stream->ranges, (struct row_range){begin, end}, stream->bitmap, first_row,
+                                 stream->bitmap_rows);
+}
+
+/* The rows that are asked for by their numbers, of those in `within`. */
+static enum plinth_status choose_rows(struct read_stream *stream, uint64_t first_row, struct row_range within) {
+    bool is_ok = true;
+    buffer_clear(&stream->ranges);
+    if (!stream->chosen) is_ok = choose_range(stream, first_row, within.begin, within.end);
+    while (is_ok && stream->chosen_at < stream->chosen_count) {
+        const struct plinth_parquet_rows *chosen = &stream->chosen[stream->chosen_at];
+        uint64_t begin = chosen->begin > first_row ? chosen->begin - first_row : 0;
+        uint64_t end = chosen->end > first_row ? chosen->end - first_row : 0;
+        if (begin >= within.end) break;
+        is_ok = choose_range(stream, first_row, begin > within.begin ? begin : within.begin,
+                             end < within.end ? end : within.end);
+        if (end > within.end) break;
+        stream->chosen_at++;
+    }
+    return is_ok ? PLINTH_OK : error_no_memory(&stream->error, "row ranges");
 }
 
 /* Finds the wanted rows of the row group, which may be none. */
@@ -82,12 +110,14 @@ static enum plinth_status open_row_group(struct read_stream *stream) {
     stream->range = 0;
     buffer_clear(&stream->ranges);
     if (within.begin >= within.end) return PLINTH_OK;
-    enum plinth_status st = row_selection_find(stream->reader, stream->row_group, within, stream->bounds,
-                                               stream->bounds_count, stream->scratch, &stream->ranges, &stream->error);
+    enum plinth_status st = choose_rows(stream, group->first_row, within);
+    if (!st && range_count(stream) > 0)
+        st = row_selection_find(stream->reader, stream->row_group, stream->bounds, stream->bounds_count,
+                                stream->scratch, &stream->ranges, &stream->error);
+    stream->is_open = true;
     if (st || range_count(stream) == 0) return st;
     bool is_all =
         range_count(stream) == 1 && ranges_of(stream)->begin == 0 && ranges_of(stream)->end == group->row_count;
-    stream->is_open = true;
     stream->row = 0;
     for (uint32_t i = 0; !st && i < stream->fields.leaf_count; i++) st = open_column(stream, i, !is_all);
     return st;
@@ -95,34 +125,63 @@ static enum plinth_status open_row_group(struct read_stream *stream) {
 
 /* ---- Rows ---- */
 
-/* Every column to the next wanted row. */
-static enum plinth_status seek_columns(struct read_stream *stream, uint64_t row) {
+/* Every column to the next wanted rows. */
+static enum plinth_status seek_columns(struct read_stream *stream, const struct row_range *range) {
     enum plinth_status st = PLINTH_OK;
-    for (uint32_t i = 0; !st && row > stream->row && i < stream->fields.leaf_count; i++) {
+    for (uint32_t i = 0; !st && i < stream->fields.leaf_count; i++) {
         struct read_column *column = &stream->columns[i];
-        st = column_cursor_seek(&column->cursor, row, column->has_index ? &column->index : NULL, stream->scratch,
-                                &stream->error);
+        if (column->index.index) column_cursor_expect(&column->cursor, range->end, column->index.index);
+        if (range->begin > stream->row)
+            st =
+                column_cursor_seek(&column->cursor, range->begin, column->index.index, stream->scratch, &stream->error);
     }
-    stream->row = row;
+    stream->row = range->begin;
     return st;
 }
 
-/* Appends rows of all columns, as many as each of them has decoded, at most `most`. */
-static enum plinth_status append_rows(struct read_stream *stream, uint64_t most, uint64_t *rows) {
-    struct parquet_column_data data;
+/* Decodes until each column has rows; `*rows` of them all have. */
+static enum plinth_status fill_columns(struct read_stream *stream, uint64_t *rows) {
     enum plinth_status st = PLINTH_OK;
+    *rows = UINT64_MAX;
     for (uint32_t i = 0; !st && i < stream->fields.leaf_count; i++) {
         st = column_cursor_fill(&stream->columns[i].cursor, stream->scratch, &stream->error);
         uint64_t left = column_cursor_rows_left(&stream->columns[i].cursor);
-        if (left < most) most = left;
+        if (left < *rows) *rows = left;
     }
+    return st;
+}
+
+/* Appends the next `rows` rows of all columns, or of these the `kept` ones that the mask has, when `is_masked`. */
+static enum plinth_status append_rows(struct read_stream *stream, uint64_t rows, bool is_masked, uint64_t kept) {
+    struct parquet_column_data data;
+    enum plinth_status st = PLINTH_OK;
     for (uint32_t i = 0; !st && i < stream->fields.leaf_count; i++) {
-        st = column_cursor_take(&stream->columns[i].cursor, most, &data, &stream->error);
+        struct column_cursor *cursor = &stream->columns[i].cursor;
+        st = column_cursor_take(cursor, rows, &data, &stream->error);
+        if (!st && is_masked)
+            st = row_picker_pick(&stream->picker, cursor->about, &stream->mask, kept, &data, &stream->error);
         if (!st) st = arrow_reader_append(&stream->arrow, i, &data, &stream->error);
         if (st) error_prefix(&stream->error, "row group %u", stream->row_group);
     }
-    *rows = most;
-    stream->row += most;
+    stream->row += rows;
+    return st;
+}
+
+/* Appends wanted rows, of those that are decoded, at most `most`; `*taken` is how many. The next row is one of them. */
+static enum plinth_status append_wanted(struct read_stream *stream, uint64_t most, uint64_t *taken) {
+    uint64_t decoded, end = ranges_of(stream)[stream->range].end;
+    enum plinth_status st = fill_columns(stream, &decoded);
+    if (st) return st;
+    if (stream->fields.leaf_count > 0 && row_ranges_are_scattered(&stream->ranges, stream->range)) {
+        uint64_t rows =
+            row_ranges_mask(&stream->ranges, &stream->range, stream->row, decoded, most, &stream->mask, taken);
+        return rows ? append_rows(stream, rows, true, *taken) : error_no_memory(&stream->error, "row ranges");
+    }
+    *taken = end - stream->row;
+    if (*taken > most) *taken = most;
+    if (*taken > decoded) *taken = decoded;
+    st = append_rows(stream, *taken, false, 0);
+    if (stream->row == end) stream->range++;
     return st;
 }
 
@@ -132,12 +191,10 @@ static enum plinth_status fill_batch(struct read_stream *stream, uint64_t *rows)
     while (!st && *rows < stream->batch_rows && stream->range < range_count(stream) &&
            arrow_reader_bytes(&stream->arrow) < BATCH_BYTES_ENOUGH) {
         const struct row_range *range = &ranges_of(stream)[stream->range];
-        uint64_t most = stream->batch_rows - *rows, taken = 0;
-        if (stream->row < range->begin) st = seek_columns(stream, range->begin);
-        if (range->end - stream->row < most) most = range->end - stream->row;
-        if (!st) st = append_rows(stream, most, &taken);
+        uint64_t taken = 0;
+        if (stream->row <= range->begin) st = seek_columns(stream, range);
+        if (!st) st = append_wanted(stream, stream->batch_rows - *rows, &taken);
         *rows += taken;
-        if (stream->row == range->end) stream->range++;
     }
     return st;
 }
@@ -192,8 +249,10 @@ static void destroy(struct read_stream *stream) {
     close_row_group(stream);
     free(stream->columns);
     arrow_reader_deinit(&stream->arrow);
-    parquet_scratch_destroy(stream->scratch);
+    api_file_return_scratch(stream->file, stream->scratch);
     buffer_deinit(&stream->ranges);
+    buffer_deinit(&stream->mask);
+    row_picker_deinit(&stream->picker);
     arena_deinit(&stream->arena);
     api_file_unref(stream->file);
     free(stream);
@@ -259,22 +318,59 @@ static enum plinth_status copy_bounds(struct read_stream *stream, const struct p
     return st;
 }
 
+/* Columns that are read and bounded are decoded once, where one page is all that is wanted of them. */
+static void share_cursors(struct read_stream *stream) {
+    for (uint32_t b = 0; b < stream->bounds_count; b++)
+        for (uint32_t i = 0; i < stream->fields.leaf_count; i++)
+            if (stream->fields.leaves[i] == stream->bounds[b].column &&
+                parquet_column_is_flat(&stream->metadata->schema.columns[stream->bounds[b].column]))
+                stream->bounds[b].cursor = &stream->columns[i].cursor;
+}
+
+static enum plinth_status copy_rows(struct read_stream *stream, const struct plinth_parquet_selection *selection,
+                                    struct plinth_error *error) {
+    uint64_t end = 0;
+    stream->row_begin = selection->row_begin;
+    stream->row_end = selection->row_end ? selection->row_end : UINT64_MAX;
+    for (uint64_t i = 0; selection->ranges && i < selection->range_count; i++) {
+        const struct plinth_parquet_rows *range = &selection->ranges[i];
+        if (range->begin < end || range->end < range->begin)
+            return error_set(error, PLINTH_INVALID_ARGUMENT, "row range %llu does not lie behind the one before it",
+                             (unsigned long long)i);
+        end = range->end;
+    }
+    if (selection->ranges) {
+        size_t bytes = (size_t)selection->range_count * sizeof *selection->ranges;
+        stream->chosen =
+            (const struct plinth_parquet_rows *)(void *)arena_copy(&stream->arena, slice_of(selection->ranges, bytes));
+        stream->chosen_count = selection->range_count;
+    }
+    if (selection->bitmap) {
+        size_t bytes = (size_t)(selection->bitmap_rows / 8 + (selection->bitmap_rows % 8 > 0));
+        stream->bitmap = arena_copy(&stream->arena, slice_of(selection->bitmap, bytes));
+        stream->bitmap_rows = selection->bitmap_rows;
+    }
+    bool is_ok = (!selection->ranges || stream->chosen) && (!selection->bitmap || stream->bitmap);
+    return is_ok ? PLINTH_OK : error_no_memory(error, "Parquet stream");
+}
+
 static enum plinth_status prepare(struct read_stream *stream, const struct plinth_parquet_selection *selection,
                                   struct plinth_error *error) {
     enum plinth_status st = select_columns(stream, selection, error);
     if (!st) st = copy_bounds(stream, selection, error);
+    if (!st) st = copy_rows(stream, selection, error);
     if (!st)
         st = arrow_reader_init(&stream->arrow, &stream->metadata->schema, &stream->fields, stream->file->int96_unit,
                                error);
-    if (!st) st = parquet_scratch_create(&stream->scratch, error);
+    if (!st) st = api_file_take_scratch(stream->file, &stream->scratch, error);
     if (st) return st;
     stream->arrow.allow_invalid_utf8 = stream->file->allow_invalid_utf8;
-    stream->row_begin = selection->row_begin;
-    stream->row_end = selection->row_end ? selection->row_end : UINT64_MAX;
     stream->batch_rows = selection->batch_rows ? selection->batch_rows : BATCH_ROWS_DEFAULT;
     if (stream->batch_rows > BATCH_ROWS_MAX) stream->batch_rows = BATCH_ROWS_MAX;
     stream->columns = calloc(stream->fields.leaf_count + 1, sizeof *stream->columns);
-    return stream->columns ? PLINTH_OK : error_no_memory(error, "Parquet stream");
+    if (!stream->columns) return error_no_memory(error, "Parquet stream");
+    share_cursors(stream);
+    return PLINTH_OK;
 }
 
 enum plinth_status plinth_parquet_read(const struct plinth_parquet_file *file,

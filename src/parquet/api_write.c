@@ -146,6 +146,7 @@ static enum plinth_status apply_options(struct plinth_parquet_writer *writer,
         own->codec_level = options->codec_level;
         own->statistics = !options->no_statistics;
         own->page_index = !options->no_page_index;
+        own->dictionary_bytes_max = options->dictionary_bytes_max;
         writer->chooses[i] = !set_encoding(&writer->schema.columns[i], options->encoding, own);
     }
     enum plinth_status st = PLINTH_OK;

@@ -18,7 +18,7 @@ enum plinth_status column_cursor_init(struct column_cursor *cursor, const struct
     cursor->about = &reader->metadata.schema.columns[column];
     cursor->row_count = reader->metadata.row_groups[row_group].row_count;
     if (cursor->row_count > 0) st = reader_chunk_range(reader, cursor->chunk, &range, error);
-    cursor->at = range.begin;
+    cursor->begin = cursor->at = range.begin;
     cursor->end = range.end;
     return st;
 }
@@ -47,7 +47,10 @@ static enum plinth_status peek(struct column_cursor *cursor, uint64_t size, stru
     uint64_t left = cursor->end - cursor->at, skip = cursor->at - cursor->window_begin;
     if (cursor->reader->source->mapped) return reader_fetch(cursor->reader, cursor->at, left, NULL, bytes, error);
     if (cursor->window.size < skip || cursor->window.size - skip < size) {
-        uint64_t wanted = size > WINDOW_BYTES ? size : left < WINDOW_BYTES ? left : WINDOW_BYTES;
+        uint64_t ahead = cursor->expected_end > cursor->at ? cursor->expected_end - cursor->at : left;
+        if (ahead > left) ahead = left;
+        if (ahead > WINDOW_BYTES) ahead = WINDOW_BYTES;
+        uint64_t wanted = size > ahead ? size : ahead;
         buffer_clear(&cursor->window);
         enum plinth_status st = reader_fetch(cursor->reader, cursor->at, wanted, &cursor->window, bytes, error);
         if (st) return st;
@@ -66,6 +69,8 @@ static enum plinth_status next_page(struct column_cursor *cursor, struct parquet
     size_t header_bytes = 0;
     bool is_truncated = false;
     if (left == 0) return error_set(error, PLINTH_CORRUPT, "the column chunk ends before its rows do");
+    if (cursor->expected_end > cursor->at && cursor->expected_end - cursor->at < size)
+        size = cursor->expected_end - cursor->at;
     for (;;) {
         enum plinth_status st = peek(cursor, size, &bytes, error);
         if (st) return st;
@@ -91,6 +96,21 @@ static uint64_t slots_left(const struct column_cursor *cursor) {
     return slots < cursor->slots_decoded ? 0 : slots - cursor->slots_decoded;
 }
 
+/* Decodes the dictionary page that was jumped over. */
+static enum plinth_status catch_up_dictionary(struct column_cursor *cursor, const struct page_context *context,
+                                              struct plinth_error *error) {
+    struct parquet_page_header header;
+    struct slice body;
+    uint64_t end = cursor->dictionary_end;
+    cursor->dictionary_end = 0;
+    enum plinth_status st =
+        reader_fetch_page(cursor->reader, cursor->begin, end, &context->scratch->fetched, &header, &body, error);
+    if (st || header.type != PARQUET_PAGE_DICTIONARY) return st;
+    st = page_decode_dictionary(context, &header, body, &cursor->dictionary, error);
+    cursor->has_dictionary = !st;
+    return st;
+}
+
 static enum plinth_status decode_page(struct column_cursor *cursor, struct parquet_scratch *scratch,
                                       struct parquet_column_buffer *into, struct plinth_error *error) {
     struct page_context context = reader_page_context(cursor->reader, cursor->column, cursor->chunk->codec, scratch);
@@ -108,6 +128,8 @@ static enum plinth_status decode_page(struct column_cursor *cursor, struct parqu
     if (header.value_count > slots_left(cursor))
         return error_set(error, PLINTH_CORRUPT, "the page has %u values, but its column chunk has %llu left",
                          header.value_count, (unsigned long long)slots_left(cursor));
+    if (page_needs_dictionary(&header) && cursor->dictionary_end > 0) st = catch_up_dictionary(cursor, &context, error);
+    if (st) return st;
     context.dictionary = cursor->has_dictionary ? &cursor->dictionary : NULL;
     st = page_decode(&context, &header, body, into, error);
     if (st) return st;
@@ -292,21 +314,35 @@ static void pass_rows(struct column_cursor *cursor, uint64_t rows) {
 }
 
 /* Right to the page that holds the row. */
-static enum plinth_status jump(struct column_cursor *cursor, uint64_t row, const struct parquet_page_index *index,
-                               struct parquet_scratch *scratch, struct plinth_error *error) {
+static void jump(struct column_cursor *cursor, uint64_t row, const struct parquet_page_index *index) {
     const struct parquet_page_location *location = &index->locations[parquet_page_index_find_row(index, row)];
-    if (location->first_row <= cursor->rows_decoded || location->offset <= cursor->at) return PLINTH_OK;
-    if (!cursor->has_dictionary && parquet_reader_has_dictionary(cursor->reader, cursor->row_group, cursor->column)) {
-        enum plinth_status st = parquet_reader_dictionary(cursor->reader, cursor->row_group, cursor->column, scratch,
-                                                          &cursor->dictionary, error);
-        if (st && st != PLINTH_NOT_FOUND) return st;
-        if (st) error_clear(error);
-        cursor->has_dictionary = !st;
-    }
+    if (location->first_row <= cursor->rows_decoded || location->offset <= cursor->at) return;
+    if (!cursor->has_dictionary && cursor->at == cursor->begin && index->locations[0].offset > cursor->begin)
+        cursor->dictionary_end = index->locations[0].offset;
     cursor->has_ahead = cursor->may_go_on = false;
     cursor->at = location->offset;
     cursor->rows_decoded = location->first_row;
-    return PLINTH_OK;
+}
+
+void column_cursor_expect(struct column_cursor *cursor, uint64_t row, const struct parquet_page_index *index) {
+    cursor->expected_end = 0;
+    if (row == 0 || index->page_count == 0) return;
+    const struct parquet_page_location *last = &index->locations[parquet_page_index_find_row(index, row - 1)];
+    cursor->expected_end = last->offset + last->bytes;
+}
+
+void column_cursor_restart(struct column_cursor *cursor, uint64_t row) {
+    cursor->row = cursor->slot = 0;
+    cursor->expected_end = 0;
+    if (parquet_column_is_flat(cursor->about) && row < cursor->rows_decoded &&
+        row >= cursor->rows_decoded - cursor->rows.rows)
+        return;
+    cursor->rows = (struct parquet_column_data){0};
+    cursor->has_ahead = cursor->may_go_on = false;
+    cursor->at = cursor->begin;
+    cursor->rows_decoded = cursor->slots_decoded = 0;
+    cursor->has_dictionary = false;
+    cursor->dictionary_end = 0;
 }
 
 /* Passes over the next page when it ends before the row. */
@@ -339,7 +375,7 @@ enum plinth_status column_cursor_seek(struct column_cursor *cursor, uint64_t row
     if (row >= cursor->rows_decoded) {
         cursor->rows = (struct parquet_column_data){0};
         cursor->row = cursor->slot = 0;
-        if (index && index->page_count > 0) st = jump(cursor, row, index, scratch, error);
+        if (index && index->page_count > 0) jump(cursor, row, index);
     }
     while (!st && row >= cursor->rows_decoded) {
         bool has_passed;

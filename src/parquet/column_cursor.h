@@ -15,14 +15,17 @@ struct column_cursor {
     const struct parquet_column_chunk *chunk;
     uint32_t row_group, column;
     uint64_t row_count;    /* of the row group */
-    uint64_t at, end;      /* the chunk's bytes that are not decoded yet */
+    uint64_t begin;        /* of the chunk's bytes */
+    uint64_t at, end;      /* those that are not decoded yet */
     struct buffer window;  /* of a source that is not mapped: bytes read ahead */
     uint64_t window_begin; /* offset of window.data */
+    uint64_t expected_end; /* bytes behind it are not read ahead; 0: not known */
 
     uint64_t rows_decoded;  /* up to the end of `rows` */
     uint64_t slots_decoded; /* of all decoded pages */
     bool may_go_on;         /* the last decoded page may end in the middle of a row */
     bool has_dictionary;
+    uint64_t dictionary_end; /* of a dictionary page that was jumped over; 0: none */
     struct parquet_column_buffer dictionary;
     struct parquet_column_buffer page;
     struct parquet_column_buffer ahead; /* the page behind, when it was needed to end the last row */
@@ -49,6 +52,11 @@ PLINTH_MUST_CHECK enum plinth_status column_cursor_fill(struct column_cursor *cu
 PLINTH_MUST_CHECK enum plinth_status column_cursor_seek(struct column_cursor *cursor, uint64_t row,
                                                         const struct parquet_page_index *index,
                                                         struct parquet_scratch *scratch, struct plinth_error *error);
+/* Tells that rows up to `row` (excluded) will be read before the next seek, so that no more is read ahead. */
+void column_cursor_expect(struct column_cursor *cursor, uint64_t row, const struct parquet_page_index *index);
+/* Begins anew, so that any row may be sought, at `row` or behind. Of a flat column the decoded page is kept when it
+ * holds the row. */
+void column_cursor_restart(struct column_cursor *cursor, uint64_t row);
 static inline uint64_t column_cursor_rows_left(const struct column_cursor *cursor) {
     return cursor->rows.rows - cursor->row;
 }

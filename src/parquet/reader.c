@@ -14,6 +14,7 @@ enum {
     DICTIONARY_HEADER_MAX = 100,
     PAGE_HEADER_GUESS = 64 << 10,
     MEMORY_BYTES_MAX_DEFAULT = 256 << 20,
+    INDEXES_BYTES_MAX = 64 << 20,
 };
 
 /* ---- Opening ---- */
@@ -78,7 +79,9 @@ enum plinth_status parquet_reader_open(struct parquet_source *source, const stru
     reader->source = source;
     reader->memory_bytes_max = options->memory_bytes_max ? options->memory_bytes_max : MEMORY_BYTES_MAX_DEFAULT;
     reader->check_checksums = !options->no_checksums;
-    enum plinth_status st = read_footer(reader, error);
+    uint64_t most = reader->memory_bytes_max < INDEXES_BYTES_MAX ? reader->memory_bytes_max : INDEXES_BYTES_MAX;
+    enum plinth_status st = page_index_cache_create(most, &reader->indexes, error);
+    if (!st) st = read_footer(reader, error);
     if (st) {
         parquet_reader_close(reader);
         return st;
@@ -89,6 +92,7 @@ enum plinth_status parquet_reader_open(struct parquet_source *source, const stru
 
 void parquet_reader_close(struct parquet_reader *reader) {
     if (!reader) return;
+    page_index_cache_destroy(reader->indexes, &reader->metadata);
     arena_deinit(&reader->arena);
     buffer_deinit(&reader->footer);
     free(reader);

@@ -2,6 +2,7 @@
 #ifndef PLINTH_PARQUET_READER_PRIVATE_H
 #define PLINTH_PARQUET_READER_PRIVATE_H
 
+#include "parquet/page_index_cache.h"
 #include "parquet/page_read.h"
 #include "parquet/reader.h"
 
@@ -10,7 +11,8 @@ struct parquet_reader {
     struct arena arena;   /* the parsed footer */
     struct buffer footer; /* its bytes, when the source is not mapped */
     struct parquet_metadata metadata;
-    uint64_t data_end; /* where the footer begins */
+    struct page_index_cache *indexes; /* those that were asked for */
+    uint64_t data_end;                /* where the footer begins */
     uint64_t memory_bytes_max;
     bool check_checksums;
 };

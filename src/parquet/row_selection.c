@@ -132,7 +132,6 @@ static bool clip_to_pages(const struct row_bounds *bounds, const struct page_ind
             bool matches = page_may_match(bounds, &index->bounds[p]);
             if (begin >= range->end || (view->ascends && !matches)) break;
             if (!matches) continue;
-            if (begin < range->begin && end <= range->begin) continue;
             if (!add_range(out, begin > range->begin ? begin : range->begin, end < range->end ? end : range->end))
                 return false;
         }

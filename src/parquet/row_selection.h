@@ -13,6 +13,9 @@ struct row_bounds {
     enum parquet_order order;
     bool has_min, has_max;
     struct slice min, max; /* PLAIN-encoded, both included */
+    /* Looks at the values, and is then left where it stands, for whom reads the column; null: one of its own. Zeroed,
+     * or deinited since the last row group. */
+    struct column_cursor *cursor;
 };
 
 /* Rows of a row group. */

@@ -50,7 +50,8 @@ class Bounds(ctypes.Structure):
 
 class Selection(ctypes.Structure):
     _fields_ = [("columns", ctypes.POINTER(_text)), ("column_count", _u32), ("row_begin", _u64), ("row_end", _u64),
-                ("bounds", ctypes.POINTER(Bounds)), ("bounds_count", _u32), ("batch_rows", _u32)]
+                ("bounds", ctypes.POINTER(Bounds)), ("bounds_count", _u32), ("batch_rows", _u32), ("ranges", ctypes.POINTER(_u64)),
+                ("range_count", _u64), ("bitmap", _text), ("bitmap_rows", _u64)]
 
 
 class ColumnOptions(ctypes.Structure):
@@ -67,7 +68,7 @@ class WriteOptions(ctypes.Structure):
                 ("row_group_rows", _u64), ("data_page_version", ctypes.c_int), ("no_statistics", ctypes.c_bool),
                 ("no_page_index", ctypes.c_bool), ("no_checksums", ctypes.c_bool), ("no_dictionary", ctypes.c_bool),
                 ("columns", ctypes.POINTER(ColumnOptions)), ("column_count", _u32), ("sorting", ctypes.POINTER(Sorting)),
-                ("sorting_count", _u32), ("created_by", _text)]
+                ("sorting_count", _u32), ("created_by", _text), ("dictionary_bytes_max", _u32)]
 
 
 class Stream(ctypes.Structure):
@@ -107,9 +108,9 @@ class Library:
         self._check(status, error)
         return File(self, handle, source)
 
-    def read(self, source, columns=None, bounds=(), rows=(0, 0), batch_rows=0, **options):
+    def read(self, source, columns=None, bounds=(), rows=(0, 0), batch_rows=0, ranges=None, bitmap=None, **options):
         with self.open(source, **options) as file:
-            return file.read(columns, bounds, rows, batch_rows)
+            return file.read(columns, bounds, rows, batch_rows, ranges, bitmap)
 
     def write(self, path, reader, column_options=(), sorting=(), **options):
         """All batches of a pyarrow RecordBatchReader, or a table."""
@@ -152,8 +153,9 @@ class File:
             self.handle, _u32(row_group), _u32(column), ctypes.byref(info), ctypes.byref(error)), error)
         return info
 
-    def stream(self, columns=None, bounds=(), rows=(0, 0), batch_rows=0):
-        """`bounds`: (column, least, greatest) with the values' bytes or None. The stream keeps the file open."""
+    def stream(self, columns=None, bounds=(), rows=(0, 0), batch_rows=0, ranges=None, bitmap=None):
+        """`bounds`: (column, least, greatest) with the values' bytes or None; `ranges`: (begin, end); `bitmap`: a list of
+        bools. The stream keeps the file open."""
         stream, error = Stream(), Error()
         selection = Selection(row_begin=rows[0], row_end=rows[1], batch_rows=batch_rows)
         if columns is not None:
@@ -162,14 +164,20 @@ class File:
         texts = [(c.encode(), low, high, len(low or b""), len(high or b"")) for c, low, high in bounds]
         selection.bounds = (Bounds * len(texts))(*(Bounds(*t) for t in texts))
         selection.bounds_count = len(texts)
+        if ranges is not None:
+            selection.ranges = (_u64 * max(1, 2 * len(ranges)))(*(n for pair in ranges for n in pair))
+            selection.range_count = len(ranges)
+        if bitmap is not None:
+            selection.bitmap = sum(1 << i for i, wanted in enumerate(bitmap) if wanted).to_bytes(len(bitmap) // 8 + 1, "little")
+            selection.bitmap_rows = len(bitmap)
         status = self.library.calls.plinth_parquet_read(self.handle, ctypes.byref(selection), ctypes.byref(stream),
                                                         ctypes.byref(error))
         self.library._check(status, error)
         return pa.RecordBatchReader._import_from_c(ctypes.addressof(stream))
 
-    def read(self, columns=None, bounds=(), rows=(0, 0), batch_rows=0):
+    def read(self, columns=None, bounds=(), rows=(0, 0), batch_rows=0, ranges=None, bitmap=None):
         """All rows as a table; every batch is validated by pyarrow."""
-        with self.stream(columns, bounds, rows, batch_rows) as reader:
+        with self.stream(columns, bounds, rows, batch_rows, ranges, bitmap) as reader:
             batches = []
             while True:
                 try:

@@ -1,5 +1,6 @@
 /* The public library (plinth_parquet.h): nested rows out and in again, projections, bounds; and the same with every
  * allocation failing once: a status each time, nothing leaks, nothing that was given is lost. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -301,6 +302,108 @@ static void types_without_a_form_are_refused_by_name(void **state) {
     }
 }
 
+/* ---- Rows by key ---- */
+
+enum { KEYED_ROWS = 1000, KEYED_PAGE_ROWS = 50, KEYED_COLUMNS = 3 };
+
+/* key: 7 times the row's number; small: of seven values; text: of the key. */
+static enum plinth_status write_keyed(struct buffer *bytes, struct plinth_error *error) {
+    static int64_t keys[KEYED_ROWS];
+    static int32_t small[KEYED_ROWS], offsets[KEYED_ROWS + 1];
+    static char text[KEYED_ROWS * 8];
+    static const char *const names[] = {"key", "small", "text"}, *const formats[] = {"l", "i", "u"};
+    for (int i = 0; i < KEYED_ROWS; i++) {
+        keys[i] = i * 7;
+        small[i] = i % 7;
+        offsets[i + 1] = offsets[i] + snprintf(text + offsets[i], 8, "%d", i * 7);
+    }
+    struct ArrowSchema fields[KEYED_COLUMNS], *field_list[KEYED_COLUMNS];
+    struct ArrowArray columns[KEYED_COLUMNS], *column_list[KEYED_COLUMNS];
+    const void *buffers[KEYED_COLUMNS][3] = {{NULL, keys}, {NULL, small}, {NULL, offsets, text}}, *none[1] = {NULL};
+    for (int i = 0; i < KEYED_COLUMNS; i++) {
+        fields[i] = (struct ArrowSchema){.format = formats[i], .name = names[i], .release = nothing_schema};
+        columns[i] = (struct ArrowArray){
+            .length = KEYED_ROWS, .n_buffers = i == 2 ? 3 : 2, .buffers = buffers[i], .release = nothing_array};
+        field_list[i] = &fields[i];
+        column_list[i] = &columns[i];
+    }
+    struct ArrowSchema schema = {
+        .format = "+s", .name = "", .n_children = KEYED_COLUMNS, .children = field_list, .release = nothing_schema};
+    struct ArrowArray batch = {.length = KEYED_ROWS,
+                               .n_buffers = 1,
+                               .n_children = KEYED_COLUMNS,
+                               .buffers = none,
+                               .children = column_list,
+                               .release = nothing_array};
+    struct plinth_parquet_write_options options = plinth_parquet_write_options_default();
+    struct plinth_parquet_writer *writer;
+    options.page_rows = KEYED_PAGE_ROWS;
+    options.row_group_rows = KEYED_ROWS / 2;
+    enum plinth_status st = plinth_parquet_writer_open_function(write_buffer, bytes, &schema, &options, &writer, error);
+    if (!st) st = plinth_parquet_writer_write(writer, &batch, error);
+    if (!st) st = plinth_parquet_writer_finish(writer, NULL, error);
+    plinth_parquet_writer_destroy(writer);
+    return st;
+}
+
+struct counted_bytes {
+    const struct buffer *bytes;
+    int reads;
+    uint64_t read_bytes;
+};
+
+static enum plinth_status read_counted(void *context, uint64_t offset, void *into, size_t size,
+                                       struct plinth_error *error) {
+    struct counted_bytes *counted = context;
+    (void)error;
+    counted->reads++;
+    counted->read_bytes += size;
+    assert_true(offset <= counted->bytes->size && size <= counted->bytes->size - offset);
+    memcpy(into, counted->bytes->data + offset, size);
+    return PLINTH_OK;
+}
+
+static void check_row_of_key(const struct plinth_parquet_file *file, int64_t key) {
+    const struct plinth_parquet_bounds bounds = {"key", &key, &key, sizeof key, sizeof key};
+    const struct plinth_parquet_selection selection = {.bounds = &bounds, .bounds_count = 1};
+    struct ArrowArrayStream rows;
+    struct ArrowArray batch;
+    struct plinth_error error;
+    char text[16];
+    assert_int_equal(plinth_parquet_read(file, &selection, &rows, &error), PLINTH_OK);
+    assert_int_equal(rows.get_next(&rows, &batch), 0);
+    assert_non_null(batch.release);
+    assert_int_equal(batch.length, 1);
+    const struct ArrowArray *const *columns = (const struct ArrowArray *const *)batch.children;
+    assert_int_equal(*(const int64_t *)columns[0]->buffers[1], key);
+    assert_int_equal(*(const int32_t *)columns[1]->buffers[1], key / 7 % 7);
+    int size = snprintf(text, sizeof text, "%lld", (long long)key);
+    assert_int_equal(((const int32_t *)columns[2]->buffers[1])[1], size);
+    assert_memory_equal(columns[2]->buffers[2], text, (size_t)size);
+    batch.release(&batch);
+    rows.release(&rows);
+}
+
+static void a_row_by_key_takes_a_page_and_a_dictionary_a_column(void **state) {
+    struct buffer bytes = BUFFER_INIT;
+    struct counted_bytes counted = {.bytes = &bytes};
+    struct plinth_parquet_file *file;
+    struct plinth_error error;
+    (void)state;
+    assert_int_equal(write_keyed(&bytes, &error), PLINTH_OK);
+    assert_int_equal(plinth_parquet_open_function(read_counted, &counted, bytes.size, NULL, &file, &error), PLINTH_OK);
+    for (int64_t row = 0; row < KEYED_ROWS; row += 37) check_row_of_key(file, row * 7); /* page indexes are kept now */
+    for (int64_t row = 0; row < KEYED_ROWS; row++) {
+        counted.reads = 0;
+        counted.read_bytes = 0;
+        check_row_of_key(file, row * 7);
+        assert_in_range(counted.reads, KEYED_COLUMNS, KEYED_COLUMNS + 1);
+        assert_in_range(counted.read_bytes, 1, bytes.size / 4);
+    }
+    plinth_parquet_close(file);
+    buffer_deinit(&bytes);
+}
+
 static void every_failing_allocation_is_a_status(void **state) {
     struct buffer good = BUFFER_INIT;
     struct plinth_error error;
@@ -341,6 +444,7 @@ int main(void) {
         cmocka_unit_test(arrays_that_point_outside_are_refused),
         cmocka_unit_test(nulls_where_there_may_be_none_are_refused),
         cmocka_unit_test(types_without_a_form_are_refused_by_name),
+        cmocka_unit_test(a_row_by_key_takes_a_page_and_a_dictionary_a_column),
         cmocka_unit_test(every_failing_allocation_is_a_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
