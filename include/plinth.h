@@ -517,16 +517,16 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_transaction_scan_open(str
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_transaction_write(struct plinth_transaction *transaction,
                                                                          const struct plinth_operation *operation,
                                                                          struct plinth_error *error);
-/* What a commit has met: the key that was written since, by somebody else. Start with {0}; free with
- * plinth_buffer_deinit(&conflict->key). */
+/* What a commit has met. Start with {0}; free with plinth_buffer_deinit(&conflict->key). */
 struct plinth_conflict {
-    struct plinth_space space;
+    bool too_old;              /* the state that was read is older than what the engine remembers */
+    struct plinth_space space; /* else: the key that was written since, unless it is empty */
     struct plinth_buffer key;
 };
 /* Applies the writes as one, and returns as plinth_write does. PLINTH_CONFLICT: something that was read has been
- * written since (`conflict`, which may be null, tells what); PLINTH_TOO_OLD: the state is no longer remembered. In both
- * cases nothing was written, and the transaction should be begun again. Without writes it succeeds at once: what it
- * read was one state. After PLINTH_OUTCOME_UNKNOWN it may be called again with the same producer id and sequence. */
+ * written since, or it is too long ago to tell (`conflict`, which may be null, says more): nothing was written, and the
+ * transaction should be begun again. Without writes it succeeds at once: what it read was one state. After
+ * PLINTH_OUTCOME_UNKNOWN it may be called again with the same producer id and sequence. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_transaction_commit(struct plinth_transaction *transaction,
                                                                           const struct plinth_write_options *options,
                                                                           struct plinth_position *position,

@@ -117,20 +117,19 @@ static void print_key(const struct plinth_buffer *key, char text[4 * 64 + 4]) {
 
 static enum plinth_status refuse(struct plinth *db, const struct plinth_reads *reads, struct slice payload,
                                  enum verdict verdict, struct plinth_conflict *conflict, struct plinth_error *error) {
-    if (verdict == VERDICT_TOO_OLD)
-        return error_set(error, PLINTH_TOO_OLD,
-                         "writes since position %llu are no longer remembered: the transaction has to begin again",
-                         (unsigned long long)reads->snapshot.lsn);
+    struct plinth_conflict own = {0};
+    unsigned long long lsn = reads->snapshot.lsn;
+    char text[4 * 64 + 4];
+    if (!conflict) conflict = &own;
     counter_add(&db->counters.conflicts, 1);
-    struct plinth_conflict own = {0}, *named = conflict ? conflict : &own;
-    if (name_conflict(db, payload, named)) {
-        char text[4 * 64 + 4];
-        print_key(&named->key, text);
-        error_set(error, PLINTH_CONFLICT, "key \"%s\" was written after it was read at position %llu", text,
-                  (unsigned long long)reads->snapshot.lsn);
+    conflict->too_old = verdict == VERDICT_TOO_OLD;
+    if (conflict->too_old) {
+        error_set(error, PLINTH_CONFLICT, "writes since position %llu are no longer all remembered", lsn);
+    } else if (name_conflict(db, payload, conflict)) {
+        print_key(&conflict->key, text);
+        error_set(error, PLINTH_CONFLICT, "key \"%s\" was written after it was read at position %llu", text, lsn);
     } else {
-        error_set(error, PLINTH_CONFLICT, "what was read at position %llu has been written since",
-                  (unsigned long long)reads->snapshot.lsn);
+        error_set(error, PLINTH_CONFLICT, "what was read at position %llu has been written since", lsn);
     }
     plinth_buffer_deinit(&own.key);
     return PLINTH_CONFLICT;
@@ -166,7 +165,7 @@ enum plinth_status plinth_commit(struct plinth *db, const struct plinth_reads *r
                                  const struct plinth_write_options *options, struct plinth_position *position,
                                  struct plinth_conflict *conflict, struct plinth_error *error) {
     if (position) *position = (struct plinth_position){0, 0};
-    if (conflict) conflict->key.size = 0;
+    if (conflict) *conflict = (struct plinth_conflict){.key = {conflict->key.data, 0, conflict->key.capacity}};
     error_clear(error);
     struct record_header header;
     struct write_plan plan;

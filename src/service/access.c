@@ -18,6 +18,7 @@ static const struct {
     {"/plinth.v1.KeyValue/Delete", ACCESS_WRITE},
     {"/plinth.v1.KeyValue/Batch", ACCESS_WRITE},
     {"/plinth.v1.KeyValue/CompareAndSet", ACCESS_WRITE},
+    {"/plinth.v1.KeyValue/Commit", ACCESS_WRITE},
     {"/plinth.v1.Query/GetRow", ACCESS_READ},
     {"/plinth.v1.Query/GetByIndex", ACCESS_READ},
     {"/plinth.v1.Query/Scan", ACCESS_READ},

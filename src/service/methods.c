@@ -10,6 +10,7 @@ const struct service_method *const service_methods[] = {
     &key_value_scan,
     &key_value_batch,
     &key_value_compare_and_set,
+    &key_value_commit,
     &key_value_create_snapshot,
     &key_value_release_snapshot,
     &query_get_row_method,

@@ -83,6 +83,22 @@ static enum plinth_status fill_operation(struct service *service, const Plinth__
     }
 }
 
+enum plinth_status write_request_operations(struct service *service, Plinth__V1__BatchRequest__Operation **given,
+                                            size_t count, struct plinth_space space, struct arena *arena,
+                                            struct write_request *request, struct plinth_error *error) {
+    if (!count) return error_set(error, PLINTH_INVALID_ARGUMENT, "operations: at least one is needed");
+    struct plinth_operation *operations = arena_zalloc(arena, count * sizeof *operations);
+    if (!operations) return error_no_memory(error, "operations of a batch");
+    enum plinth_status st = PLINTH_OK;
+    for (size_t i = 0; !st && i < count; i++) {
+        st = fill_operation(service, given[i], space, arena, &operations[i], error);
+        if (st) error_prefix(error, "operations[%zu]", i);
+    }
+    request->operations = operations;
+    request->count = count;
+    return st;
+}
+
 enum plinth_status write_request_parse_batch(struct service *service, struct slice message, struct arena *arena,
                                              struct write_request *request, struct plinth_error *error) {
     *request = (struct write_request){0};
@@ -92,14 +108,5 @@ enum plinth_status write_request_parse_batch(struct service *service, struct sli
     if (!st) st = request_space(service, batch->space, &space, error);
     if (!st) st = request_write_options(service, batch->write, &request->options, error);
     if (st) return st;
-    if (!batch->n_operations) return error_set(error, PLINTH_INVALID_ARGUMENT, "operations: at least one is needed");
-    struct plinth_operation *operations = arena_zalloc(arena, batch->n_operations * sizeof *operations);
-    if (!operations) return error_no_memory(error, "operations of a batch");
-    for (size_t i = 0; !st && i < batch->n_operations; i++) {
-        st = fill_operation(service, batch->operations[i], space, arena, &operations[i], error);
-        if (st) error_prefix(error, "operations[%zu]", i);
-    }
-    request->operations = operations;
-    request->count = batch->n_operations;
-    return st;
+    return write_request_operations(service, batch->operations, batch->n_operations, space, arena, request, error);
 }

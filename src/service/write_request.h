@@ -31,6 +31,13 @@ PLINTH_MUST_CHECK enum plinth_status write_request_parse_batch(struct service *s
                                                                struct arena *arena, struct write_request *request,
                                                                struct plinth_error *error);
 
+/* The operations of a batch or commit; `space` is that of the ones that name none. They borrow from `given`. */
+PLINTH_MUST_CHECK enum plinth_status write_request_operations(struct service *service,
+                                                              Plinth__V1__BatchRequest__Operation **given, size_t count,
+                                                              struct plinth_space space, struct arena *arena,
+                                                              struct write_request *request,
+                                                              struct plinth_error *error);
+
 /* A set of a batch or of a compare-and-set. The operation borrows from `set` and the arena. */
 PLINTH_MUST_CHECK enum plinth_status write_request_set(const Plinth__V1__BatchRequest__Set *set, struct arena *arena,
                                                        struct plinth_operation *operation, struct plinth_error *error);

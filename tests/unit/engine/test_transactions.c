@@ -273,7 +273,10 @@ static void what_cannot_be_judged_or_logged_is_refused(void **state) {
     write_in(f, transaction, PLINTH_SET, "dog", "1");
     set(f, "owl", "1");
     assert_ok(plinth_flush(f->db, &f->error), &f->error);
-    assert_status(plinth_transaction_commit(transaction, NULL, NULL, NULL, &f->error), PLINTH_TOO_OLD, &f->error);
+    struct plinth_conflict conflict = {0};
+    assert_status(plinth_transaction_commit(transaction, NULL, NULL, &conflict, &f->error), PLINTH_CONFLICT, &f->error);
+    assert_true(conflict.too_old);
+    assert_error_names(&f->error, "no longer all remembered");
     plinth_transaction_destroy(transaction);
 
     transaction = begin(f);
@@ -387,7 +390,7 @@ static void *teller_run(void *argument) {
         plinth_transaction_destroy(transaction);
         if (!st)
             teller->commits++;
-        else if (st == PLINTH_CONFLICT || st == PLINTH_TOO_OLD)
+        else if (st == PLINTH_CONFLICT)
             teller->conflicts++;
         else
             assert_ok(st, &error);
@@ -509,7 +512,7 @@ static void *appender_run(void *argument) {
         plinth_transaction_destroy(transaction);
         if (!st)
             done++;
-        else if (st != PLINTH_CONFLICT && st != PLINTH_TOO_OLD)
+        else if (st != PLINTH_CONFLICT)
             assert_ok(st, &error);
     }
     return NULL;
