@@ -63,6 +63,8 @@ struct column_writer {
     struct buffer level_counts; /* uint64: a page's counts of repetition levels, then of definition levels */
     uint64_t rows, slots, null_count, nan_count, uncompressed_bytes, unencoded_bytes;
     uint32_t encodings;
+    uint32_t incompressible_pages; /* in a row, of this encoding */
+    enum parquet_encoding compressed_encoding;
     uint32_t dictionary_pages, plain_pages; /* data pages encoded by the dictionary, and otherwise */
     bool uses_dictionary;                   /* for the next page */
     struct dictionary dictionary;

@@ -14,6 +14,8 @@
 enum { DICTIONARY_TRIAL_SLOTS = 8192 };
 /* A compressed page must save this part (one in so many) of its bytes. */
 enum { COMPRESSION_SAVES_MIN = 32 };
+/* After so many pages of an encoding that do not compress, only one in so many is tried. */
+enum { INCOMPRESSIBLE_PAGES = 2, INCOMPRESSIBLE_TRY_EVERY = 8 };
 
 /* The slots of a page, and which of them have values. */
 struct page_slots {
@@ -248,26 +250,40 @@ static bool encode(struct column_writer *writer, const struct bytes_view *values
 
 /* ---- Page ---- */
 
+/* Counts the page as one that does not compress, which is taken back when it does. */
+static bool is_worth_trying(struct column_writer *writer, enum parquet_encoding encoding) {
+    if (encoding != writer->compressed_encoding) writer->incompressible_pages = 0;
+    writer->compressed_encoding = encoding;
+    uint32_t before = writer->incompressible_pages++;
+    return before < INCOMPRESSIBLE_PAGES || (before - INCOMPRESSIBLE_PAGES) % INCOMPRESSIBLE_TRY_EVERY == 0;
+}
+
 /* Compresses `content` into scratch->body, unless it is not to be, or may stay as it is and would save so little that
  * decompressing it again and again is not worth it. */
-static enum plinth_status compress(const struct column_writer *writer, struct parquet_page_header *header,
+static enum plinth_status compress(struct column_writer *writer, struct parquet_page_header *header,
                                    bool may_leave_uncompressed, struct encode_scratch *scratch, struct slice *content,
                                    struct plinth_error *error) {
     header->is_compressed = writer->options.codec != PARQUET_CODEC_UNCOMPRESSED;
     if (!header->is_compressed) return PLINTH_OK;
+    if (may_leave_uncompressed && !is_worth_trying(writer, header->encoding)) {
+        header->is_compressed = false;
+        return PLINTH_OK;
+    }
     buffer_clear(&scratch->body);
     enum plinth_status st = codec_compress(&scratch->codec, writer->options.codec, writer->options.codec_level,
                                            *content, &scratch->body, error);
     if (st) return st;
-    if (may_leave_uncompressed && scratch->body.size >= content->size - content->size / COMPRESSION_SAVES_MIN)
+    if (may_leave_uncompressed && scratch->body.size >= content->size - content->size / COMPRESSION_SAVES_MIN) {
         header->is_compressed = false;
-    else
-        *content = buffer_slice(&scratch->body);
+        return PLINTH_OK;
+    }
+    *content = buffer_slice(&scratch->body);
+    if (may_leave_uncompressed) writer->incompressible_pages = 0;
     return PLINTH_OK;
 }
 
 /* Puts header and body (`prefix` uncompressed, then `content` compressed) together. */
-static enum plinth_status append_page(const struct column_writer *writer, struct parquet_page_header *header,
+static enum plinth_status append_page(struct column_writer *writer, struct parquet_page_header *header,
                                       struct slice prefix, struct slice content, bool may_leave_uncompressed,
                                       struct encode_scratch *scratch, struct buffer *out, struct plinth_error *error) {
     header->uncompressed_bytes = (uint32_t)(prefix.size + content.size);
