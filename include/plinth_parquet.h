@@ -128,11 +128,17 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_parquet_get_schema(const 
 
 /* Rows whose value of a column lies between two values, both included; a null pointer is no bound on that side. Nulls
  * and NaN never match. Values are in the column's physical form: 4, 8, 12 or type_length bytes little-endian, a byte
- * for BOOLEAN, the bytes of BYTE_ARRAY. The column is in no list. */
+ * for BOOLEAN, the bytes of BYTE_ARRAY; INT96 is compared as a time. A row of a column in lists matches when one of its
+ * values does. */
 struct plinth_parquet_bounds {
     const char *column; /* path of a leaf */
     const void *min, *max;
     size_t min_size, max_size;
+};
+
+/* Rows of the file, end excluded. */
+struct plinth_parquet_rows {
+    uint64_t begin, end;
 };
 
 /* Which rows and columns. All conditions must hold. Row groups, pages and bloom filters that cannot hold matching rows
@@ -145,6 +151,12 @@ struct plinth_parquet_selection {
     const struct plinth_parquet_bounds *bounds;
     uint32_t bounds_count;
     uint32_t batch_rows; /* at most so many rows a batch; 0: 65,536. A batch lies in one row group. */
+    /* Rows chosen one by one: by ranges that ascend and do not overlap, or by bits (row i is bit i % 8 of byte i / 8;
+     * rows behind the bitmap are not wanted), or both. Null: all. */
+    const struct plinth_parquet_rows *ranges;
+    uint64_t range_count;
+    const uint8_t *bitmap;
+    uint64_t bitmap_rows;
 };
 
 /* A stream of the rows; the caller releases it. `selection` may be null, is copied, and is checked here:

@@ -16,13 +16,11 @@ enum plinth_status row_bounds_init(struct row_bounds *bounds, const struct parqu
     *bounds = (struct row_bounds){0};
     int32_t number = parquet_schema_find(schema, path);
     if (number < 0) return error_set(error, PLINTH_NOT_FOUND, "there is no column %.100s", path);
-    struct parquet_column column = schema->columns[number];
-    if (column.repetition_level_max > 0)
-        return error_set(error, PLINTH_UNSUPPORTED, "column %.100s: bounds on what is in lists", path);
-    uint32_t bytes = value_bytes(&column);
+    const struct parquet_column *column = &schema->columns[number];
+    uint32_t bytes = value_bytes(column);
     if (bytes && ((min && min->size != bytes) || (max && max->size != bytes)))
         return error_set(error, PLINTH_INVALID_ARGUMENT, "column %.100s: a bound that has not %u bytes", path, bytes);
-    *bounds = (struct row_bounds){.column = (uint32_t)number, .order = parquet_column_order(&column)};
+    *bounds = (struct row_bounds){.column = (uint32_t)number, .order = parquet_column_order(column)};
     if (bounds->order == PARQUET_ORDER_NONE)
         return error_set(error, PLINTH_UNSUPPORTED, "column %.100s: its values have no order", path);
     if (min) {
@@ -74,25 +72,6 @@ static enum plinth_status may_match(const struct parquet_reader *reader, uint32_
     return st;
 }
 
-/* Appends a range, joined to the last one where that ends at its begin. */
-static bool add_range(struct buffer *ranges, uint64_t begin, uint64_t end) {
-    struct row_range range = {begin, end};
-    if (begin >= end) return true;
-    if (ranges->size > 0) {
-        struct row_range *last = (struct row_range *)(void *)(ranges->data + ranges->size) - 1;
-        if (last->end == begin) {
-            last->end = end;
-            return true;
-        }
-    }
-    return buffer_append(ranges, &range, sizeof range);
-}
-
-static const struct row_range *range_at(const struct buffer *ranges, size_t i) {
-    return (const struct row_range *)(const void *)ranges->data + i;
-}
-static size_t range_count(const struct buffer *ranges) { return ranges->size / sizeof(struct row_range); }
-
 static bool page_may_match(const struct row_bounds *bounds, const struct parquet_page_bounds *page) {
     struct slice min = page->min, max = page->max;
     if (page->is_null_page) return false;
@@ -123,8 +102,8 @@ static bool clip_to_pages(const struct row_bounds *bounds, const struct page_ind
     const struct parquet_page_index *index = view->index;
     uint32_t first = view->ascends && bounds->has_min ? find_page(bounds, index) : 0;
     buffer_clear(out);
-    for (size_t i = 0; i < range_count(ranges); i++) {
-        const struct row_range *range = range_at(ranges, i);
+    for (size_t i = 0; i < row_ranges_count(ranges); i++) {
+        const struct row_range *range = row_range_at(ranges, i);
         uint32_t p = parquet_page_index_find_row(index, range->begin);
         for (p = p < first ? first : p; p < index->page_count; p++) {
             const struct parquet_page_location *page = &index->locations[p];
@@ -132,7 +111,7 @@ static bool clip_to_pages(const struct row_bounds *bounds, const struct page_ind
             bool matches = page_may_match(bounds, &index->bounds[p]);
             if (begin >= range->end || (view->ascends && !matches)) break;
             if (!matches) continue;
-            if (!add_range(out, begin > range->begin ? begin : range->begin, end < range->end ? end : range->end))
+            if (!row_ranges_add(out, begin > range->begin ? begin : range->begin, end < range->end ? end : range->end))
                 return false;
         }
     }
@@ -155,18 +134,46 @@ static struct slice value_at(const struct parquet_column *column, const struct p
     return slice_of(truth, 1);
 }
 
-static bool add_matches(const struct row_bounds *bounds, const struct parquet_column *column,
-                        const struct parquet_column_data *data, uint64_t row, struct buffer *out) {
+static bool add_flat_matches(const struct row_bounds *bounds, const struct parquet_column *column,
+                             const struct parquet_column_data *data, uint64_t row, struct buffer *out) {
     uint8_t truth;
     for (uint64_t i = 0; i < data->rows;) {
         uint64_t begin = i;
         while (i < data->rows && !parquet_column_data_is_null(data, i) &&
                matches(bounds, value_at(column, data, i, &truth)))
             i++;
-        if (!add_range(out, row + begin, row + i)) return false;
+        if (!row_ranges_add(out, row + begin, row + i)) return false;
         if (i < data->rows) i++;
     }
     return true;
+}
+
+/* A row matches when one of its values does. */
+static bool add_list_matches(const struct row_bounds *bounds, const struct parquet_column *column,
+                             const struct parquet_column_data *data, uint64_t row, struct buffer *out) {
+    uint8_t truth;
+    for (uint64_t i = 0; i < data->slots; row++) {
+        bool found = false;
+        do {
+            if (!found && !parquet_column_data_is_null(data, i))
+                found = matches(bounds, value_at(column, data, i, &truth));
+        } while (++i < data->slots && data->repetition_levels[i] > 0);
+        if (found && !row_ranges_add(out, row, row + 1)) return false;
+    }
+    return true;
+}
+
+static enum plinth_status add_matches(const struct parquet_reader *reader, const struct row_bounds *bounds,
+                                      const struct parquet_column *column, const struct parquet_column_data *data,
+                                      uint64_t row, struct buffer *out, struct plinth_error *error) {
+    bool is_ok = parquet_column_is_flat(column) ? add_flat_matches(bounds, column, data, row, out)
+                                                : add_list_matches(bounds, column, data, row, out);
+    if (!is_ok) return error_no_memory(error, "row ranges");
+    if (out->size > reader->memory_bytes_max)
+        return error_set(error, PLINTH_OUT_OF_MEMORY,
+                         "column %.100s: the ranges of rows between bounds are over the memory limit of %llu bytes",
+                         column->path, (unsigned long long)reader->memory_bytes_max);
+    return PLINTH_OK;
 }
 
 /* Of the ranges the rows whose values match. `index` may be null. */
@@ -180,10 +187,10 @@ static enum plinth_status look_at_values(const struct parquet_reader *reader, ui
     buffer_clear(out);
     if (!cursor->reader)
         st = column_cursor_init(cursor, reader, row_group, bounds->column, error);
-    else if (range_count(ranges) > 0)
-        column_cursor_restart(cursor, range_at(ranges, 0)->begin);
-    for (size_t i = 0; !st && i < range_count(ranges); i++) {
-        const struct row_range *range = range_at(ranges, i);
+    else if (row_ranges_count(ranges) > 0)
+        column_cursor_restart(cursor, row_range_at(ranges, 0)->begin);
+    for (size_t i = 0; !st && i < row_ranges_count(ranges); i++) {
+        const struct row_range *range = row_range_at(ranges, i);
         uint64_t row = range->begin;
         if (index) column_cursor_expect(cursor, range->end, index);
         st = column_cursor_seek(cursor, row, index, scratch, error);
@@ -191,7 +198,7 @@ static enum plinth_status look_at_values(const struct parquet_reader *reader, ui
             st = column_cursor_fill(cursor, scratch, error);
             uint64_t left = column_cursor_rows_left(cursor), rows = range->end - row < left ? range->end - row : left;
             if (!st) st = column_cursor_take(cursor, rows, &data, error);
-            if (!st && !add_matches(bounds, cursor->about, &data, row, out)) st = error_no_memory(error, "row ranges");
+            if (!st) st = add_matches(reader, bounds, cursor->about, &data, row, out, error);
             row += rows;
         }
     }
@@ -222,15 +229,14 @@ static enum plinth_status apply(const struct parquet_reader *reader, uint32_t ro
     return st;
 }
 
-enum plinth_status row_selection_find(const struct parquet_reader *reader, uint32_t row_group, struct row_range within,
+enum plinth_status row_selection_find(const struct parquet_reader *reader, uint32_t row_group,
                                       const struct row_bounds *bounds, uint32_t count, struct parquet_scratch *scratch,
                                       struct buffer *ranges, struct plinth_error *error) {
     struct buffer spare = BUFFER_INIT;
     enum plinth_status st = PLINTH_OK;
     bool maybe = true;
-    buffer_clear(ranges);
     for (uint32_t i = 0; !st && maybe && i < count; i++) st = may_match(reader, row_group, &bounds[i], &maybe, error);
-    if (!st && maybe && !add_range(ranges, within.begin, within.end)) st = error_no_memory(error, "row ranges");
+    if (!maybe) buffer_clear(ranges);
     for (uint32_t i = 0; !st && i < count && ranges->size > 0; i++)
         st = apply(reader, row_group, &bounds[i], scratch, ranges, &spare, error);
     buffer_deinit(&spare);

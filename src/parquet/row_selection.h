@@ -6,10 +6,11 @@
 #define PLINTH_PARQUET_ROW_SELECTION_H
 
 #include "parquet/reader.h"
+#include "parquet/row_ranges.h"
 #include "parquet/statistics.h"
 
 struct row_bounds {
-    uint32_t column; /* flat */
+    uint32_t column; /* in a list: rows of which any value lies between them */
     enum parquet_order order;
     bool has_min, has_max;
     struct slice min, max; /* PLAIN-encoded, both included */
@@ -18,20 +19,15 @@ struct row_bounds {
     struct column_cursor *cursor;
 };
 
-/* Rows of a row group. */
-struct row_range {
-    uint64_t begin, end;
-};
-
-/* PLINTH_NOT_FOUND without such a column; PLINTH_UNSUPPORTED for one in a list; PLINTH_INVALID_ARGUMENT for values that
- * are not of its size. Min and max are borrowed. */
+/* PLINTH_NOT_FOUND without such a column; PLINTH_UNSUPPORTED for one whose values have no order;
+ * PLINTH_INVALID_ARGUMENT for values that are not of its size. Min and max are borrowed. */
 PLINTH_MUST_CHECK enum plinth_status row_bounds_init(struct row_bounds *bounds, const struct parquet_schema *schema,
                                                      const char *path, const struct slice *min, const struct slice *max,
                                                      struct plinth_error *error);
-/* Which of the rows `within` satisfy all bounds: struct row_range, in order, with gaps between them, into `ranges`. */
+/* Leaves of `ranges` (row_ranges.h) the rows that satisfy all bounds. */
 PLINTH_MUST_CHECK enum plinth_status row_selection_find(const struct parquet_reader *reader, uint32_t row_group,
-                                                        struct row_range within, const struct row_bounds *bounds,
-                                                        uint32_t count, struct parquet_scratch *scratch,
-                                                        struct buffer *ranges, struct plinth_error *error);
+                                                        const struct row_bounds *bounds, uint32_t count,
+                                                        struct parquet_scratch *scratch, struct buffer *ranges,
+                                                        struct plinth_error *error);
 
 #endif

@@ -85,6 +85,35 @@ def pq_leaves(schema, decimals_as_integers):
     return [(leaves.column(i).path, leaves.column(i).physical_type) for i in range(len(leaves))]
 
 
+def check_chosen_rows(library, path, table, names, rng, context):
+    """Rows by ranges, by a bitmap, and by both."""
+    rows = table.num_rows
+    density = rng.choice([0.01, 0.3, 0.5, 0.9])
+    step = rng.choice([1, 1, 1, 5, 100])
+    bits = [bit for _ in range(rows // step + 1) for bit in [rng.random() < density] * step][:rng.choice([rows, rows, rows // 2])]
+    cuts = sorted(rng.sample(range(rows + 10), min(rows, 2 * rng.randint(0, 30)) // 2 * 2))
+    ranges = list(zip(cuts[::2], cuts[1::2]))
+    in_ranges = [False] * (rows + 10)
+    for begin, end in ranges:
+        in_ranges[begin:end] = [True] * (end - begin)
+    padded = bits + [False] * (rows - len(bits))
+    for options, mask in (({"bitmap": bits}, padded), ({"ranges": ranges}, in_ranges[:rows]),
+                          ({"bitmap": bits, "ranges": ranges}, [a and b for a, b in zip(padded, in_ranges)])):
+        found = library.read(path, columns=names, batch_rows=rng.choice([0, 3, 50]), **options)
+        assert_same(found, table.filter(pa.array(mask[:rows], pa.bool_())), f"{context} {options}")
+
+
+def check_list_bounds(library, path, table, name, rng, context):
+    """Rows of which any value lies between the bounds."""
+    lists = table.column(name).to_pylist()
+    values = [v for row in lists for v in row or [] if v is not None] or [7]
+    low, high = sorted((rng.choice(values), rng.choice([rng.choice(values), rng.randint(-100, 100)])))
+    leaf = next(p for p, _ in pq_leaves(pq.read_schema(path), True) if p.split(".")[0] == name)
+    found = library.read(path, bounds=[(leaf, low.to_bytes(8, "little", signed=True), high.to_bytes(8, "little", signed=True))])
+    mask = [any(v is not None and low <= v <= high for v in row or []) for row in lists]
+    assert_same(found, table.filter(pa.array(mask, pa.bool_())), f"{context} {low} <= any {name} <= {high}")
+
+
 def check_selections(library, path, table, rng, context):
     """Parts of the rows and columns are parts of the whole."""
     rows = table.num_rows
@@ -95,8 +124,11 @@ def check_selections(library, path, table, rng, context):
     if end:
         found = library.read(path, columns=names, rows=(begin, end), batch_rows=rng.choice([0, 1, 50]))
         assert_same(found, expected.slice(begin, end - begin), f"{context} rows {begin} to {end} of {names}")
+    check_chosen_rows(library, path, expected, names, rng, context)
     for name in names:
         kind = table.schema.field(name).type
+        if pa.types.is_list(kind) and pa.types.is_int64(kind.value_type):
+            check_list_bounds(library, path, table, name, rng, context)
         if not pa.types.is_int64(kind) or rows == 0:
             continue
         low, high = sorted(rng.choice([rng.randint(-100, 100), rng.randint(-(2**63), 2**63 - 1)]) for _ in range(2))
