@@ -19,7 +19,8 @@
 enum {
     ROWS_BATCH_BYTES_MAX = 64 << 20, /* of one write, in Arrow's layout */
     ROWS_UNIT_BYTES_MAX = 64 << 20,
-    ROWS_REJECTS_MAX = 1000, /* whose reasons are told; all are counted */
+    ROWS_REJECTS_MAX = 1000,            /* whose reasons are told; all are counted */
+    ROWS_AT_ONCE_BYTES_MAX = 256 << 10, /* of rows that a thread which must not wait copies */
 };
 
 struct rows_reject {
@@ -100,22 +101,31 @@ void row_place_release(struct row_place *place);
 PLINTH_MUST_CHECK enum plinth_status view_find_rows(struct view *view, const struct table_schema *schema,
                                                     const struct slice *keys, uint32_t count, uint64_t lsn,
                                                     struct row_place *found, struct plinth_error *error);
-/* The same for one key; PLINTH_WOULD_BLOCK instead of reading the disk. */
-PLINTH_MUST_CHECK enum plinth_status view_find_row_in_memory(struct view *view, const struct table_schema *schema,
-                                                             struct slice key, uint64_t lsn, struct row_place *found,
-                                                             struct plinth_error *error);
-/* Whether columns of a row found can be read without the disk: now, that is; the page cache may need its room. */
-bool row_place_is_in_memory(const struct row_place *place, const uint32_t *column_ids, uint32_t column_count);
+/* The same; PLINTH_WOULD_BLOCK (error not filled) instead of reading the disk. */
+PLINTH_MUST_CHECK enum plinth_status view_find_rows_in_memory(struct view *view, const struct table_schema *schema,
+                                                              const struct slice *keys, uint32_t count, uint64_t lsn,
+                                                              struct row_place *found, struct plinth_error *error);
 /* Columns of rows found, as a batch in the order of `places`. */
 PLINTH_MUST_CHECK enum plinth_status row_places_read(const struct row_place *places, uint32_t count,
                                                      const struct table_schema *schema, const uint32_t *column_ids,
                                                      uint32_t column_count, struct batch **batch,
                                                      struct plinth_error *error);
+/* The same; PLINTH_WOULD_BLOCK (error not filled) instead of reading the disk, or when the rows are large: more than
+ * ROWS_AT_ONCE_BYTES_MAX together, about. */
+PLINTH_MUST_CHECK enum plinth_status row_places_read_in_memory(const struct row_place *places, uint32_t count,
+                                                               const struct table_schema *schema,
+                                                               const uint32_t *column_ids, uint32_t column_count,
+                                                               struct batch **batch, struct plinth_error *error);
 /* Entries of an INDEX_SORTED index in order: memtables and segments merged, not validated (an entry counts when
- * view_find_rows of its primary key gives its LSN). */
+ * view_find_rows of its primary key gives no LSN above its own). */
 PLINTH_MUST_CHECK enum plinth_status view_index_iterator(struct view *view, const struct table_schema *schema,
                                                          const struct table_index *index, struct iterator **it,
                                                          struct plinth_error *error);
+/* The same; PLINTH_WOULD_BLOCK (error not filled) instead of reading the disk. For seeks to newest versions
+ * (UINT64_MAX) and steps forward. */
+PLINTH_MUST_CHECK enum plinth_status view_index_iterator_in_memory(struct view *view, const struct table_schema *schema,
+                                                                   const struct table_index *index,
+                                                                   struct iterator **it, struct plinth_error *error);
 /* All sources of a table in a view, newest first: blocks of memtables, then runs. The arrays are the caller's to free;
  * blocks are referenced, runs borrowed from the view. */
 struct row_sources {

@@ -84,24 +84,20 @@ enum plinth_status view_find_rows(struct view *view, const struct table_schema *
     return find_rows(view, schema, keys, count, lsn, SEGMENT_LSN_ONLY, found, error);
 }
 
-enum plinth_status view_find_row_in_memory(struct view *view, const struct table_schema *schema, struct slice key,
-                                           uint64_t lsn, struct row_place *found, struct plinth_error *error) {
-    return find_rows(view, schema, &key, 1, lsn, SEGMENT_LSN_ONLY | SEGMENT_MEMORY_ONLY, found, error);
+enum plinth_status view_find_rows_in_memory(struct view *view, const struct table_schema *schema,
+                                            const struct slice *keys, uint32_t count, uint64_t lsn,
+                                            struct row_place *found, struct plinth_error *error) {
+    return find_rows(view, schema, keys, count, lsn, SEGMENT_LSN_ONLY | SEGMENT_MEMORY_ONLY, found, error);
 }
 
 /* ---- columns of rows found ---- */
-
-bool row_place_is_in_memory(const struct row_place *place, const uint32_t *column_ids, uint32_t column_count) {
-    return !place->segment || segment_stripe_is_cached(place->segment, place->stripe, column_ids, column_count);
-}
 
 /* One block or stripe that places lie in. */
 struct place_source {
     const void *holder; /* block or segment; null: nowhere */
     uint32_t stripe;
-    uint32_t column_count;
-    const struct column *columns; /* null: the block's own, by id */
-    struct batch *decoded;        /* of a stripe */
+    bool is_stripe;
+    struct batch *decoded; /* of a stripe whose columns the cache had not got all */
 };
 
 struct places_reader {
@@ -110,10 +106,14 @@ struct places_reader {
     const struct table_schema *schema;
     const uint32_t *column_ids;
     uint32_t column_count;
+    bool in_memory;
     struct place_source *sources;
     uint32_t source_count;
+    struct page_cache_entry **entries; /* by source and column: what `columns` lie in; null: nothing to unref */
+    const struct column **columns;     /* likewise, of stripes; null: the file has no such column */
     struct row_stretch *stretches;
     uint32_t stretch_count;
+    uint64_t bytes; /* of the rows in stripes, about */
 };
 
 struct place_order {
@@ -151,7 +151,9 @@ static enum plinth_status group_places(struct places_reader *reader, struct plin
     for (uint32_t i = 0; i < reader->count; i++) {
         if (!i || order[i].holder != order[i - 1].holder || order[i].stripe != order[i - 1].stripe)
             reader->sources[reader->source_count++] =
-                (struct place_source){.holder = order[i].holder, .stripe = order[i].stripe};
+                (struct place_source){.holder = order[i].holder,
+                                      .stripe = order[i].stripe,
+                                      .is_stripe = reader->places[order[i].place].segment != NULL};
         reader->stretches[order[i].place] =
             (struct row_stretch){reader->source_count - 1, reader->places[order[i].place].row, 1};
     }
@@ -159,16 +161,39 @@ static enum plinth_status group_places(struct places_reader *reader, struct plin
     return PLINTH_OK;
 }
 
-/* Neighbours that follow each other in their source become one stretch; reads the stripes. */
+/* Finds the columns of a stripe in the cache, or reads them. */
+static enum plinth_status load_stripe(struct places_reader *reader, uint32_t number, struct plinth_error *error) {
+    struct place_source *source = &reader->sources[number];
+    struct segment *segment = (struct segment *)source->holder;
+    const struct column **columns = &reader->columns[(size_t)number * reader->column_count];
+    struct page_cache_entry **entries = &reader->entries[(size_t)number * reader->column_count];
+    segment_find_columns(segment, source->stripe, reader->column_ids, reader->column_count, entries, columns);
+    bool all = true;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < reader->column_count; i++) {
+        if (!entries[i] && segment_has_column(segment, reader->column_ids[i])) all = false;
+        if (entries[i]) bytes += entries[i]->bytes;
+    }
+    reader->bytes += bytes / segment_stripe_rows(segment, source->stripe);
+    if (reader->in_memory && (!all || reader->bytes > ROWS_AT_ONCE_BYTES_MAX)) return PLINTH_WOULD_BLOCK;
+    if (all) return PLINTH_OK;
+    enum plinth_status st = segment_read_stripe(segment, source->stripe, reader->schema, reader->column_ids,
+                                                reader->column_count, true, &source->decoded, NULL, error);
+    for (uint32_t i = 0; !st && i < reader->column_count; i++) columns[i] = &source->decoded->columns[i];
+    return st;
+}
+
+/* Loads the sources; neighbours that follow each other in theirs become one stretch. */
 static enum plinth_status load_sources(struct places_reader *reader, struct plinth_error *error) {
+    size_t cells = (size_t)reader->source_count * reader->column_count + 1;
+    reader->entries = calloc(cells, sizeof *reader->entries);
+    reader->columns = calloc(cells, sizeof *reader->columns);
+    if (!reader->entries || !reader->columns) return error_no_memory(error, "rows to read");
     enum plinth_status st = PLINTH_OK;
+    for (uint32_t i = 0; !st && i < reader->source_count; i++)
+        if (reader->sources[i].is_stripe) st = load_stripe(reader, i, error);
     for (uint32_t i = 0; !st && i < reader->count; i++) {
         struct row_stretch *stretch = &reader->stretches[i];
-        struct place_source *source = &reader->sources[stretch->source];
-        if (reader->places[i].segment && !source->decoded) {
-            st = segment_read_stripe(reader->places[i].segment, source->stripe, reader->schema, reader->column_ids,
-                                     reader->column_count, true, &source->decoded, NULL, error);
-        }
         struct row_stretch *before = reader->stretch_count ? &reader->stretches[reader->stretch_count - 1] : NULL;
         if (before && before->source == stretch->source && before->first + before->count == stretch->first)
             before->count++;
@@ -178,16 +203,26 @@ static enum plinth_status load_sources(struct places_reader *reader, struct plin
     return st;
 }
 
+static void places_reader_deinit(struct places_reader *reader) {
+    for (uint32_t s = 0; s < reader->source_count; s++) batch_unref(reader->sources[s].decoded);
+    for (size_t i = 0; reader->entries && i < (size_t)reader->source_count * reader->column_count; i++)
+        page_cache_unref(reader->entries[i]);
+    free(reader->entries);
+    free(reader->columns);
+    free(reader->sources);
+    free(reader->stretches);
+}
+
 /* Column `index` of a source in its type; null: nulls. */
-static enum plinth_status source_column(const struct places_reader *reader, const struct place_source *source,
-                                        uint32_t index, struct column_type type, struct arena *arena,
-                                        const struct column **column, struct plinth_error *error) {
+static enum plinth_status source_column(const struct places_reader *reader, uint32_t number, uint32_t index,
+                                        struct column_type type, struct arena *arena, const struct column **column,
+                                        struct plinth_error *error) {
     *column = NULL;
-    if (source->decoded) {
-        *column = &source->decoded->columns[index];
+    if (reader->sources[number].is_stripe) {
+        *column = reader->columns[(size_t)number * reader->column_count + index];
         return PLINTH_OK;
     }
-    const struct row_block *block = source->holder;
+    const struct row_block *block = reader->sources[number].holder;
     const struct column *stored = block ? row_block_column(block, reader->column_ids[index]) : NULL;
     if (!stored || column_type_equal(stored->type, type)) {
         *column = stored;
@@ -208,36 +243,50 @@ static enum plinth_status read_column(const struct places_reader *reader, uint32
     struct column_type type = reader->schema->columns[at].type;
     enum plinth_status st = PLINTH_OK;
     for (uint32_t s = 0; !st && s < reader->source_count; s++)
-        st = source_column(reader, &reader->sources[s], index, type, &batch->arena, &sources[s], error);
+        st = source_column(reader, s, index, type, &batch->arena, &sources[s], error);
     if (!st && !column_concat(&batch->arena, type, sources, reader->stretches, reader->stretch_count, reader->count,
                               &batch->columns[index]))
         st = error_no_memory(error, "rows to read");
     return st;
 }
 
-enum plinth_status row_places_read(const struct row_place *places, uint32_t count, const struct table_schema *schema,
-                                   const uint32_t *column_ids, uint32_t column_count, struct batch **batch,
-                                   struct plinth_error *error) {
+static enum plinth_status read_places(struct places_reader *reader, struct batch **batch, struct plinth_error *error) {
     *batch = NULL;
-    struct places_reader reader = {
-        .places = places, .count = count, .schema = schema, .column_ids = column_ids, .column_count = column_count};
-    struct batch *made = batch_create(column_count);
-    const struct column **sources = malloc((count + 1) * sizeof *sources);
+    struct batch *made = batch_create(reader->column_count);
+    const struct column **sources = malloc((reader->count + 1) * sizeof *sources);
     enum plinth_status st = made && sources ? PLINTH_OK : error_no_memory(error, "rows to read");
-    if (!st) st = group_places(&reader, error);
-    if (!st) st = load_sources(&reader, error);
-    for (uint32_t i = 0; !st && i < column_count; i++) st = read_column(&reader, i, sources, made, error);
-    for (uint32_t s = 0; s < reader.source_count; s++) batch_unref(reader.sources[s].decoded);
-    free(reader.sources);
-    free(reader.stretches);
+    if (!st) st = group_places(reader, error);
+    if (!st) st = load_sources(reader, error);
+    for (uint32_t i = 0; !st && i < reader->column_count; i++) st = read_column(reader, i, sources, made, error);
+    places_reader_deinit(reader);
     free(sources);
     if (st) {
         batch_unref(made);
         return st;
     }
-    made->rows = count;
+    made->rows = reader->count;
     *batch = made;
     return PLINTH_OK;
+}
+
+enum plinth_status row_places_read(const struct row_place *places, uint32_t count, const struct table_schema *schema,
+                                   const uint32_t *column_ids, uint32_t column_count, struct batch **batch,
+                                   struct plinth_error *error) {
+    struct places_reader reader = {
+        .places = places, .count = count, .schema = schema, .column_ids = column_ids, .column_count = column_count};
+    return read_places(&reader, batch, error);
+}
+
+enum plinth_status row_places_read_in_memory(const struct row_place *places, uint32_t count,
+                                             const struct table_schema *schema, const uint32_t *column_ids,
+                                             uint32_t column_count, struct batch **batch, struct plinth_error *error) {
+    struct places_reader reader = {.places = places,
+                                   .count = count,
+                                   .schema = schema,
+                                   .column_ids = column_ids,
+                                   .column_count = column_count,
+                                   .in_memory = true};
+    return read_places(&reader, batch, error);
 }
 
 /* ---- sources and index entries ---- */
@@ -278,9 +327,9 @@ enum plinth_status view_row_sources(struct view *view, struct table_id table, st
     return PLINTH_OK;
 }
 
-enum plinth_status view_index_iterator(struct view *view, const struct table_schema *schema,
-                                       const struct table_index *index, struct iterator **it,
-                                       struct plinth_error *error) {
+static enum plinth_status open_index_iterator(struct view *view, const struct table_schema *schema,
+                                              const struct table_index *index, bool in_memory, struct iterator **it,
+                                              struct plinth_error *error) {
     *it = NULL;
     struct row_sources sources;
     enum plinth_status st = view_row_sources(view, schema->id, &sources, error);
@@ -294,7 +343,9 @@ enum plinth_status view_index_iterator(struct view *view, const struct table_sch
         opened += !st;
     }
     for (size_t i = 0; !st && i < run_count; i++) {
-        st = run_iterator_open(runs->runs[i].run, true, &inputs[opened], error);
+        struct run *run = runs->runs[i].run;
+        st = in_memory ? run_iterator_open_in_memory(run, &inputs[opened], error)
+                       : run_iterator_open(run, true, &inputs[opened], error);
         opened += !st;
     }
     if (!st)
@@ -304,4 +355,16 @@ enum plinth_status view_index_iterator(struct view *view, const struct table_sch
     free(inputs);
     row_sources_deinit(&sources);
     return st;
+}
+
+enum plinth_status view_index_iterator(struct view *view, const struct table_schema *schema,
+                                       const struct table_index *index, struct iterator **it,
+                                       struct plinth_error *error) {
+    return open_index_iterator(view, schema, index, false, it, error);
+}
+
+enum plinth_status view_index_iterator_in_memory(struct view *view, const struct table_schema *schema,
+                                                 const struct table_index *index, struct iterator **it,
+                                                 struct plinth_error *error) {
+    return open_index_iterator(view, schema, index, true, it, error);
 }

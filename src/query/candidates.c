@@ -101,10 +101,14 @@ enum plinth_status index_scan_open(struct query *query, const struct table_index
                                    uint64_t entries_useful, struct index_scan *scan, struct plinth_error *error) {
     uint32_t peek = entries_useful > QUERY_PEEK_ENTRIES_MAX ? QUERY_PEEK_ENTRIES_MAX : (uint32_t)entries_useful + 1;
     if (peek < QUERY_PEEK_ENTRIES || query->options.force_path.size) peek = QUERY_PEEK_ENTRIES;
+    bool in_memory = query->options.read.memory_only;
+    if (in_memory) peek = QUERY_AT_ONCE_CELLS_MAX / (query->wanted_count + 1) + 1;
     *scan = (struct index_scan){.index = index, .ranges = ranges};
     arena_init(&scan->found.arena);
-    enum plinth_status st = view_index_iterator(query->view, query->schema, index, &scan->entries, error);
+    enum plinth_status st = (in_memory ? view_index_iterator_in_memory
+                                       : view_index_iterator)(query->view, query->schema, index, &scan->entries, error);
     if (!st) st = read_entries(query, scan, peek, error);
+    if (!st && in_memory && scan->entries) st = PLINTH_WOULD_BLOCK; /* there are many */
     if (st) {
         index_scan_close(scan);
         return st;
@@ -269,8 +273,12 @@ static bool lookup_init(struct lookup *lookup, const struct candidate *list, uin
     lookup->places = calloc(count + 1, sizeof *lookup->places);
     lookup->valid = malloc((count + 1) * sizeof *lookup->valid);
     if (!lookup->order || !lookup->key_of || !lookup->keys || !lookup->places || !lookup->valid) return false;
-    for (uint32_t i = 0; i < count; i++) lookup->order[i] = i;
-    qsort_r(lookup->order, count, sizeof *lookup->order, order_by_key, (void *)list);
+    bool sorted = true; /* as entries of one index value are */
+    for (uint32_t i = 0; i < count; i++) {
+        lookup->order[i] = i;
+        sorted &= !i || slice_compare(list[i - 1].key, list[i].key) <= 0;
+    }
+    if (!sorted) qsort_r(lookup->order, count, sizeof *lookup->order, order_by_key, (void *)list);
     for (uint32_t i = 0; i < count; i++) {
         struct slice key = list[lookup->order[i]].key;
         if (!lookup->key_count || !slice_equal(lookup->keys[lookup->key_count - 1], key))
@@ -313,14 +321,15 @@ static enum plinth_status look_up(struct query *query, struct worker *worker, co
     struct lookup lookup;
     struct batch *batch = NULL;
     uint64_t memory_rows = 0;
+    bool in_memory = query->options.read.memory_only;
     enum plinth_status st = lookup_init(&lookup, list, count) ? PLINTH_OK : error_no_memory(error, "query");
     if (!st)
-        st =
-            view_find_rows(query->view, query->schema, lookup.keys, lookup.key_count, query->lsn, lookup.places, error);
+        st = (in_memory ? view_find_rows_in_memory : view_find_rows)(
+            query->view, query->schema, lookup.keys, lookup.key_count, query->lsn, lookup.places, error);
     for (uint32_t i = 0; !st && i < count; i++) {
         const struct row_place *place = &lookup.places[lookup.key_of[i]];
         bool there = place->lsn && place->operation == ROW_SET;
-        if (there && (!list[i].lsn || list[i].lsn == place->lsn)) {
+        if (there && (!list[i].lsn || list[i].lsn >= place->lsn)) {
             lookup.valid[lookup.valid_count++] = *place;
             memory_rows += place->block != NULL;
         } else if (list[i].lsn) {
@@ -329,8 +338,8 @@ static enum plinth_status look_up(struct query *query, struct worker *worker, co
     }
     query_count(&query->counters.memory_rows, memory_rows);
     if (!st && lookup.valid_count)
-        st = row_places_read(lookup.valid, lookup.valid_count, query->schema, query->wanted_ids, query->wanted_count,
-                             &batch, error);
+        st = (in_memory ? row_places_read_in_memory : row_places_read)(
+            lookup.valid, lookup.valid_count, query->schema, query->wanted_ids, query->wanted_count, &batch, error);
     if (!st && batch) st = emit_rows(query, worker, batch, error);
     batch_unref(batch);
     lookup_deinit(&lookup);

@@ -64,12 +64,9 @@ static enum plinth_status get_from_rows(struct plinth *db, const struct table_sc
     if (!engine_table_exists(db, schema->id))
         st = error_set(error, PLINTH_NOT_FOUND, "table \"%s\" was dropped", schema->name);
     bool memory_only = read && read->memory_only;
-    if (!st)
-        st = memory_only ? view_find_row_in_memory(view, schema, key, lsn, &place, error)
-                         : view_find_rows(view, schema, &key, 1, lsn, &place, error);
-    if (!st && memory_only && !row_place_is_in_memory(&place, ids, count)) st = PLINTH_WOULD_BLOCK;
+    if (!st) st = (memory_only ? view_find_rows_in_memory : view_find_rows)(view, schema, &key, 1, lsn, &place, error);
     if (!st && place.lsn && place.operation == ROW_SET) {
-        st = row_places_read(&place, 1, schema, ids, count, batch, error);
+        st = (memory_only ? row_places_read_in_memory : row_places_read)(&place, 1, schema, ids, count, batch, error);
         if (!st && version) *version = engine_position(db, place.lsn);
     }
     row_place_release(&place);

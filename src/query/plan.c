@@ -271,6 +271,7 @@ static enum plinth_status choose_path(struct query *query, struct plinth_error *
     bool want_scan = slice_equal(forced, slice_of_string("scan"));
     bool want_key = slice_equal(forced, slice_of_string("key"));
     query->path = PATH_SCAN;
+    if (query->options.read.memory_only && (!forced.size || want_scan || want_key)) return PLINTH_WOULD_BLOCK;
     if (want_scan) {
         /* The whole range, however much the predicate says about the key. */
         struct key_range *all = arena_zalloc(&query->arena, sizeof *all);
@@ -294,6 +295,7 @@ static enum plinth_status choose_path(struct query *query, struct plinth_error *
     if (want_key) return PLINTH_OK;
     struct index_scan best = {0};
     enum plinth_status st = try_indexes(query, query->rows_estimated, &best, error);
+    if (!st && query->options.read.memory_only && !best.index) return PLINTH_WOULD_BLOCK;
     uint64_t cost = best.index ? best.estimate * COST_INDEX : query->rows_estimated * COST_SCAN;
     const struct table_index *postings = find_postings_index(query, forced);
     if (!st && postings && (!best.index || !forced.size)) {

@@ -68,7 +68,9 @@ struct query_explain {
 
 struct query;
 
-/* Plans and starts. PLINTH_NOT_FOUND (table), PLINTH_INVALID_ARGUMENT (names the column or literal). */
+/* Plans and starts. With options->read.memory_only it runs on the caller's thread, for look-ups by a sorted index
+ * (force_path): query_open and query_next give PLINTH_WOULD_BLOCK (error not filled) where they would read the disk,
+ * and for anything that takes long. PLINTH_NOT_FOUND (table), PLINTH_INVALID_ARGUMENT (names the column or literal). */
 PLINTH_MUST_CHECK enum plinth_status query_open(struct plinth *db, const struct table_schema *schema,
                                                 const struct query_options *options, struct query **query,
                                                 struct plinth_error *error);

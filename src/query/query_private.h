@@ -18,12 +18,13 @@
 
 enum {
     QUERY_BATCH_ROWS = 8192,
-    QUERY_TASK_STRIPES = 64,       /* a task ends with these, */
-    QUERY_TASK_ROWS = 128 * 1024,  /* or these rows */
-    QUERY_CANDIDATES = 4096,       /* validated and fetched at a time */
-    QUERY_PEEK_ENTRIES = 512,      /* of an index, read to know how many there are: at least, */
-    QUERY_PEEK_ENTRIES_MAX = 8192, /* and at most */
-    QUERY_LOOKUPS_MIN = 64,        /* looked up at a time, also for a smaller limit */
+    QUERY_TASK_STRIPES = 64,        /* a task ends with these, */
+    QUERY_TASK_ROWS = 128 * 1024,   /* or these rows */
+    QUERY_CANDIDATES = 4096,        /* validated and fetched at a time */
+    QUERY_PEEK_ENTRIES = 512,       /* of an index, read to know how many there are: at least, */
+    QUERY_PEEK_ENTRIES_MAX = 8192,  /* and at most */
+    QUERY_AT_ONCE_CELLS_MAX = 2048, /* rows and columns of a query in memory */
+    QUERY_LOOKUPS_MIN = 64,         /* looked up at a time, also for a smaller limit */
     QUERY_FUNCTIONS_MAX = 1000,
     QUERY_THREADS_MAX = 64,
     QUERY_WAITING_BYTES_MAX = 16 << 20, /* of results that nobody has taken yet; beyond, no task is begun */

@@ -1,6 +1,6 @@
-/* The Query service: rows of typed tables by key, by index, by predicate, and in groups. GetRow is answered on the loop
- * when memory has what it takes, like KeyValue.Get; all else runs on workers. Scan, GetByIndex and Aggregate are
- * streams (stream.h) over a query (query/query.h). */
+/* The Query service: rows of typed tables by key, by index, by predicate, and in groups. Scan, GetByIndex and Aggregate
+ * are streams (stream.h) over a query (query/query.h), on workers. GetRow, and GetByIndex of a few rows, are answered
+ * on the loop when memory has what it takes, like KeyValue.Get. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -60,6 +60,7 @@ struct rows_stream {
     bool as_values;
     bool explain;
     bool is_short;         /* few rows, found at once: they go out together */
+    bool in_memory;        /* on the loop: PLINTH_WOULD_BLOCK instead of reading the disk */
     pthread_mutex_t mutex; /* guards `query` against the loop's interrupt */
     struct query *query;
     struct batch *batch; /* whose rows are being sent */
@@ -195,6 +196,7 @@ static enum plinth_status rows_begin(struct service_call *call, const Plinth__V1
     if (st) return st;
     rows->options.read = rows->read.options;
     rows->options.read.wait_ms_max = request_wait_ms(call->rpc, call->service->env);
+    rows->options.read.memory_only = rows->in_memory;
     st = query_open(call->service->db, rows->schema, &rows->options, &query, error);
     pthread_mutex_lock(&rows->mutex);
     rows->query = query;
@@ -285,11 +287,11 @@ static enum plinth_status index_predicate(const Plinth__V1__GetRowsByIndexReques
     return PLINTH_OK;
 }
 
-static enum plinth_status by_index_open(struct service_call *call, struct plinth_error *error) {
+static enum plinth_status by_index_begin(struct service_call *call, struct slice message, struct plinth_error *error) {
     struct rows_stream *rows = call->state;
     Plinth__V1__GetRowsByIndexRequest *request;
-    enum plinth_status st = request_unpack(&plinth__v1__get_rows_by_index_request__descriptor,
-                                           buffer_slice(&call->request), &rows->arena, &request, error);
+    enum plinth_status st =
+        request_unpack(&plinth__v1__get_rows_by_index_request__descriptor, message, &rows->arena, &request, error);
     if (!st) st = find_table(call->service, request->table, &rows->schema, error);
     if (st) return st;
     const struct table_index *index = table_schema_find_index(rows->schema, slice_of_string(request->index));
@@ -306,21 +308,29 @@ static enum plinth_status by_index_open(struct service_call *call, struct plinth
     return rows_begin(call, request->read, request->format, error);
 }
 
+static enum plinth_status by_index_open(struct service_call *call, struct plinth_error *error) {
+    return by_index_begin(call, buffer_slice(&call->request), error);
+}
+
 static const struct stream_ops scan_ops = {scan_open, rows_fill, rows_interrupt, rows_close};
 static const struct stream_ops aggregate_ops = {aggregate_open, rows_fill, rows_interrupt, rows_close};
 static const struct stream_ops by_index_ops = {by_index_open, rows_fill, rows_interrupt, rows_close};
 
-static void rows_on_message(struct service_call *call, struct slice message, const struct stream_ops *ops) {
+static struct rows_stream *rows_create(struct service_call *call, const struct stream_ops *ops) {
     struct rows_stream *rows = calloc(1, sizeof *rows);
     if (!rows) {
         service_finish_text(call, PLINTH_OUT_OF_MEMORY, "out of memory: query");
-        return;
+        return NULL;
     }
     rows->stream.ops = ops;
     arena_init(&rows->arena);
     pthread_mutex_init(&rows->mutex, NULL);
     call->state = rows;
-    stream_start(call, message);
+    return rows;
+}
+
+static void rows_on_message(struct service_call *call, struct slice message, const struct stream_ops *ops) {
+    if (rows_create(call, ops)) stream_start(call, message);
 }
 
 static void scan_on_message(struct service_call *call, struct slice message) {
@@ -329,8 +339,31 @@ static void scan_on_message(struct service_call *call, struct slice message) {
 static void aggregate_on_message(struct service_call *call, struct slice message) {
     rows_on_message(call, message, &aggregate_ops);
 }
+
+/* The whole answer, if memory has it and it fits into one message. False: a worker has to begin again. */
+static bool by_index_in_memory(struct service_call *call, struct rows_stream *rows, struct slice message) {
+    struct plinth_error error = {0};
+    bool end = false;
+    rows->in_memory = true;
+    enum plinth_status st = by_index_begin(call, message, &error);
+    if (!st) st = rows_fill(call, &rows->stream.chunk, &end, &error);
+    rows_close(call);
+    if (st == PLINTH_WOULD_BLOCK || (!st && !end)) {
+        arena_reset(&rows->arena);
+        rows->options = (struct query_options){0};
+        rows->began = rows->in_memory = false;
+        return false;
+    }
+    if (st)
+        service_finish(call, st, &error);
+    else
+        service_answer(call, buffer_slice(&rows->stream.chunk));
+    return true;
+}
+
 static void by_index_on_message(struct service_call *call, struct slice message) {
-    rows_on_message(call, message, &by_index_ops);
+    struct rows_stream *rows = rows_create(call, &by_index_ops);
+    if (rows && !by_index_in_memory(call, rows, message)) stream_start(call, message);
 }
 
 static void rows_on_release(struct service_call *call) {

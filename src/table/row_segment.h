@@ -83,6 +83,11 @@ PLINTH_MUST_CHECK enum plinth_status segment_read_stripe(struct segment *segment
 /* Whether segment_read_stripe would find all of these columns in the page cache. */
 bool segment_stripe_is_cached(struct segment *segment, uint32_t stripe, const uint32_t *column_ids,
                               uint32_t column_count);
+/* Columns of a stripe from the page cache, for look-ups that take a row of each of many stripes: columns[i] lies in
+ * entries[i], which is the caller's to unref; both are null where the cache, or the file, has not got the column. */
+void segment_find_columns(struct segment *segment, uint32_t stripe, const uint32_t *column_ids, uint32_t column_count,
+                          struct page_cache_entry **entries, const struct column **columns);
+bool segment_has_column(const struct segment *segment, uint32_t column_id);
 /* LSNs, operations and keys of one stripe as a block without columns. They come from the page
  * cache whatever `cached` says, as whoever reads them once does it again. */
 PLINTH_MUST_CHECK enum plinth_status segment_read_stripe_keys(struct segment *segment, uint32_t stripe, bool cached,

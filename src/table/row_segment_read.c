@@ -221,6 +221,25 @@ bool segment_stripe_is_cached(struct segment *segment, uint32_t stripe, const ui
     return true;
 }
 
+void segment_find_columns(struct segment *segment, uint32_t stripe, const uint32_t *column_ids, uint32_t column_count,
+                          struct page_cache_entry **entries, const struct column **columns) {
+    for (uint32_t first = 0; first < column_count; first += PAGE_CACHE_KEYS_MAX) {
+        struct page_cache_key keys[PAGE_CACHE_KEYS_MAX];
+        uint32_t left = column_count - first, count = left < PAGE_CACHE_KEYS_MAX ? left : PAGE_CACHE_KEYS_MAX;
+        for (uint32_t i = 0; i < count; i++) {
+            keys[i] = column_key(segment, column_ids[first + i], stripe);
+            entries[first + i] = NULL;
+        }
+        if (segment->cache) page_cache_find_all(segment->cache, keys, count, &entries[first]);
+    }
+    for (uint32_t i = 0; i < column_count; i++)
+        columns[i] = entries[i] ? &((const struct column_page *)entries[i])->column : NULL;
+}
+
+bool segment_has_column(const struct segment *segment, uint32_t column_id) {
+    return row_segment_find(segment, column_id) != NULL;
+}
+
 /* ---- keys of a stripe ---- */
 
 /* A block's memory that is a cached stripe. */

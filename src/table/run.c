@@ -119,6 +119,7 @@ struct run_iterator {
     struct iterator base;
     struct run *run;
     bool lsn_only;
+    bool in_memory;
     size_t index; /* the segment `at` reads */
     struct iterator *at;
 };
@@ -134,7 +135,9 @@ static enum plinth_status enter(struct run_iterator *it, size_t index, struct pl
     iterator_close(it->at);
     it->at = NULL;
     it->index = index;
-    return segment_iterator_open(it->run->segments[index], it->lsn_only, &it->at, error);
+    struct segment *segment = it->run->segments[index];
+    return it->in_memory ? segment_iterator_open_in_memory(segment, &it->at, error)
+                         : segment_iterator_open(segment, it->lsn_only, &it->at, error);
 }
 
 static enum plinth_status enter_at_first(struct run_iterator *it, size_t index, struct plinth_error *error) {
@@ -241,6 +244,12 @@ enum plinth_status run_iterator_open(struct run *run, bool lsn_only, struct iter
     opened->lsn_only = lsn_only;
     *it = &opened->base;
     return PLINTH_OK;
+}
+
+enum plinth_status run_iterator_open_in_memory(struct run *run, struct iterator **it, struct plinth_error *error) {
+    enum plinth_status st = run_iterator_open(run, true, it, error);
+    if (!st) ((struct run_iterator *)*it)->in_memory = true;
+    return st;
 }
 
 /* ---- blocks: one segment at a time, too ---- */

@@ -24,6 +24,9 @@ PLINTH_MUST_CHECK enum plinth_status run_get(struct run *run, struct slice key, 
                                              unsigned flags, struct segment_hit *hit, struct plinth_error *error);
 PLINTH_MUST_CHECK enum plinth_status run_iterator_open(struct run *run, bool lsn_only, struct iterator **it,
                                                        struct plinth_error *error);
+/* As segment_iterator_open_in_memory. */
+PLINTH_MUST_CHECK enum plinth_status run_iterator_open_in_memory(struct run *run, struct iterator **it,
+                                                                 struct plinth_error *error);
 /* The run of a typed table as blocks (row_segment.h), segment after segment. */
 PLINTH_MUST_CHECK enum plinth_status run_block_stream_open(struct run *run, const struct block_read *read,
                                                            struct block_stream **stream, struct plinth_error *error);

@@ -127,6 +127,10 @@ void segment_hit_release(struct segment_hit *hit);
  * which a seek by key lands. `lsn_only` rows have no value and indexes. Holds a reference. */
 PLINTH_MUST_CHECK enum plinth_status segment_iterator_open(struct segment *segment, bool lsn_only, struct iterator **it,
                                                            struct plinth_error *error);
+/* Keys, LSNs and operations of the stripes that the page cache has: PLINTH_WOULD_BLOCK (error not filled) at others.
+ * Forward only, and seeks for newest versions (UINT64_MAX) only. */
+PLINTH_MUST_CHECK enum plinth_status segment_iterator_open_in_memory(struct segment *segment, struct iterator **it,
+                                                                     struct plinth_error *error);
 
 /* Reads every page and checks checksums, order, bounds, counts and statistics against footer, page index, bloom filter
  * and info. Each problem goes to `visit`; OK when it could run to its end, else the failure that stopped it (an I/O

@@ -2,7 +2,8 @@
  *
  * Decoded stripes lie in the iterator's own buffers and do not disturb the page cache: a scan or a compaction would
  * only push out what point reads need. The stripe that a seek by key lands in is different: it is taken from the cache
- * or put there, as short scans (of an index, say) come back to the same places. */
+ * or put there, as short scans (of an index, say) come back to the same places. An iterator in memory takes all of them
+ * from the cache. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -13,6 +14,7 @@ struct segment_iterator {
     struct iterator base;
     struct segment *segment;
     unsigned parts;
+    bool in_memory;
     struct stripe_decoder *decoder; /* made when first needed */
     struct stripe *pinned;          /* what `rows` lies in, when that came from the cache */
     uint32_t stripe;                /* `rows` is this one's, when has_rows */
@@ -33,9 +35,26 @@ static void drop_rows(struct segment_iterator *it) {
     it->has_rows = false;
 }
 
+static void take_pinned(struct segment_iterator *it, uint32_t stripe) {
+    it->rows = it->pinned->rows;
+    if (!(it->parts & STRIPE_VALUES)) it->rows.value_offsets = it->rows.indexes_offsets = NULL;
+    it->stripe = stripe;
+    it->has_rows = true;
+}
+
+/* From the cache, or not at all. */
+static enum plinth_status enter_in_memory(struct segment_iterator *it, uint32_t stripe) {
+    drop_rows(it);
+    it->pinned = stripe_find_cached(it->segment, stripe, it->parts);
+    if (!it->pinned) return PLINTH_WOULD_BLOCK;
+    take_pinned(it, stripe);
+    return PLINTH_OK;
+}
+
 /* Decodes a stripe into the iterator's own buffers. */
 static enum plinth_status enter(struct segment_iterator *it, uint32_t stripe, struct plinth_error *error) {
     if (it->has_rows && it->stripe == stripe) return PLINTH_OK;
+    if (it->in_memory) return enter_in_memory(it, stripe);
     drop_rows(it);
     enum plinth_status st = it->decoder ? PLINTH_OK : stripe_decoder_acquire(&it->decoder, error);
     if (!st) st = stripe_decode(it->segment, stripe, it->parts, it->decoder, &it->rows, error);
@@ -46,15 +65,12 @@ static enum plinth_status enter(struct segment_iterator *it, uint32_t stripe, st
 
 /* The same through the cache. */
 static enum plinth_status enter_cached(struct segment_iterator *it, uint32_t stripe, struct plinth_error *error) {
-    if (!it->segment->cache) return enter(it, stripe, error);
+    if (!it->segment->cache || it->in_memory) return enter(it, stripe, error);
     if (it->has_rows && it->stripe == stripe) return PLINTH_OK;
     drop_rows(it);
     enum plinth_status st = stripe_load(it->segment, stripe, it->parts, &it->pinned, error);
     if (st) return st;
-    it->rows = it->pinned->rows;
-    if (!(it->parts & STRIPE_VALUES)) it->rows.value_offsets = it->rows.indexes_offsets = NULL;
-    it->stripe = stripe;
-    it->has_rows = true;
+    take_pinned(it, stripe);
     return PLINTH_OK;
 }
 
@@ -67,6 +83,7 @@ static enum plinth_status segment_iterator_seek(struct iterator *base, struct sl
     struct segment_iterator *it = (struct segment_iterator *)base;
     uint32_t stripe;
     base->valid = false;
+    assert(!it->in_memory || lsn == UINT64_MAX); /* others may look at stripes on the way */
     enum plinth_status st = segment_find_stripe(it->segment, key, lsn, &stripe, error);
     if (!st) st = enter_cached(it, stripe, error);
     if (st) return st;
@@ -170,4 +187,11 @@ enum plinth_status segment_iterator_open(struct segment *segment, bool lsn_only,
     opened->parts = lsn_only ? STRIPE_KEYS_ONLY : STRIPE_VALUES;
     *it = &opened->base;
     return PLINTH_OK;
+}
+
+enum plinth_status segment_iterator_open_in_memory(struct segment *segment, struct iterator **it,
+                                                   struct plinth_error *error) {
+    enum plinth_status st = segment_iterator_open(segment, true, it, error);
+    if (!st) ((struct segment_iterator *)*it)->in_memory = true;
+    return st;
 }

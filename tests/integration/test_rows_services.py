@@ -632,6 +632,34 @@ def test_rows_come_by_index_in_its_order(tables, looked_up):
     assert by_index(tables, name, values=[value(text_value="a3")], columns=["k"], limit=1) == [{"k": a3[0]["k"]}]
 
 
+def test_look_ups_by_index_are_the_same_cold_and_warm(make_server):
+    server = make_server()
+    tables = Tables(server)
+    api, name = tables.api, "cold"
+    tables.create(name, [("k", "int64"), ("a", "string"), ("n", "int32"), ("m", "string")], ["k"])
+    index = api.Index(name="by_a_n", kind=api.INDEX_KIND_SORTED, columns=["a"])
+    tables.admin.CreateIndex(api.CreateIndexRequest(table=tables.table(name), index=index))
+    count = 20000
+    numbers = pa.array(range(count), pa.int32())
+    batch = pa.table({"k": numbers.cast(pa.int64()), "a": [f"a{i % 200}" for i in range(count)], "n": numbers, "m": [f"m{i}" for i in range(count)]})
+    tables.write(name, batch)
+    tables.admin.Flush(api.FlushRequest())
+    tables.write(name, batch.slice(0, 1000).set_column(3, "m", pa.array(["new"] * 1000)))
+    server.restart()
+    tables = Tables(server)
+    expected = batch.to_pylist()
+    for row in expected[:1000]:
+        row["m"] = "new"
+    for a in (3, 7, 199):
+        wanted = [row for row in expected if row["a"] == f"a{a}"]
+        for columns in ([], ["k", "m"]):
+            for _ in range(3):
+                found = by_index(tables, name, values=[api.Value(text_value=f"a{a}")], columns=columns)
+                assert found == [{c: row[c] for c in columns or row} for row in wanted]
+    everything = by_index(tables, name, lower=api.Value(text_value="a"))
+    assert len(everything) == count and everything == by_index(tables, name, lower=api.Value(text_value="a"))
+
+
 def test_what_is_wrong_with_a_look_up_by_index_is_told(tables, looked_up):
     name, _ = looked_up
     value = tables.api.Value
