@@ -130,6 +130,7 @@ int cli_parquet_meta(struct cli *cli);
 int cli_parquet_head(struct cli *cli);
 int cli_parquet_cat(struct cli *cli);
 int cli_parquet_verify(struct cli *cli);
+int cli_parquet_rewrite(struct cli *cli);
 int cli_completion(struct cli *cli);
 
 #endif

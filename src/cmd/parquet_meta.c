@@ -16,7 +16,7 @@ enum { VALUE_SHOWN_MAX = 200, BOUND_SHOWN_MAX = 40, CELL_TEXT_MAX = 256 };
 struct meta {
     const struct parquet_input *input;
     const struct parquet_metadata *metadata;
-    bool shows_pages;
+    bool shows_pages, is_csv;
     struct plinth_error *error;
     struct buffer min, max;
 };
@@ -39,6 +39,12 @@ static struct slice bound_text(const struct meta *meta, uint32_t column, bool is
                                struct buffer *into) {
     buffer_clear(into);
     if (is_there && !parquet_plain_value(&meta->metadata->schema, column, bound, false, into)) cli_no_memory();
+    if (meta->is_csv && !bytes_are_utf8(buffer_slice(into))) { /* tables escape it themselves */
+        struct buffer hex = BUFFER_INIT;
+        if (!buffer_append(&hex, "\\x", 2) || !hex_text_append(&hex, buffer_slice(into))) cli_no_memory();
+        buffer_deinit(into);
+        *into = hex;
+    }
     shorten(into, BOUND_SHOWN_MAX);
     return buffer_slice(into);
 }
@@ -446,7 +452,10 @@ static enum plinth_status print_json(struct meta *meta, bool *is_written) {
 int cli_parquet_meta(struct cli *cli) {
     struct parquet_input input;
     struct plinth_error error = {0};
-    struct meta meta = {.input = &input, .shows_pages = options_value(&cli->options, "pages") != NULL, .error = &error};
+    struct meta meta = {.input = &input,
+                        .shows_pages = options_value(&cli->options, "pages") != NULL,
+                        .is_csv = cli->format == OUTPUT_CSV,
+                        .error = &error};
     bool is_written = true;
     enum plinth_status st = parquet_input_open(&input, cli->options.operands[0], NULL, &error);
     if (!st) {

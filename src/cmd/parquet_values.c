@@ -322,7 +322,14 @@ bool parquet_value_csv(struct parquet_values *values, struct buffer *into, const
 bool parquet_value_text(struct parquet_values *values, struct buffer *into, const struct parquet_value *value,
                         uint32_t row) {
     if (parquet_value_is_null(value, row)) return true;
-    return is_nested(value) ? parquet_value_json(values, into, value, row) : put_plain(into, value, row);
+    if (is_nested(value)) return parquet_value_json(values, into, value, row);
+    bool is_bytes =
+        value->form == VALUE_FIXED || (value->form == VALUE_COLUMN && column_kind_is_bytes(value->view.type.kind));
+    if (!is_bytes) return put_plain(into, value, row);
+    struct one_row one;
+    struct slice bytes = value->form == VALUE_FIXED ? column_bytes_at(as_column(value, row, &one), 0)
+                                                    : column_bytes_at(&value->view, row);
+    return buffer_append(into, bytes.data, bytes.size);
 }
 
 /* ---- Single values ---- */

@@ -56,7 +56,7 @@ PLINTH_MUST_CHECK bool parquet_value_json(struct parquet_values *values, struct 
 /* As a field of CSV; nothing for a null. */
 PLINTH_MUST_CHECK bool parquet_value_csv(struct parquet_values *values, struct buffer *into,
                                          const struct parquet_value *value, uint32_t row);
-/* For people: text as it is, nothing for a null. */
+/* For people: text and bytes as they are (tables escape them), nothing for a null. */
 PLINTH_MUST_CHECK bool parquet_value_text(struct parquet_values *values, struct buffer *into,
                                           const struct parquet_value *value, uint32_t row);
 static inline bool parquet_value_is_null(const struct parquet_value *value, uint32_t row) {

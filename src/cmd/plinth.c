@@ -193,6 +193,24 @@ static const struct option_spec parquet_verify_options[] = {
     {"max-memory", 0, "BYTES", NULL, "256MiB", "for the footer, and for each page, dictionary and page index"},
     {0},
 };
+static const struct option_spec parquet_rewrite_options[] = {
+    {"codec", 0, "CODEC[:LEVEL]", NULL, "zstd", "zstd, snappy, gzip, brotli, lz4 or none"},
+    {"encoding", 0, "COLUMN=ENCODING", NULL, NULL,
+     "plain, rle, dictionary, delta_binary_packed, delta_length_byte_array, delta_byte_array or byte_stream_split; may "
+     "be repeated; by measurement when left out"},
+    {"dictionary", 0, "WAY", NULL, NULL, "on: begin every column with one; off: none; where it pays when left out"},
+    {"sort", 0, "COLUMN[:desc],...", NULL, NULL,
+     "sort the rows; nulls come last, descending first; equal rows keep their order"},
+    {"max-memory", 0, "BYTES", NULL, "1GiB", "of rows that are sorted; more are sorted in files beside OUT"},
+    {"row-group-rows", 0, "N", NULL, NULL, "at most so many a row group; as in IN (sorted: 1,048,576) when left out"},
+    {"page-rows", 0, "N", NULL, "20000", "at most so many a page; pages end at about 1 MiB, too"},
+    {"page-version", 0, "N", NULL, "2", "1 or 2"},
+    {"bloom", 0, "NAMES", NULL, NULL, "columns that get a bloom filter, beside those that have one"},
+    FILE_COLUMNS_OPTION,
+    {"key-value", 0, "KEY=VALUE", NULL, NULL, "metadata to add or replace; may be repeated"},
+    {"force", 'f', NULL, NULL, NULL, "replace OUT when it is there; it may be IN"},
+    {0},
+};
 static const struct option_spec index_create_options[] = {
     {"kind", 0, "KIND", NULL, "sorted", "sorted, bloom, bitmap or token"},
     {"columns", 0, "COLUMNS", NULL, NULL,
@@ -359,6 +377,12 @@ const struct cli_command cli_commands[] = {
      "Exit code 1 when there are findings, 2 when a file cannot be read.\n\n"
      "  plinth parquet verify *.parquet\n"
      "  plinth parquet verify flights.parquet --max-memory 1GiB -o json"},
+    {"parquet rewrite", "IN|- OUT", 2, 2, parquet_rewrite_options, cli_parquet_rewrite,
+     "write a Parquet file anew: other codec, encodings, order, row groups",
+     "Schema, logical types, field ids and key-value metadata stay. OUT appears when it is whole and on disk.\n\n"
+     "  plinth parquet rewrite raw.parquet small.parquet --codec zstd:9\n"
+     "  plinth parquet rewrite flights.parquet by-day.parquet --sort day,dep_time:desc --bloom tailnum\n"
+     "  plinth parquet rewrite big.parquet part.parquet --columns id,place.city --row-group-rows 100000"},
     {"completion", "bash|zsh", 1, 1, NULL, cli_completion, "print a completion script for a shell",
      "  source <(plinth completion bash)\n  plinth completion zsh > \"${fpath[1]}/_plinth\""},
     {0},

@@ -8,6 +8,7 @@
 #include "base/env.h"
 #include "base/status.h"
 #include "parquet/arrow_write.h"
+#include "parquet/column_file.h"
 #include "parquet/column_writer.h"
 #include "parquet/encoding_choice.h"
 #include "plinth_parquet.h"
@@ -38,6 +39,7 @@ struct plinth_parquet_writer {
     struct arrow_shredded *shredded; /* one a leaf */
     struct parquet_column_data *data;
     uint64_t *page_bytes; /* in the open page, one a leaf */
+    uint64_t row_bytes;   /* of the largest column in the last write, about; 0: not known */
     struct parquet_writer *parquet;
     struct buffer pairs; /* key, value: char pointers, until there is a writer */
 };
@@ -157,16 +159,15 @@ static enum plinth_status apply_options(struct plinth_parquet_writer *writer,
 
 /* ---- Opening ---- */
 
-static enum plinth_status prepare(struct plinth_parquet_writer *writer, const struct ArrowSchema *schema,
+/* With writer->plan, or at least its nodes. */
+static enum plinth_status prepare(struct plinth_parquet_writer *writer, const char *root_name,
                                   const struct plinth_parquet_write_options *options, struct plinth_error *error) {
     struct plinth_parquet_write_options defaults = plinth_parquet_write_options_default();
-    enum plinth_status st = arrow_plan_init(&writer->plan, schema, error);
-    if (!st)
-        st = parquet_schema_init(&writer->schema, &writer->arena, "schema",
-                                 (const struct parquet_node *)(void *)writer->plan.nodes.data,
-                                 (uint32_t)(writer->plan.nodes.size / sizeof(struct parquet_node)), error);
+    enum plinth_status st = parquet_schema_init(
+        &writer->schema, &writer->arena, root_name, (const struct parquet_node *)(void *)writer->plan.nodes.data,
+        (uint32_t)(writer->plan.nodes.size / sizeof(struct parquet_node)), error);
     if (st) return st;
-    uint32_t leaves = writer->plan.leaf_count;
+    uint32_t leaves = writer->plan.leaf_count = writer->schema.column_count;
     writer->options = arena_zalloc(&writer->arena, leaves * sizeof *writer->options);
     writer->chooses = arena_zalloc(&writer->arena, leaves * sizeof *writer->chooses);
     writer->shredded = arena_zalloc(&writer->arena, leaves * sizeof *writer->shredded);
@@ -177,6 +178,16 @@ static enum plinth_status prepare(struct plinth_parquet_writer *writer, const st
     return apply_options(writer, options ? options : &defaults, error);
 }
 
+static struct plinth_parquet_writer *make_writer(plinth_parquet_write_function *write, void *context) {
+    struct plinth_parquet_writer *writer = calloc(1, sizeof *writer);
+    if (!writer) return NULL;
+    writer->sink.write = write_sink;
+    writer->write = write;
+    writer->context = context;
+    arena_init(&writer->arena);
+    return writer;
+}
+
 enum plinth_status plinth_parquet_writer_open_function(plinth_parquet_write_function *write, void *context,
                                                        const struct ArrowSchema *schema,
                                                        const struct plinth_parquet_write_options *options,
@@ -184,13 +195,10 @@ enum plinth_status plinth_parquet_writer_open_function(plinth_parquet_write_func
                                                        struct plinth_error *error) {
     *writer_out = NULL;
     error_clear(error);
-    struct plinth_parquet_writer *writer = calloc(1, sizeof *writer);
+    struct plinth_parquet_writer *writer = make_writer(write, context);
     if (!writer) return error_no_memory(error, "Parquet writer");
-    writer->sink.write = write_sink;
-    writer->write = write;
-    writer->context = context;
-    arena_init(&writer->arena);
-    enum plinth_status st = prepare(writer, schema, options, error);
+    enum plinth_status st = arrow_plan_init(&writer->plan, schema, error);
+    if (!st) st = prepare(writer, "schema", options, error);
     if (st)
         plinth_parquet_writer_destroy(writer);
     else
@@ -288,16 +296,9 @@ static enum plinth_status try_dictionary(struct plinth_parquet_writer *writer, u
     return st;
 }
 
-/* Chooses the encodings by the batch's first rows, of which null stands for none. */
-static enum plinth_status begin_file(struct plinth_parquet_writer *writer, const struct ArrowArray *batch,
-                                     struct plinth_error *error) {
+/* Chooses the encodings by the rows in writer->data, and begins. */
+static enum plinth_status choose(struct plinth_parquet_writer *writer, struct plinth_error *error) {
     enum plinth_status st = PLINTH_OK;
-    uint64_t rows = !batch ? 0 : batch->length < SAMPLE_ROWS_MAX ? (uint64_t)batch->length : SAMPLE_ROWS_MAX;
-    if (rows > 0) st = shred(writer, batch, 0, rows, error);
-    while (st == PLINTH_TOO_LARGE && rows > 1) {
-        error_clear(error);
-        st = shred(writer, batch, 0, rows /= 2, error);
-    }
     for (uint32_t i = 0; !st && i < writer->plan.leaf_count; i++) {
         if (!writer->chooses[i]) continue;
         parquet_encoding_choose(&writer->schema.columns[i], &writer->data[i], &writer->options[i]);
@@ -307,6 +308,19 @@ static enum plinth_status begin_file(struct plinth_parquet_writer *writer, const
             st = try_dictionary(writer, i, error);
     }
     return st ? st : create_writer(writer, error);
+}
+
+/* By the batch's first rows, of which null stands for none. */
+static enum plinth_status begin_file(struct plinth_parquet_writer *writer, const struct ArrowArray *batch,
+                                     struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    uint64_t rows = !batch ? 0 : batch->length < SAMPLE_ROWS_MAX ? (uint64_t)batch->length : SAMPLE_ROWS_MAX;
+    if (rows > 0) st = shred(writer, batch, 0, rows, error);
+    while (st == PLINTH_TOO_LARGE && rows > 1) {
+        error_clear(error);
+        st = shred(writer, batch, 0, rows /= 2, error);
+    }
+    return st ? st : choose(writer, error);
 }
 
 static uint64_t bytes_of(const struct parquet_column *column, const struct parquet_column_data *data) {
@@ -394,6 +408,62 @@ enum plinth_status plinth_parquet_writer_finish(struct plinth_parquet_writer *wr
     if (file_bytes) *file_bytes = 0;
     if (!writer->parquet) st = begin_file(writer, NULL, error);
     return st ? st : parquet_writer_finish(writer->parquet, file_bytes, error);
+}
+
+/* ---- Columns with levels: column_file.h ---- */
+
+enum plinth_status column_file_open(plinth_parquet_write_function *write, void *context,
+                                    const struct parquet_node *nodes, uint32_t node_count, const char *root_name,
+                                    const struct plinth_parquet_write_options *options,
+                                    struct plinth_parquet_writer **writer_out, struct plinth_error *error) {
+    *writer_out = NULL;
+    struct plinth_parquet_writer *writer = make_writer(write, context);
+    if (!writer) return error_no_memory(error, "Parquet writer");
+    arena_init(&writer->plan.arena);
+    enum plinth_status st = PLINTH_OK;
+    if (!buffer_append(&writer->plan.nodes, nodes, node_count * sizeof *nodes))
+        st = error_no_memory(error, "Parquet writer");
+    if (!st) st = prepare(writer, root_name, options, error);
+    if (!st) {
+        /* Copies, with the schema. */
+        memcpy(writer->plan.nodes.data, writer->schema.nodes, node_count * sizeof *nodes);
+        writer->file_options.root_name = writer->schema.root_name;
+        *writer_out = writer;
+    } else {
+        plinth_parquet_writer_destroy(writer);
+    }
+    return st;
+}
+
+enum plinth_status column_file_choose(struct plinth_parquet_writer *writer, const struct parquet_column_data *columns,
+                                      struct plinth_error *error) {
+    memcpy(writer->data, columns, writer->plan.leaf_count * sizeof *columns);
+    return choose(writer, error);
+}
+
+enum plinth_status column_file_write(struct plinth_parquet_writer *writer, const struct parquet_column_data *columns,
+                                     uint64_t rows, struct plinth_error *error) {
+    memcpy(writer->data, columns, writer->plan.leaf_count * sizeof *columns);
+    enum plinth_status st = parquet_writer_write(writer->parquet, writer->data, rows, error);
+    if (st || rows == 0) return st;
+    writer->row_bytes = most_bytes(writer) / rows + 1;
+    return end_full_page(writer, error);
+}
+
+uint64_t column_file_rows_wanted(const struct plinth_parquet_writer *writer) {
+    enum { WRITE_BYTES_ENOUGH = PAGE_BYTES_ENOUGH / 4, FIRST_ROWS = 256 };
+    uint64_t rows = writer->file_options.stripe_rows - parquet_writer_stripe_rows(writer->parquet);
+    uint64_t fit = writer->row_bytes ? WRITE_BYTES_ENOUGH / writer->row_bytes + 1 : FIRST_ROWS;
+    return rows < fit ? rows : fit;
+}
+
+uint64_t column_file_row_group_bytes(const struct plinth_parquet_writer *writer) {
+    return parquet_writer_row_group_bytes(writer->parquet);
+}
+
+enum plinth_status column_file_add_pair(struct plinth_parquet_writer *writer, const char *key, struct slice value,
+                                        struct plinth_error *error) {
+    return parquet_writer_add_key_value(writer->parquet, key, value, error);
 }
 
 /* ---- Streams ---- */

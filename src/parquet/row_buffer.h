@@ -1,0 +1,33 @@
+/* Rows of all columns in memory, appended slot by slot from where they lie: for what puts rows into another order. For
+ * this folder only. */
+#ifndef PLINTH_PARQUET_ROW_BUFFER_H
+#define PLINTH_PARQUET_ROW_BUFFER_H
+
+#include "parquet/schema.h"
+
+struct row_buffer {
+    const struct parquet_schema *schema;
+    struct parquet_column_buffer *columns; /* `levels` has definition levels, `page` repetition levels */
+    struct parquet_column_data *data;      /* views of them, after row_buffer_view */
+    uint64_t rows;
+};
+
+/* `schema` is borrowed. Deinit is safe after a failure. */
+PLINTH_MUST_CHECK bool row_buffer_init(struct row_buffer *buffer, const struct parquet_schema *schema);
+void row_buffer_deinit(struct row_buffer *buffer);
+/* Forgets the rows, keeps the memory. */
+void row_buffer_clear(struct row_buffer *buffer);
+/* Appends slots begin .. begin + count - 1 of one column; the caller does the same for the others, and adds to `rows`.
+ * False when memory is out, or the bytes of a column reach 2 GiB. */
+PLINTH_MUST_CHECK bool row_buffer_append(struct row_buffer *buffer, uint32_t column,
+                                         const struct parquet_column_data *from, uint64_t begin, uint64_t count);
+/* Appends whole rows of all columns. */
+PLINTH_MUST_CHECK bool row_buffer_append_rows(struct row_buffer *buffer, const struct parquet_column_data *from,
+                                              uint64_t rows);
+/* Sets `data`, valid until the next append. */
+void row_buffer_view(struct row_buffer *buffer);
+/* Bytes of the rows, and of the largest column of bytes. */
+uint64_t row_buffer_bytes(const struct row_buffer *buffer);
+uint64_t row_buffer_longest(const struct row_buffer *buffer);
+
+#endif
