@@ -409,10 +409,35 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_snapshot_create(struct pl
 PLINTH_API struct plinth_position plinth_snapshot_position(const struct plinth_snapshot *snapshot);
 PLINTH_API void plinth_snapshot_destroy(struct plinth_snapshot *snapshot);
 
+/* Named snapshots: kept, also over restarts, until they are dropped, and read by plinth_read_options.snapshot_name.
+ * Every version from the oldest one on takes room until then. At most 1,024. Both calls are durable on return. Tables
+ * and indexes that are dropped are gone from snapshots, too. */
+/* The state at `at` ({0,0}: now) under `name`; `position` may be null. PLINTH_ALREADY_EXISTS, PLINTH_TOO_OLD. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_snapshot_keep(struct plinth *db, const char *name,
+                                                                     struct plinth_position at,
+                                                                     struct plinth_position *position,
+                                                                     struct plinth_error *error);
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_snapshot_drop(struct plinth *db, const char *name,
+                                                                     struct plinth_error *error);
+/* Called for each named snapshot, ordered by name: the state, and when it was made (microseconds since 1970). */
+typedef void plinth_snapshot_visitor(void *context, const char *name, struct plinth_position position,
+                                     uint64_t time_us);
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_snapshot_list(struct plinth *db, plinth_snapshot_visitor *visit,
+                                                                     void *context, struct plinth_error *error);
+
+/* Keeps every state of the last `seconds` readable, by position or by time, from now on; 0 ends that. It costs the room
+ * of all versions of that time. Durable on return, and kept over restarts. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_history_keep(struct plinth *db, uint64_t seconds,
+                                                                    struct plinth_error *error);
+
 /* Zero-initialise for the defaults: the newest acknowledged state. */
 struct plinth_read_options {
     const struct plinth_snapshot *snapshot; /* read exactly this state */
     struct plinth_position as_of;           /* or: exactly this one; PLINTH_TOO_OLD when it is gone */
+    const char *snapshot_name;              /* or: this named one; PLINTH_NOT_FOUND */
+    uint64_t as_of_time_us;                 /* or: that of this time (microseconds since 1970), as it was noted a second
+                                               before at most (window / 4,096 for long windows); PLINTH_TOO_OLD when
+                                               plinth_history_keep does not reach back to it */
     struct plinth_position position_min;    /* wait until at least this is visible (read your writes) */
     uint32_t wait_ms_max;                   /* for position_min; 0: 10,000; then PLINTH_DEADLINE_EXCEEDED */
     bool memory_only;                       /* PLINTH_WOULD_BLOCK instead of waiting or reading the disk */

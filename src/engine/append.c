@@ -70,6 +70,18 @@ enum plinth_status engine_append_locked(struct plinth *db, const struct record_h
     return st;
 }
 
+enum plinth_status engine_raise_feature_level(struct plinth *db, uint32_t level, struct plinth_error *error) {
+    if (db->shard.feature_level >= level) return PLINTH_OK;
+    uint8_t payload[VARINT_BYTES_MAX];
+    struct record_header header = {.kind = CHANGE_FEATURE_LEVEL, .durability = RECORD_SYNCED};
+    struct decision decision = {VERDICT_APPLIED, 0};
+    uint64_t lsn;
+    size_t size = varint_encode(payload, level);
+    enum plinth_status st = engine_append_locked(db, &header, slice_of(payload, size), NULL, 0, &lsn, &decision, error);
+    if (!st) engine_sequenced(db, lsn);
+    return st;
+}
+
 void engine_sequenced(struct plinth *db, uint64_t lsn) {
     if (sequencer_reserve(&db->sequencer, lsn)) sequencer_done(&db->sequencer, lsn);
 }

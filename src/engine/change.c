@@ -3,11 +3,13 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "plinth.h"
 #include "table/partition.h"
 
 static const char *const kind_names[] = {
     "?",         "write",      "conditional", "catalog", "cut",           "job_begin", "flush_commit", "compact_commit",
-    "job_abort", "files_gone", "host",        "tick",    "feature_level", "window",    "rows",
+    "job_abort", "files_gone", "host",        "tick",    "feature_level", "window",    "rows",         "keep",
+    "history",
 };
 
 const char *change_kind_name(enum change_kind kind) {
@@ -197,4 +199,21 @@ enum plinth_status commit_decode(enum change_kind kind, struct slice payload, st
     if (!from.failed) return PLINTH_OK;
     commit_deinit(commit);
     return error_set(error, PLINTH_CORRUPT, "malformed %s record", change_kind_name(kind));
+}
+
+/* ---- snapshots ---- */
+
+bool keep_change_encode(struct buffer *into, const struct keep_change *change) {
+    return buffer_append_u8(into, change->drop ? 2 : 1) && buffer_append_string(into, change->name) &&
+           (change->drop || buffer_append_varint(into, change->lsn));
+}
+
+bool keep_change_decode(struct slice payload, struct keep_change *change) {
+    struct reader from = reader_of(payload);
+    uint8_t operation = reader_u8(&from);
+    *change = (struct keep_change){.drop = operation == 2};
+    change->name = reader_string(&from);
+    if (!change->drop) change->lsn = reader_varint(&from);
+    return !from.failed && reader_left(&from) == 0 && (operation == 1 || operation == 2) && change->name.size &&
+           change->name.size <= PLINTH_NAME_BYTES_MAX && !memchr(change->name.data, 0, change->name.size);
 }

@@ -26,6 +26,9 @@
  * (column/type.h), values (column_encode, column/batch.h) Rows are in the order of their key and no key is there twice,
  * over all parts of a unit; without a key they are in the order of their arrival. From feature level 2 on.
  *
+ *   KEEP            1 keep, 2 drop | snapshot's name | keep: the LSN that it is of. From feature level 3 on
+ *   HISTORY         microseconds that every state stays readable for; 0: none. From feature level 3 on
+ *
  *   operation       kind u8 | table: tenant, database, table (absent with OPERATION_SAME_TABLE) | key string (without
  *                   table prefix) | SET: value string, index list string (table/row.h)
  *                   SET_REFERENCE: value as (job, object name string, offset, length), index list string
@@ -53,12 +56,15 @@ enum change_kind {
     CHANGE_FEATURE_LEVEL = 12,
     CHANGE_WINDOW = 13,
     CHANGE_ROWS = 14,
+    CHANGE_KEEP = 15,
+    CHANGE_HISTORY = 16,
 };
 
 const char *change_kind_name(enum change_kind kind);
 
-/* The highest feature level that this code applies. Level 2: typed tables, their rows, and chunks of a sequence. */
-enum { FEATURE_LEVEL = 2 };
+/* The highest feature level that this code applies. Level 2: typed tables, their rows, and chunks of a sequence.
+ * Level 3: named snapshots and history. */
+enum { FEATURE_LEVEL_HISTORY = 3, FEATURE_LEVEL = 3 };
 
 enum operation_kind {
     OPERATION_SET = 1,
@@ -125,6 +131,15 @@ PLINTH_MUST_CHECK bool rows_change_encode(struct buffer *into, const struct rows
 /* Bytes that rows_change_encode takes at most. */
 enum { ROWS_CHANGE_BYTES_MAX = 96 };
 bool rows_change_decode(struct slice payload, struct rows_change *change);
+
+/* A KEEP payload. */
+struct keep_change {
+    bool drop;
+    struct slice name;
+    uint64_t lsn; /* not when it drops */
+};
+PLINTH_MUST_CHECK bool keep_change_encode(struct buffer *into, const struct keep_change *change);
+bool keep_change_decode(struct slice payload, struct keep_change *change);
 
 enum job_kind { JOB_FLUSH = 1, JOB_COMPACT = 2 };
 

@@ -340,7 +340,7 @@ static bool has_snapshots(struct plinth *db) {
 bool engine_retention_is_due(struct plinth *db) {
     struct view *view = view_current(&db->views);
     struct group group;
-    bool due = find_expired(db, view, engine_time_us(db), &group) && !has_snapshots(db);
+    bool due = find_expired(db, view, engine_retention_time_us(db, engine_time_us(db)), &group) && !has_snapshots(db);
     view_unref(view);
     return due;
 }
@@ -367,7 +367,7 @@ static enum plinth_status drop_expired(struct plinth *db, bool *dropped, struct 
     if (st) return st;
     uint64_t horizon_lsn = engine_take_horizon(db);
     struct view *view = view_current(&db->views);
-    if (find_expired(db, view, time_us, &group)) {
+    if (find_expired(db, view, engine_retention_time_us(db, time_us), &group)) {
         struct compaction_choice all = {0, group.end - group.begin};
         st = merge_runs(db, view, horizon_lsn, &group, all, true, dropped, error);
     }

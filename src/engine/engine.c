@@ -184,6 +184,7 @@ static void tear_down(struct plinth *db) {
     if (db->log && log_close(db->log, &error))
         log_event(LOG_WARN, "log_not_closed_cleanly", "reason=\"%s\"", error.text);
     view_list_deinit(&db->views);
+    engine_free_snapshots(db);
     if (db->active) memtable_unref(db->active);
     sequencer_deinit(&db->sequencer);
     table_gates_destroy(db->table_gates);

@@ -130,6 +130,10 @@ PLINTH_MUST_CHECK enum plinth_status engine_append_locked(struct plinth *db, con
                                                           struct slice payload, const struct write_keys *written,
                                                           unsigned log_flags, uint64_t *lsn, struct decision *decision,
                                                           struct plinth_error *error);
+/* Raises the feature level to `level` if it is lower, so that no older version opens the directory: before the first
+ * record that such a version would not understand. Holds the sequencing lock. */
+PLINTH_MUST_CHECK enum plinth_status engine_raise_feature_level(struct plinth *db, uint32_t level,
+                                                                struct plinth_error *error);
 /* Cuts the active memtable if it has rows: a CUT record and a new memtable. Holds the sequencing lock. `*cut` is the
  * newest cut's LSN (0: nothing was ever cut). */
 PLINTH_MUST_CHECK enum plinth_status engine_cut_locked(struct plinth *db, uint64_t *cut, struct plinth_error *error);
@@ -184,8 +188,18 @@ PLINTH_MUST_CHECK enum plinth_status engine_check_key(struct plinth_slice key, s
 /* ---- snapshot.c ---- */
 
 /* The LSN at or below which only the newest version of a key is needed, registered so that no later reader asks for
- * less. */
+ * less. Takes the sequencing lock. */
 uint64_t engine_take_horizon(struct plinth *db);
+/* After a replay: holds the named snapshots, and returns the oldest state that merges have left alone: that of the
+ * oldest of them, of the start of the history window, or the present. */
+PLINTH_MUST_CHECK enum plinth_status engine_hold_history(struct plinth *db, uint64_t *horizon_lsn,
+                                                         struct plinth_error *error);
+/* The state that a read's snapshot name or time means. */
+PLINTH_MUST_CHECK enum plinth_status engine_find_past(struct plinth *db, const struct plinth_read_options *options,
+                                                      uint64_t *lsn, struct plinth_error *error);
+void engine_free_snapshots(struct plinth *db);
+/* What counts as now for partitions that are to be dropped, when it is `now_us`: the start of the history window. */
+uint64_t engine_retention_time_us(struct plinth *db, uint64_t now_us);
 
 /* ---- jobs: flush.c, compact.c, checkpoint.c, garbage.c ---- */
 

@@ -39,6 +39,24 @@ static enum plinth_status wait_for_position_min(struct plinth *db, const struct 
     return st;
 }
 
+/* The state at `past`, if it is there still. */
+static enum plinth_status begin_read_of(struct plinth *db, uint64_t past, const struct plinth_read_options *options,
+                                        struct view **view, uint64_t *lsn, struct plinth_error *error) {
+    enum plinth_status st = wait_visible(db, past, options, error);
+    if (st) {
+        error_prefix(error, "snapshot position");
+        return st;
+    }
+    *lsn = past;
+    *view = view_current(&db->views);
+    if (past >= (*view)->horizon_lsn) return PLINTH_OK;
+    st = error_set(error, PLINTH_TOO_OLD, "the state at position %llu is gone; the oldest readable one is %llu",
+                   (unsigned long long)past, (unsigned long long)(*view)->horizon_lsn);
+    view_unref(*view);
+    *view = NULL;
+    return st;
+}
+
 enum plinth_status engine_begin_read(struct plinth *db, const struct plinth_read_options *options, struct view **view,
                                      uint64_t *lsn, struct plinth_error *error) {
     static const struct plinth_read_options defaults = {0};
@@ -53,19 +71,14 @@ enum plinth_status engine_begin_read(struct plinth *db, const struct plinth_read
     }
     if (options->as_of.lsn) {
         st = engine_check_position(db, options->as_of, error);
-        if (!st) st = wait_visible(db, options->as_of.lsn, options, error);
-        if (st) {
-            error_prefix(error, "snapshot position");
-            return st;
-        }
-        *lsn = options->as_of.lsn;
-        *view = view_current(&db->views);
-        if (*lsn >= (*view)->horizon_lsn) return PLINTH_OK;
-        st = error_set(error, PLINTH_TOO_OLD, "the state at position %llu is gone; the oldest readable one is %llu",
-                       (unsigned long long)*lsn, (unsigned long long)(*view)->horizon_lsn);
-        view_unref(*view);
-        *view = NULL;
+        if (!st) return begin_read_of(db, options->as_of.lsn, options, view, lsn, error);
+        error_prefix(error, "snapshot position");
         return st;
+    }
+    if (options->snapshot_name || options->as_of_time_us) {
+        uint64_t past;
+        st = engine_find_past(db, options, &past, error);
+        return st ? st : begin_read_of(db, past, options, view, lsn, error);
     }
     /* The LSN first: every row up to it is in a memtable of the view taken afterwards, or in its segments. A merge
      * published in between may have purged what that LSN sees; then take a newer one. */

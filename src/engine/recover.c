@@ -166,8 +166,13 @@ static enum plinth_status publish_view(struct replay *replay, struct plinth_erro
         view_discard(view);
         return st;
     }
-    /* What merges have purged is not in the manifest: no state before this one can be promised. */
-    view->horizon_lsn = db->horizon_lsn = db->shard.lsn;
+    /* What merges have purged is not in the manifest: no state can be promised but those that they had to keep. */
+    st = engine_hold_history(db, &db->horizon_lsn, error);
+    if (st) {
+        view_discard(view);
+        return st;
+    }
+    view->horizon_lsn = db->horizon_lsn;
     view_publish(&db->views, view);
     return PLINTH_OK;
 }

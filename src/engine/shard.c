@@ -36,6 +36,7 @@ void shard_deinit(struct shard *shard) {
     free(shard->voids);
     producers_deinit(&shard->producers);
     units_deinit(&shard->units);
+    history_deinit(&shard->history);
     conflict_window_deinit(&shard->window);
     catalog_deinit(&shard->catalog);
     *shard = (struct shard){0};
@@ -575,6 +576,35 @@ static enum plinth_status decide_window(struct shard *shard, uint64_t lsn, struc
     return conflict_window_init(&shard->window, keys, bytes, lsn, error);
 }
 
+static enum plinth_status decide_keep(struct shard *shard, uint64_t lsn, struct slice payload,
+                                      struct decision *decision, struct plinth_error *error) {
+    struct keep_change change;
+    if (shard->feature_level < FEATURE_LEVEL_HISTORY || !keep_change_decode(payload, &change) || change.lsn > lsn) {
+        decision->verdict = VERDICT_REFUSED;
+        return PLINTH_OK;
+    }
+    bool there = history_find_name(&shard->history, change.name) != NULL;
+    if (there != change.drop || (!there && shard->history.name_count >= HISTORY_NAMES_MAX))
+        decision->verdict = VERDICT_VOID;
+    else if (change.drop)
+        history_drop_name(&shard->history, change.name);
+    else if (!history_add_name(&shard->history, change.name, change.lsn, shard->time_us))
+        return error_no_memory(error, "named snapshots");
+    return PLINTH_OK;
+}
+
+static enum plinth_status decide_history(struct shard *shard, uint64_t lsn, struct slice payload,
+                                         struct decision *decision, struct plinth_error *error) {
+    struct reader from = reader_of(payload);
+    uint64_t window_us = reader_varint(&from);
+    if (shard->feature_level < FEATURE_LEVEL_HISTORY || from.failed || window_us > HISTORY_WINDOW_US_MAX) {
+        decision->verdict = VERDICT_REFUSED;
+        return PLINTH_OK;
+    }
+    return history_set_window(&shard->history, window_us, lsn, shard->time_us) ? PLINTH_OK
+                                                                               : error_no_memory(error, "history");
+}
+
 /* Shard time is the running maximum of record times. Far jumps count only from HOST and TICK records, whose times their
  * hosts have checked. */
 static void advance_time(struct shard *shard, const struct record_header *header) {
@@ -593,6 +623,7 @@ enum plinth_status shard_decide(struct shard *shard, uint64_t lsn, const struct 
     shard->lsn = lsn;
     advance_time(shard, header);
     units_expire(&shard->units, shard->time_us);
+    if (!history_note(&shard->history, lsn, shard->time_us)) return error_no_memory(error, "history");
     enum plinth_status st = PLINTH_OK;
     switch ((enum change_kind)header->kind) {
     case CHANGE_WRITE:
@@ -611,6 +642,8 @@ enum plinth_status shard_decide(struct shard *shard, uint64_t lsn, const struct 
     case CHANGE_TICK: break;
     case CHANGE_FEATURE_LEVEL: st = decide_feature_level(shard, payload, decision); break;
     case CHANGE_WINDOW: st = decide_window(shard, lsn, payload, decision, error); break;
+    case CHANGE_KEEP: st = decide_keep(shard, lsn, payload, decision, error); break;
+    case CHANGE_HISTORY: st = decide_history(shard, lsn, payload, decision, error); break;
     default: decision->verdict = VERDICT_REFUSED;
     }
     if (decision->verdict == VERDICT_REFUSED) {

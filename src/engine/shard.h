@@ -15,6 +15,7 @@
 #include "catalog/catalog.h"
 #include "engine/change.h"
 #include "engine/conflict.h"
+#include "engine/history.h"
 #include "engine/producers.h"
 #include "engine/units.h"
 #include "log/record.h"
@@ -81,6 +82,7 @@ struct shard {
     struct conflict_window window;
     struct producers producers;
     struct units units;
+    struct history history;
 
     uint64_t last_cut;    /* LSN of the newest cut; 0 for none */
     uint64_t flushed_lsn; /* every row at or below is in segments (or void) */
@@ -125,8 +127,8 @@ bool shard_is_void(const struct shard *shard, uint64_t lsn);
 /* What a write of this producer would meet now; see producers.h. */
 enum producer_verdict shard_check_producer(const struct shard *shard, const struct record_header *header,
                                            struct producer_part part, uint64_t *first_lsn);
-/* What a conditional record would meet now: VERDICT_APPLIED, VERDICT_TOO_OLD, or VERDICT_CONFLICT. `changed` is then the
- * stored key that was written since its snapshot, valid until the state changes or `condition` goes. */
+/* What a conditional record would meet now: VERDICT_APPLIED, VERDICT_TOO_OLD, or VERDICT_CONFLICT. `changed` is then
+ * the stored key that was written since its snapshot, valid until the state changes or `condition` goes. */
 enum verdict shard_check_condition(const struct shard *shard, const struct condition *condition, struct slice *changed);
 /* Which part of its producer's write a ROWS record is: to its producer a unit is one. */
 struct producer_part rows_part_of(const struct record_header *header, const struct rows_change *change);

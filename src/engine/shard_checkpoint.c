@@ -2,8 +2,8 @@
  *
  *   magic "PLINCKPT" | u32 format | u32 CRC-32C of the format and everything behind | u64 LSN | feature level | shard
  * time | catalog | producers | window: keys, bytes, floor LSN | last cut | flushed LSN | cuts | tables: runs: segments
- * | jobs | hosts | garbage | voids | pins (named snapshots, backups, feed cursors: none at feature level 1) | time
- * alarms, alarms | from feature level 2 on: units
+ * | jobs | hosts | garbage | voids | 0 | time alarms, alarms | from feature level 2 on: units | from feature level 3
+ * on: history
  *
  * Magic, format and checksum stand like this in every format, so that damage is told from a newer version.
  * Counts and numbers are varints where no width is said. */
@@ -14,7 +14,7 @@
 #include "engine/shard.h"
 
 static const char magic[8] = {'P', 'L', 'I', 'N', 'C', 'K', 'P', 'T'};
-enum { CHECKPOINT_FORMAT = 1, CHECKPOINT_HEAD_BYTES = 16, PINS = 0 };
+enum { CHECKPOINT_FORMAT = 1, CHECKPOINT_HEAD_BYTES = 16, RESERVED = 0 };
 
 static bool encode_tables(struct buffer *into, const struct shard *shard) {
     bool ok = buffer_append_varint(into, shard->table_count);
@@ -51,7 +51,7 @@ static bool encode_lists(struct buffer *into, const struct shard *shard) {
              buffer_append_varint(into, shard->garbage[i].since_lsn);
     ok = ok && buffer_append_varint(into, shard->void_count);
     for (uint64_t i = 0; ok && i < shard->void_count; i++) ok = buffer_append_varint(into, shard->voids[i]);
-    return ok && buffer_append_varint(into, PINS) && buffer_append_varint(into, shard->time_alarms) &&
+    return ok && buffer_append_varint(into, RESERVED) && buffer_append_varint(into, shard->time_alarms) &&
            buffer_append_varint(into, shard->alarms);
 }
 
@@ -64,7 +64,8 @@ static bool encode_state(struct buffer *into, const struct shard *shard) {
               buffer_append_varint(into, shard->flushed_lsn) && buffer_append_varint(into, shard->cut_count);
     for (uint64_t i = 0; ok && i < shard->cut_count; i++) ok = buffer_append_varint(into, shard->cuts[i]);
     ok = ok && encode_tables(into, shard) && encode_lists(into, shard);
-    return ok && (shard->feature_level < CATALOG_FEATURE_LEVEL_TABLES || units_encode(into, &shard->units));
+    ok = ok && (shard->feature_level < CATALOG_FEATURE_LEVEL_TABLES || units_encode(into, &shard->units));
+    return ok && (shard->feature_level < FEATURE_LEVEL_HISTORY || history_encode(into, &shard->history));
 }
 
 /* Verdicts below the replay start are never asked for again. */
@@ -156,7 +157,7 @@ static bool decode_lists(struct reader *from, struct shard *shard) {
         uint64_t lsn = reader_varint(from);
         if (!ARRAY_PUSH(shard->voids, shard->void_count, lsn)) return false;
     }
-    if (reader_varint(from) != PINS) from->failed = true;
+    if (reader_varint(from) != RESERVED) from->failed = true;
     shard->time_alarms = reader_varint(from);
     shard->alarms = reader_varint(from);
     return !from->failed;
@@ -182,8 +183,10 @@ static enum plinth_status decode_state(struct reader *from, struct shard *shard,
         if (!ARRAY_PUSH(shard->cuts, shard->cut_count, cut)) return error_no_memory(error, "checkpoint");
     }
     bool units_follow = shard->feature_level >= CATALOG_FEATURE_LEVEL_TABLES;
+    bool history_follows = shard->feature_level >= FEATURE_LEVEL_HISTORY;
     if (!from->failed && decode_tables(from, shard) && decode_lists(from, shard) &&
-        (!units_follow || units_decode(from, &shard->units)) && reader_left(from) == 0)
+        (!units_follow || units_decode(from, &shard->units)) &&
+        (!history_follows || history_decode(from, &shard->history)) && reader_left(from) == 0)
         return PLINTH_OK;
     return error_set(error, PLINTH_CORRUPT, "malformed checkpoint");
 }

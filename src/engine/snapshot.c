@@ -1,5 +1,6 @@
-/* Snapshots: LSNs that somebody needs, and the horizon that follows from them. A horizon that has been given out is at
- * or below every pin of its time, and later pins are at or above it; so a pinned state is always there. */
+/* Snapshots: LSNs that somebody needs, and the horizon that follows from them and from the history window. A horizon
+ * that has been given out is at or below every pin of its time, and later pins are at or above it; so a pinned state is
+ * always there. A named snapshot is one that the log knows of, too: it is held again after a restart. */
 #include <stdlib.h>
 
 #include "base/status.h"
@@ -8,6 +9,7 @@
 struct plinth_snapshot {
     struct plinth *db;
     uint64_t lsn;
+    char *name; /* of a named one, which nobody destroys but plinth_snapshot_drop */
     struct plinth_snapshot *next;
 };
 
@@ -19,11 +21,30 @@ static uint64_t lowest_pinned(struct plinth *db, uint64_t otherwise) {
 }
 
 uint64_t engine_take_horizon(struct plinth *db) {
+    pthread_mutex_lock(&db->sequence_mutex);
+    uint64_t window = history_window_lsn(&db->shard.history, db->shard.time_us);
+    pthread_mutex_unlock(&db->sequence_mutex);
+    uint64_t visible = engine_visible_lsn(db);
     pthread_mutex_lock(&db->snapshot_mutex);
-    uint64_t horizon = lowest_pinned(db, engine_visible_lsn(db));
+    uint64_t horizon = lowest_pinned(db, window < visible ? window : visible);
     if (horizon > db->horizon_lsn) db->horizon_lsn = horizon;
     pthread_mutex_unlock(&db->snapshot_mutex);
     return horizon;
+}
+
+uint64_t engine_retention_time_us(struct plinth *db, uint64_t now_us) {
+    pthread_mutex_lock(&db->sequence_mutex);
+    uint64_t window_us = db->shard.history.window_us;
+    pthread_mutex_unlock(&db->sequence_mutex);
+    return now_us > window_us ? now_us - window_us : 0;
+}
+
+/* ---- pins ---- */
+
+static void link_in(struct plinth *db, struct plinth_snapshot *snapshot) {
+    snapshot->next = db->snapshots;
+    db->snapshots = snapshot;
+    db->snapshot_count++;
 }
 
 /* Pins the LSN (0: the newest visible one); PLINTH_TOO_OLD below a horizon that has been given out. */
@@ -36,9 +57,7 @@ static enum plinth_status pin(struct plinth *db, struct plinth_snapshot *snapsho
                        (unsigned long long)at, (unsigned long long)db->horizon_lsn);
     if (!st) {
         snapshot->lsn = at ? at : engine_visible_lsn(db);
-        snapshot->next = db->snapshots;
-        db->snapshots = snapshot;
-        db->snapshot_count++;
+        link_in(db, snapshot);
     }
     pthread_mutex_unlock(&db->snapshot_mutex);
     return st;
@@ -70,6 +89,11 @@ struct plinth_position plinth_snapshot_position(const struct plinth_snapshot *sn
     return engine_position(snapshot->db, snapshot->lsn);
 }
 
+static void snapshot_free(struct plinth_snapshot *snapshot) {
+    free(snapshot->name);
+    free(snapshot);
+}
+
 void plinth_snapshot_destroy(struct plinth_snapshot *snapshot) {
     if (!snapshot) return;
     struct plinth *db = snapshot->db;
@@ -79,5 +103,187 @@ void plinth_snapshot_destroy(struct plinth_snapshot *snapshot) {
     *link = snapshot->next;
     db->snapshot_count--;
     pthread_mutex_unlock(&db->snapshot_mutex);
-    free(snapshot);
+    snapshot_free(snapshot);
+}
+
+void engine_free_snapshots(struct plinth *db) {
+    while (db->snapshots) {
+        struct plinth_snapshot *first = db->snapshots;
+        db->snapshots = first->next;
+        snapshot_free(first);
+    }
+}
+
+/* ---- named ones ---- */
+
+/* snapshot_mutex is held. */
+static struct plinth_snapshot *find_named(struct plinth *db, struct slice name) {
+    for (struct plinth_snapshot *snapshot = db->snapshots; snapshot; snapshot = snapshot->next)
+        if (snapshot->name && slice_equal(slice_of_string(snapshot->name), name)) return snapshot;
+    return NULL;
+}
+
+static enum plinth_status hold_named(struct plinth *db, const struct named_snapshot *named,
+                                     struct plinth_error *error) {
+    struct plinth_snapshot *made = calloc(1, sizeof *made);
+    if (!made || !(made->name = strdup(named->name))) {
+        free(made);
+        return error_no_memory(error, "named snapshot");
+    }
+    made->db = db;
+    made->lsn = named->lsn;
+    link_in(db, made);
+    return PLINTH_OK;
+}
+
+enum plinth_status engine_hold_history(struct plinth *db, uint64_t *horizon_lsn, struct plinth_error *error) {
+    const struct history *history = &db->shard.history;
+    enum plinth_status st = PLINTH_OK;
+    for (uint64_t i = 0; !st && i < history->name_count; i++) st = hold_named(db, &history->names[i], error);
+    uint64_t window = history_window_lsn(history, db->shard.time_us);
+    *horizon_lsn = lowest_pinned(db, window < db->shard.lsn ? window : db->shard.lsn);
+    return st;
+}
+
+/* Appends a KEEP or HISTORY record, and waits until it is durable. */
+static enum plinth_status append_history(struct plinth *db, enum change_kind kind, struct slice payload,
+                                         struct decision *decision, struct plinth_error *error) {
+    struct record_header header = {.kind = (uint8_t)kind, .durability = RECORD_SYNCED};
+    uint64_t lsn = 0;
+    pthread_mutex_lock(&db->sequence_mutex);
+    enum plinth_status st = engine_raise_feature_level(db, FEATURE_LEVEL_HISTORY, error);
+    if (!st) st = engine_append_locked(db, &header, payload, NULL, 0, &lsn, decision, error);
+    pthread_mutex_unlock(&db->sequence_mutex);
+    if (st) return st;
+    engine_sequenced(db, lsn);
+    return log_wait(db->log, lsn, RECORD_SYNCED, LOG_WAIT_FOREVER, error);
+}
+
+static enum plinth_status append_keep(struct plinth *db, const struct keep_change *change, struct decision *decision,
+                                      struct plinth_error *error) {
+    struct buffer payload = BUFFER_INIT;
+    enum plinth_status st = keep_change_encode(&payload, change)
+                                ? append_history(db, CHANGE_KEEP, buffer_slice(&payload), decision, error)
+                                : error_no_memory(error, "log record");
+    buffer_deinit(&payload);
+    return st;
+}
+
+static enum plinth_status refuse_name(struct plinth *db, struct slice name, struct plinth_error *error) {
+    pthread_mutex_lock(&db->snapshot_mutex);
+    bool there = find_named(db, name) != NULL;
+    pthread_mutex_unlock(&db->snapshot_mutex);
+    if (there)
+        return error_set(error, PLINTH_ALREADY_EXISTS, "snapshot \"%.*s\" exists already", (int)name.size, name.data);
+    return error_set(error, PLINTH_RESOURCE_EXHAUSTED, "%d named snapshots are kept already; drop some",
+                     HISTORY_NAMES_MAX);
+}
+
+enum plinth_status plinth_snapshot_keep(struct plinth *db, const char *name, struct plinth_position at,
+                                        struct plinth_position *position, struct plinth_error *error) {
+    if (position) *position = (struct plinth_position){0, 0};
+    error_clear(error);
+    struct slice named = slice_of_string(name);
+    struct plinth_snapshot *made = NULL;
+    struct decision decision = {VERDICT_APPLIED, 0};
+    char *copy = NULL;
+    enum plinth_status st = catalog_check_name("snapshot", named, error);
+    if (!st) st = engine_check(db, error);
+    if (!st && !(copy = strdup(name))) st = error_no_memory(error, "named snapshot");
+    if (!st) st = plinth_snapshot_create(db, at, &made, error); /* pinned before the log says so, and until it does */
+    if (!st) {
+        struct keep_change change = {.name = named, .lsn = made->lsn};
+        st = append_keep(db, &change, &decision, error);
+    }
+    if (!st && decision.verdict != VERDICT_APPLIED) st = refuse_name(db, named, error);
+    if (st) {
+        plinth_snapshot_destroy(made);
+        free(copy);
+        return st;
+    }
+    if (position) *position = plinth_snapshot_position(made);
+    pthread_mutex_lock(&db->snapshot_mutex);
+    made->name = copy;
+    pthread_mutex_unlock(&db->snapshot_mutex);
+    return PLINTH_OK;
+}
+
+static enum plinth_status no_such_name(struct slice name, struct plinth_error *error) {
+    return error_set(error, PLINTH_NOT_FOUND, "snapshot \"%.*s\" does not exist",
+                     (int)(name.size < PLINTH_NAME_BYTES_MAX ? name.size : PLINTH_NAME_BYTES_MAX), name.data);
+}
+
+enum plinth_status plinth_snapshot_drop(struct plinth *db, const char *name, struct plinth_error *error) {
+    error_clear(error);
+    struct slice named = slice_of_string(name);
+    struct decision decision = {VERDICT_APPLIED, 0};
+    struct keep_change change = {.drop = true, .name = named};
+    enum plinth_status st = catalog_check_name("snapshot", named, error);
+    if (!st) st = engine_check(db, error);
+    if (st) return st;
+    pthread_mutex_lock(&db->snapshot_mutex);
+    bool there = find_named(db, named) != NULL;
+    pthread_mutex_unlock(&db->snapshot_mutex);
+    if (!there) return no_such_name(named, error);
+    st = append_keep(db, &change, &decision, error);
+    if (!st && decision.verdict != VERDICT_APPLIED) st = no_such_name(named, error);
+    if (st) return st;
+    pthread_mutex_lock(&db->snapshot_mutex);
+    struct plinth_snapshot *snapshot = find_named(db, named);
+    pthread_mutex_unlock(&db->snapshot_mutex);
+    plinth_snapshot_destroy(snapshot); /* this call's alone: the log has dropped it once */
+    return PLINTH_OK;
+}
+
+enum plinth_status plinth_snapshot_list(struct plinth *db, plinth_snapshot_visitor *visit, void *context,
+                                        struct plinth_error *error) {
+    error_clear(error);
+    struct buffer bytes = BUFFER_INIT;
+    pthread_mutex_lock(&db->sequence_mutex);
+    const struct history *history = &db->shard.history;
+    bool ok = history_encode(&bytes, history);
+    pthread_mutex_unlock(&db->sequence_mutex);
+    struct history copy = {0};
+    struct reader from = reader_of(buffer_slice(&bytes));
+    ok = ok && history_decode(&from, &copy);
+    for (uint64_t i = 0; ok && i < copy.name_count; i++)
+        visit(context, copy.names[i].name, engine_position(db, copy.names[i].lsn), copy.names[i].time_us);
+    history_deinit(&copy);
+    buffer_deinit(&bytes);
+    return ok ? PLINTH_OK : error_no_memory(error, "list of snapshots");
+}
+
+/* ---- the window ---- */
+
+enum plinth_status plinth_history_keep(struct plinth *db, uint64_t seconds, struct plinth_error *error) {
+    error_clear(error);
+    uint8_t payload[VARINT_BYTES_MAX];
+    struct decision decision = {VERDICT_APPLIED, 0};
+    enum plinth_status st = engine_check(db, error);
+    if (st) return st;
+    if (seconds > HISTORY_WINDOW_US_MAX / 1000000)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "a history of %llu s; at most %llu are allowed",
+                         (unsigned long long)seconds, (unsigned long long)(HISTORY_WINDOW_US_MAX / 1000000));
+    return append_history(db, CHANGE_HISTORY, slice_of(payload, varint_encode(payload, seconds * 1000000)), &decision,
+                          error);
+}
+
+enum plinth_status engine_find_past(struct plinth *db, const struct plinth_read_options *options, uint64_t *lsn,
+                                    struct plinth_error *error) {
+    if (options->memory_only) return error_set(error, PLINTH_WOULD_BLOCK, "a state of the past is looked up");
+    if (options->snapshot_name) {
+        pthread_mutex_lock(&db->snapshot_mutex);
+        const struct plinth_snapshot *found = find_named(db, slice_of_string(options->snapshot_name));
+        if (found) *lsn = found->lsn;
+        pthread_mutex_unlock(&db->snapshot_mutex);
+        return found ? PLINTH_OK : no_such_name(slice_of_string(options->snapshot_name), error);
+    }
+    pthread_mutex_lock(&db->sequence_mutex);
+    bool kept = db->shard.history.window_us != 0;
+    bool found = history_find_time(&db->shard.history, options->as_of_time_us, lsn);
+    pthread_mutex_unlock(&db->sequence_mutex);
+    if (found) return PLINTH_OK;
+    if (!kept) return error_set(error, PLINTH_TOO_OLD, "no history is kept: only positions can be read as of");
+    return error_set(error, PLINTH_TOO_OLD, "the state %.3f s ago is gone or was never kept",
+                     ((double)engine_time_us(db) - (double)options->as_of_time_us) / 1e6);
 }

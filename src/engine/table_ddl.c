@@ -9,19 +9,6 @@
 
 /* ---- one change ---- */
 
-/* The first typed table, and the first drop, raise the feature level: an older version must not open the directory. */
-static enum plinth_status raise_feature_level(struct plinth *db, struct plinth_error *error) {
-    if (db->shard.feature_level >= CATALOG_FEATURE_LEVEL_TABLES) return PLINTH_OK;
-    uint8_t payload[VARINT_BYTES_MAX];
-    struct record_header header = {.kind = CHANGE_FEATURE_LEVEL, .durability = RECORD_SYNCED};
-    struct decision decision = {VERDICT_APPLIED, 0};
-    uint64_t lsn;
-    size_t size = varint_encode(payload, CATALOG_FEATURE_LEVEL_TABLES);
-    enum plinth_status st = engine_append_locked(db, &header, slice_of(payload, size), NULL, 0, &lsn, &decision, error);
-    if (!st) engine_sequenced(db, lsn);
-    return st;
-}
-
 static bool change_drops(const struct catalog_change *change) {
     return change->kind == CATALOG_DROP_TABLE || change->kind == CATALOG_DROP_INDEX;
 }
@@ -80,7 +67,8 @@ enum plinth_status engine_change_catalog(struct plinth *db, struct catalog_chang
     if (!st && payload.size > PLINTH_RECORD_BYTES_MAX)
         st = error_set(error, PLINTH_TOO_LARGE, "the change of the catalog takes %zu bytes; at most %d are allowed",
                        payload.size, PLINTH_RECORD_BYTES_MAX);
-    if (!st && change->kind > CATALOG_CREATE_INDEX) st = raise_feature_level(db, error);
+    if (!st && change->kind > CATALOG_CREATE_INDEX)
+        st = engine_raise_feature_level(db, CATALOG_FEATURE_LEVEL_TABLES, error);
     if (!st && change_drops(change))
         st = append_drop(db, &header, buffer_slice(&payload), lsn, &decision, &dropped, error);
     else if (!st)
