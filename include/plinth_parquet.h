@@ -47,6 +47,9 @@ struct plinth_parquet_open_options {
     bool no_checksums;         /* do not check pages' CRC32 where they have one */
     bool allow_invalid_utf8;   /* strings are not checked; else a wrong one is PLINTH_CORRUPT */
     enum plinth_parquet_int96 int96;
+    /* bounds what a stream holds in all: decoded pages and dictionaries of all its columns, and the batch that they go
+     * to; 0: 16 times memory_bytes_max (4 GiB) */
+    uint64_t stream_bytes_max;
 };
 
 /* Opens a file and parses its footer. `options` may be null. PLINTH_UNSUPPORTED: an encrypted footer. */

@@ -54,6 +54,8 @@ static enum plinth_status copy_texts(struct plinth_parquet_file *file, struct pl
     return is_ok ? PLINTH_OK : error_no_memory(error, "Parquet metadata");
 }
 
+enum { BATCH_BYTES_ENOUGH = 256 << 20, STREAM_TIMES = 16 };
+
 static struct plinth_parquet_file *make_file(const struct plinth_parquet_open_options *options) {
     static const enum parquet_time_unit units[] = {
         [PLINTH_PARQUET_INT96_MICROS] = PARQUET_TIME_MICROS, [PLINTH_PARQUET_INT96_MILLIS] = PARQUET_TIME_MILLIS};
@@ -63,7 +65,11 @@ static struct plinth_parquet_file *make_file(const struct plinth_parquet_open_op
     atomic_init(&file->spare, NULL);
     arena_init(&file->arena);
     file->int96_unit = PARQUET_TIME_NANOS;
+    uint64_t one = options && options->memory_bytes_max ? options->memory_bytes_max : BATCH_BYTES_ENOUGH;
+    file->batch_bytes_enough = one < BATCH_BYTES_ENOUGH ? one : BATCH_BYTES_ENOUGH;
+    file->stream_bytes_max = one < UINT64_MAX / STREAM_TIMES ? one * STREAM_TIMES : UINT64_MAX;
     if (options) {
+        if (options->stream_bytes_max) file->stream_bytes_max = options->stream_bytes_max;
         file->allow_invalid_utf8 = options->allow_invalid_utf8;
         if (options->int96 == PLINTH_PARQUET_INT96_MICROS || options->int96 == PLINTH_PARQUET_INT96_MILLIS)
             file->int96_unit = units[options->int96];

@@ -20,6 +20,7 @@ struct plinth_parquet_file {
     _Atomic(struct parquet_scratch *) spare;
     const char *created_by;
     const char **keys, **values; /* of key-value metadata */
+    uint64_t batch_bytes_enough, stream_bytes_max;
     bool allow_invalid_utf8;
     enum parquet_time_unit int96_unit;
 };

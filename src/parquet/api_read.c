@@ -12,7 +12,7 @@
 #include "parquet/column_cursor.h"
 #include "parquet/row_selection.h"
 
-enum { BATCH_ROWS_DEFAULT = 65536, BATCH_ROWS_MAX = 1 << 30, BATCH_BYTES_ENOUGH = 256 << 20 };
+enum { BATCH_ROWS_DEFAULT = 65536, BATCH_ROWS_MAX = 1 << 30 };
 
 struct read_column {
     struct column_cursor cursor;
@@ -141,10 +141,16 @@ static enum plinth_status seek_columns(struct read_stream *stream, const struct 
 
 /* Decodes until each column has rows; `*rows` of them all have. */
 static enum plinth_status fill_columns(struct read_stream *stream, uint64_t *rows) {
+    uint64_t held = arrow_reader_bytes(&stream->arrow), most = stream->file->stream_bytes_max;
     enum plinth_status st = PLINTH_OK;
     *rows = UINT64_MAX;
     for (uint32_t i = 0; !st && i < stream->fields.leaf_count; i++) {
         st = column_cursor_fill(&stream->columns[i].cursor, stream->scratch, &stream->error);
+        held += column_cursor_memory(&stream->columns[i].cursor);
+        if (!st && held > most)
+            st = error_set(&stream->error, PLINTH_OUT_OF_MEMORY,
+                           "row group %u: the decoded pages of %u columns and a batch are over the limit of %llu bytes",
+                           stream->row_group, i + 1, (unsigned long long)most);
         uint64_t left = column_cursor_rows_left(&stream->columns[i].cursor);
         if (left < *rows) *rows = left;
     }
@@ -189,7 +195,7 @@ static enum plinth_status append_wanted(struct read_stream *stream, uint64_t mos
 static enum plinth_status fill_batch(struct read_stream *stream, uint64_t *rows) {
     enum plinth_status st = PLINTH_OK;
     while (!st && *rows < stream->batch_rows && stream->range < range_count(stream) &&
-           arrow_reader_bytes(&stream->arrow) < BATCH_BYTES_ENOUGH) {
+           arrow_reader_bytes(&stream->arrow) < stream->file->batch_bytes_enough) {
         const struct row_range *range = &ranges_of(stream)[stream->range];
         uint64_t taken = 0;
         if (stream->row <= range->begin) st = seek_columns(stream, range);

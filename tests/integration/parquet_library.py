@@ -24,7 +24,7 @@ class Error(ctypes.Structure):
 
 class OpenOptions(ctypes.Structure):
     _fields_ = [("memory_bytes_max", _u64), ("no_checksums", ctypes.c_bool), ("allow_invalid_utf8", ctypes.c_bool),
-                ("int96", ctypes.c_int)]
+                ("int96", ctypes.c_int), ("stream_bytes_max", _u64)]
 
 
 class Info(ctypes.Structure):
@@ -116,13 +116,7 @@ class Library:
         """All batches of a pyarrow RecordBatchReader, or a table."""
         if isinstance(reader, pa.Table):
             reader = reader.to_reader()
-        own = self.calls.plinth_parquet_write_options_default()
-        for name, value in options.items():
-            setattr(own, name, {"codec": CODECS, "encoding": ENCODINGS}.get(name, {}).get(value, value))
-        own.columns = (ColumnOptions * len(column_options))(*(ColumnOptions(**o) for o in column_options))
-        own.column_count = len(column_options)
-        own.sorting = (Sorting * len(sorting))(*(Sorting(**s) for s in sorting))
-        own.sorting_count = len(sorting)
+        own = self._write_options(column_options, sorting, options)
         stream, error = Stream(), Error()
         reader._export_to_c(ctypes.addressof(stream))
         status = self.calls.plinth_parquet_write_stream(os.fsencode(path), ctypes.byref(stream), ctypes.byref(own),
@@ -130,6 +124,54 @@ class Library:
         if stream.release:
             ctypes.CFUNCTYPE(None, _pointer)(stream.release)(ctypes.addressof(stream))
         self._check(status, error)
+
+    def writer(self, write, schema, column_options=(), sorting=(), **options):
+        """A Writer that gives its bytes to `write`, as memory views."""
+        return Writer(self, write, schema, self._write_options(column_options, sorting, options))
+
+    def _write_options(self, column_options, sorting, options):
+        own = self.calls.plinth_parquet_write_options_default()
+        for name, value in options.items():
+            setattr(own, name, {"codec": CODECS, "encoding": ENCODINGS}.get(name, {}).get(value, value))
+        own.columns = (ColumnOptions * len(column_options))(*(ColumnOptions(**o) for o in column_options))
+        own.column_count = len(column_options)
+        own.sorting = (Sorting * len(sorting))(*(Sorting(**s) for s in sorting))
+        own.sorting_count = len(sorting)
+        return own
+
+
+class Writer:
+    """Record batches into a function, by plinth_parquet_writer_open_function; finishes at the end of a with block."""
+
+    def __init__(self, library, write, schema, options):
+        def take(_context, data, size, _error):
+            write(memoryview((ctypes.c_char * size).from_address(data)).cast("B"))
+            return 0
+
+        self.library, self.handle = library, _pointer()
+        self.function = ctypes.CFUNCTYPE(ctypes.c_int, _pointer, _pointer, ctypes.c_size_t, _pointer)(take)
+        exported, error = (ctypes.c_void_p * 9)(), Error()
+        schema._export_to_c(ctypes.addressof(exported))
+        status = library.calls.plinth_parquet_writer_open_function(
+            self.function, None, ctypes.byref(exported), ctypes.byref(options), ctypes.byref(self.handle), ctypes.byref(error))
+        pa.Schema._import_from_c(ctypes.addressof(exported))  # releases it
+        library._check(status, error)
+
+    def __enter__(self):
+        return self
+
+    def write(self, batch):
+        exported, error = (ctypes.c_void_p * 10)(), Error()
+        batch._export_to_c(ctypes.addressof(exported))
+        status = self.library.calls.plinth_parquet_writer_write(self.handle, ctypes.byref(exported), ctypes.byref(error))
+        pa.RecordBatch._import_from_c(ctypes.addressof(exported), batch.schema)
+        self.library._check(status, error)
+
+    def __exit__(self, kind, *_):
+        error = Error()
+        status = 0 if kind else self.library.calls.plinth_parquet_writer_finish(self.handle, None, ctypes.byref(error))
+        self.library.calls.plinth_parquet_writer_destroy(self.handle)
+        self.library._check(status, error)
 
 
 class File:

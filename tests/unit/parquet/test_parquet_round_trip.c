@@ -365,6 +365,43 @@ static void stripes_end_where_the_caller_says_and_raw_bytes_lie_at_their_offset(
     sample_table_deinit(&table);
 }
 
+/* The second row group, the indexes and the footer lie behind 5 GiB that are not kept. */
+static void files_beyond_4_gib_round_trip(void **state) {
+    enum { HOLES = 320, ROWS = 500 };
+    uint8_t *zeros = calloc(1, MEMORY_FILE_HOLE_BYTES);
+    struct sample_table table;
+    struct memory_file file;
+    struct parquet_writer *writer;
+    struct parquet_reader *reader;
+    struct plinth_error error = {0};
+    struct parquet_column_data second[SAMPLE_COLUMNS];
+    uint64_t size, offset;
+    (void)state;
+    assert_non_null(zeros);
+    sample_table_init(&table, 2 * ROWS - ROWS % 8, 5, 6);
+    memory_file_init(&file);
+    struct parquet_writer_options options = {.stripe_rows = 100};
+    assert_ok(parquet_writer_create(&file.sink, table.nodes, SAMPLE_COLUMNS, NULL, &options, &writer, &error), &error);
+    assert_ok(parquet_writer_write(writer, table.data, ROWS - ROWS % 8, &error), &error);
+    for (int i = 0; i < HOLES; i++)
+        assert_ok(parquet_writer_append_raw(writer, slice_of(zeros, MEMORY_FILE_HOLE_BYTES), &offset, &error), &error);
+    for (int c = 0; c < SAMPLE_COLUMNS; c++) second[c] = data_from(&table.nodes[c], &table.data[c], ROWS - ROWS % 8);
+    assert_ok(parquet_writer_write(writer, second, ROWS, &error), &error);
+    assert_ok(parquet_writer_finish(writer, &size, &error), &error);
+    parquet_writer_destroy(writer);
+    assert_true(size > UINT64_C(5) << 30);
+    assert_ok(parquet_reader_open(memory_file_source(&file, false), NULL, &reader, &error), &error);
+    const struct parquet_metadata *metadata = parquet_reader_metadata(reader);
+    assert_true(metadata->row_groups[1].columns[0].data_page_offset > UINT64_C(5) << 30);
+    assert_true(metadata->row_groups[0].columns[0].offset_index_offset > UINT64_C(5) << 30);
+    check_scan(reader, &table, 0);
+    check_stripes(reader, &table, false);
+    parquet_reader_close(reader);
+    memory_file_deinit(&file);
+    sample_table_deinit(&table);
+    free(zeros);
+}
+
 static void a_failing_sink_fails_every_later_call(void **state) {
     struct sample_table table;
     struct memory_file file;
@@ -455,6 +492,7 @@ int main(void) {
         cmocka_unit_test(columns_of_only_nulls_round_trip),
         cmocka_unit_test(the_same_rows_in_other_batches_give_the_same_bytes),
         cmocka_unit_test(stripes_end_where_the_caller_says_and_raw_bytes_lie_at_their_offset),
+        cmocka_unit_test(files_beyond_4_gib_round_trip),
         cmocka_unit_test(a_failing_sink_fails_every_later_call),
         cmocka_unit_test(options_that_do_not_fit_are_refused),
         cmocka_unit_test(nulls_with_bytes_behind_them_are_not_written),
