@@ -2,7 +2,7 @@
  *
  * Of each column chunk every page is read and decoded, and compared are
  *   checksums, sizes, counts of values and rows, encodings          with what headers and footer say of them
- *   min, max, null count and distinct count of the chunk, exact     with the values
+ *   min, max, counts of nulls, NaN and distinct values, sizes       with the values and levels
  *   the offset index                                                with where the pages are, and their rows
  *   the column index (bounds, nulls, order of the pages)            with the values of each page
  *   the bloom filter                                                with all values

@@ -15,6 +15,11 @@ struct hash_set {
     size_t capacity, count;
 };
 
+/* How many slots have each level. */
+struct level_tally {
+    uint64_t repetition[256], definition[256];
+};
+
 struct chunk_check {
     struct verifier *verifier;
     uint32_t row_group, column;
@@ -33,7 +38,8 @@ struct chunk_check {
     struct buffer dense, dense_offsets; /* values without nulls */
 
     /* So far. */
-    uint64_t slots, rows, nulls, null_elements, uncompressed_bytes;
+    uint64_t slots, rows, nulls, null_elements, nans, uncompressed_bytes, unencoded_bytes;
+    struct level_tally levels;
     uint32_t pages;                                /* data pages */
     uint32_t encodings[2][PARQUET_ENCODING_COUNT]; /* pages of each; [1]: dictionary pages */
     bool has_values;                               /* one that is not null */
@@ -200,6 +206,89 @@ static void check_page_bounds(struct chunk_check *check, const struct value_boun
                       verify_value_text(check->order, bounds->max, text[1]));
 }
 
+/* ---- Size statistics ---- */
+
+static void tally_levels(const struct chunk_check *check, struct level_tally *tally) {
+    const struct parquet_column_data *data = &check->page.data;
+    *tally = (struct level_tally){0};
+    if (!parquet_column_has_levels(check->about)) { /* validity says it all */
+        tally->repetition[0] = data->slots;
+        tally->definition[0] = data->null_count;
+        tally->definition[check->about->definition_level_max] += data->slots - data->null_count;
+        return;
+    }
+    for (uint64_t i = 0; i < data->slots; i++) {
+        tally->repetition[data->repetition_levels[i]]++;
+        tally->definition[data->definition_levels[i]]++;
+    }
+}
+
+static void add_levels(struct level_tally *sum, const struct level_tally *more) {
+    for (int i = 0; i < 256; i++) {
+        sum->repetition[i] += more->repetition[i];
+        sum->definition[i] += more->definition[i];
+    }
+}
+
+/* `said` has the counts of `pages` pages, of which `page` is looked at. */
+static void check_level_counts(struct chunk_check *check, const char *name, const struct parquet_level_counts *said,
+                               uint8_t level_max, uint64_t page, uint64_t pages, const uint64_t *tally,
+                               struct verify_place place) {
+    uint64_t levels = level_max + UINT64_C(1);
+    if (!said->slots || said->count == 0) return;
+    if (said->count != levels * pages) {
+        verify_report(check->verifier, place, "there are %u counts of %s levels where %" PRIu64 " belong", said->count,
+                      name, levels * pages);
+        return;
+    }
+    for (uint64_t level = 0; level < levels; level++) {
+        uint64_t slots = said->slots[page * levels + level];
+        if (slots == tally[level]) continue;
+        verify_report(check->verifier, place,
+                      "%" PRIu64 " slots have %s level %" PRIu64 ", but the size statistics say %" PRIu64, tally[level],
+                      name, level, slots);
+        return;
+    }
+}
+
+static void check_levels(struct chunk_check *check, const struct parquet_level_statistics *said, uint64_t page,
+                         uint64_t pages, const struct level_tally *tally, struct verify_place place) {
+    check_level_counts(check, "repetition", &said->repetition, check->about->repetition_level_max, page, pages,
+                       tally->repetition, place);
+    check_level_counts(check, "definition", &said->definition, check->about->definition_level_max, page, pages,
+                       tally->definition, place);
+}
+
+static void check_unencoded(struct chunk_check *check, uint64_t bytes, uint64_t said, struct verify_place place) {
+    if (bytes != said)
+        verify_report(check->verifier, place, "the values have %" PRIu64 " bytes, but the size statistics say %" PRIu64,
+                      bytes, said);
+}
+
+static void check_page_sizes(struct chunk_check *check, const struct bytes_view *view, struct verify_place place) {
+    const struct parquet_page_index *index = &check->index;
+    bool is_indexed = check->has_index && check->pages < index->page_count;
+    struct level_tally tally;
+    tally_levels(check, &tally);
+    add_levels(&check->levels, &tally);
+    if (is_indexed) check_levels(check, &index->levels, check->pages, index->page_count, &tally, place);
+    if (check->about->type != PARQUET_TYPE_BYTE_ARRAY) return;
+    uint64_t bytes = check->page.data.slots ? view->offsets[view->count] - view->offsets[0] : 0;
+    check->unencoded_bytes += bytes;
+    if (is_indexed && index->unencoded_bytes)
+        check_unencoded(check, bytes, index->unencoded_bytes[check->pages], place);
+}
+
+static uint64_t count_nans(const struct chunk_check *check, const struct bytes_view *view) {
+    enum parquet_order order = check->order;
+    uint64_t nans = 0;
+    if (order != PARQUET_ORDER_FLOAT && order != PARQUET_ORDER_DOUBLE && order != PARQUET_ORDER_FLOAT16) return 0;
+    for (uint32_t i = 0; i < view->count; i++) nans += statistics_value_is_nan(order, bytes_view_at(view, i).data);
+    return nans;
+}
+
+/* ---- Bounds ---- */
+
 static bool keep_bound(struct buffer *bound, struct slice value) {
     buffer_clear(bound);
     return buffer_append(bound, value.data, value.size);
@@ -227,6 +316,13 @@ static enum plinth_status check_values(struct chunk_check *check, struct verify_
     struct value_bounds seen = statistics_bounds(check->order, &view);
     uint64_t null_elements = count_null_elements(check, data);
     check_page_bounds(check, &seen, null_elements, view.count, place);
+    uint64_t nans = count_nans(check, &view);
+    if (check->has_index && check->index.bounds && check->index.has_nan_counts &&
+        check->pages < check->index.page_count && check->index.bounds[check->pages].nan_count != nans)
+        verify_report(check->verifier, place, "the column index says %" PRIu64 " NaN, but the page has %" PRIu64,
+                      check->index.bounds[check->pages].nan_count, nans);
+    check->nans += nans;
+    check_page_sizes(check, &view, place);
     check_bloom(check, &view, place);
     check_utf8(check, &view, place);
     check->has_values |= view.count > 0;
@@ -432,6 +528,13 @@ static void check_statistics(struct chunk_check *check) {
     if (check->is_complete && check->counts_distinct && statistics->distinct_count != check->distinct.count)
         verify_report(check->verifier, place, "there are %zu distinct values, but the statistics say %" PRIu64,
                       check->distinct.count, statistics->distinct_count);
+    if (check->is_complete && statistics->has_nan_count && statistics->nan_count != check->nans)
+        verify_report(check->verifier, place, "there are %" PRIu64 " NaN, but the statistics say %" PRIu64, check->nans,
+                      statistics->nan_count);
+    if (check->is_complete && check->chunk->has_unencoded_bytes && check->about->type == PARQUET_TYPE_BYTE_ARRAY)
+        check_unencoded(check, check->unencoded_bytes, check->chunk->unencoded_bytes, place);
+    if (check->is_complete && check->chunk->levels)
+        check_levels(check, check->chunk->levels, 0, 1, &check->levels, place);
     if (check->order == PARQUET_ORDER_NONE) return;
     if (statistics->has_min && !check_bound_size(check, "min of the statistics", statistics->min, place)) return;
     if (statistics->has_max && !check_bound_size(check, "max of the statistics", statistics->max, place)) return;
@@ -554,8 +657,9 @@ enum plinth_status verify_chunk(struct verifier *verifier, uint32_t row_group, u
     if (!st) st = load_bloom(&check, error);
     if (!st) st = check_pages(&check, error);
     if (!st && !verifier->is_stopped) {
-        if (check.is_complete) check_counts(&check);
-        if (check.is_complete) check_encodings(&check);
+        bool is_nothing = check.walk.begin == check.walk.end && check.chunk->value_count == 0; /* no rows, no pages */
+        if (check.is_complete && !is_nothing) check_counts(&check);
+        if (check.is_complete && !is_nothing) check_encodings(&check);
         check_statistics(&check);
         check_boundary_order(&check);
     }
