@@ -169,6 +169,27 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_parquet_read(const struct
                                                                     struct ArrowArrayStream *stream,
                                                                     struct plinth_error *error);
 
+/* ---- Checking ---- */
+
+struct plinth_parquet_finding {
+    int64_t row_group;  /* -1: of the whole file */
+    const char *column; /* path of a leaf; null: of all */
+    int64_t page;       /* data page of the column in the row group, from 0; -1: none */
+    int64_t offset;     /* in the file; -1: none */
+    const char *text;   /* valid during the call, as the column is */
+};
+/* Called for each finding; false stops. */
+typedef bool plinth_parquet_finding_function(void *context, const struct plinth_parquet_finding *finding);
+
+/* Whether what the file says of itself is true of its data: sizes, counts, checksums, statistics, page indexes, bloom
+ * filters, the order of sorting columns, UTF-8. All pages are read and decoded. `*findings` (may be null) is how many
+ * there were; PLINTH_OK whatever that is. Another status: the file cannot be checked to its end (encrypted, not
+ * supported, over `memory_bytes_max`, a failed read). `report` may be null. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_parquet_verify(const struct plinth_parquet_file *file,
+                                                                      plinth_parquet_finding_function *report,
+                                                                      void *context, uint64_t *findings,
+                                                                      struct plinth_error *error);
+
 /* ---- Writing ---- */
 
 /* As the format numbers them. */
@@ -223,8 +244,8 @@ struct plinth_parquet_write_options {
     const struct plinth_parquet_sorting *sorting; /* how the caller's rows are sorted; not checked */
     uint32_t sorting_count;
     const char *created_by; /* null: this library and its version */
-    /* A dictionary that would be larger is given up. A row that is read by itself costs the decoding of the dictionaries
-     * of its columns, so that small ones are better there. 0: 1 MiB. */
+    /* A dictionary that would be larger is given up. A row that is read by itself costs the decoding of the
+     * dictionaries of its columns, so that small ones are better there. 0: 1 MiB. */
     uint32_t dictionary_bytes_max;
 };
 /* ZSTD, encodings by measurement. */
