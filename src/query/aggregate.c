@@ -33,7 +33,8 @@ struct aggregator {
     const uint32_t *group_columns;
     struct column_type group_types[ROW_KEY_PARTS_MAX];
     uint32_t group_count;
-    uint64_t memory_bytes_max;
+    struct aggregate_budget *budget;
+    uint64_t charged;     /* to the budget */
     struct arena arena;   /* keys and bytes of groups */
     struct arena scratch; /* of one call */
     struct slice *keys;   /* by group */
@@ -98,8 +99,8 @@ static bool grow_groups(struct aggregator *aggregator) {
 
 enum plinth_status aggregator_create(const struct aggregate_spec *specs, uint32_t spec_count,
                                      const uint32_t *group_columns, const struct column_type *group_types,
-                                     uint32_t group_count, uint64_t memory_bytes_max, struct aggregator **aggregator,
-                                     struct plinth_error *error) {
+                                     uint32_t group_count, struct aggregate_budget *budget,
+                                     struct aggregator **aggregator, struct plinth_error *error) {
     *aggregator = NULL;
     struct aggregator *made = calloc(1, sizeof *made);
     if (!made) return error_no_memory(error, "aggregate");
@@ -108,7 +109,7 @@ enum plinth_status aggregator_create(const struct aggregate_spec *specs, uint32_
     made->group_columns = group_columns;
     made->group_count = group_count;
     if (group_count) memcpy(made->group_types, group_types, group_count * sizeof *group_types);
-    made->memory_bytes_max = memory_bytes_max;
+    made->budget = budget;
     arena_init(&made->arena);
     arena_init(&made->scratch);
     made->slot_count = 256;
@@ -126,6 +127,8 @@ enum plinth_status aggregator_create(const struct aggregate_spec *specs, uint32_
 
 void aggregator_destroy(struct aggregator *aggregator) {
     if (!aggregator) return;
+    if (aggregator->budget)
+        atomic_fetch_sub_explicit(&aggregator->budget->bytes, aggregator->charged, memory_order_relaxed);
     arena_deinit(&aggregator->arena);
     arena_deinit(&aggregator->scratch);
     free(aggregator->keys);
@@ -176,15 +179,19 @@ static uint32_t find_group(struct aggregator *aggregator, struct slice key) {
     return aggregator->groups - 1;
 }
 
-static enum plinth_status check_memory(const struct aggregator *aggregator, struct plinth_error *error) {
+static enum plinth_status check_memory(struct aggregator *aggregator, struct plinth_error *error) {
     uint64_t bytes =
         aggregator->arena.used_bytes + aggregator->slot_count * sizeof(struct slot) +
         (aggregator->codes ? group_codes_bytes(aggregator->codes) : 0) +
         aggregator->code_capacity * sizeof *aggregator->group_of_code +
         (uint64_t)aggregator->capacity * (sizeof(struct slice) + (aggregator->spec_count + 1) * sizeof(struct state));
-    if (bytes <= aggregator->memory_bytes_max) return PLINTH_OK;
+    struct aggregate_budget *budget = aggregator->budget;
+    uint64_t more = bytes - aggregator->charged; /* modulo 2^64, as the total is */
+    aggregator->charged = bytes;
+    if (atomic_fetch_add_explicit(&budget->bytes, more, memory_order_relaxed) + more <= budget->bytes_max)
+        return PLINTH_OK;
     return error_set(error, PLINTH_RESOURCE_EXHAUSTED, "%u groups take more than the %llu bytes that the query may use",
-                     aggregator->groups, (unsigned long long)aggregator->memory_bytes_max);
+                     aggregator->groups, (unsigned long long)budget->bytes_max);
 }
 
 /* The rows to look at (`list` null: 0 to count) and their groups (null: all of group 0). */

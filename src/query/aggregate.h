@@ -3,6 +3,8 @@
 #ifndef PLINTH_QUERY_AGGREGATE_H
 #define PLINTH_QUERY_AGGREGATE_H
 
+#include <stdatomic.h>
+
 #include "column/batch.h"
 
 enum { AGGREGATE_NO_COLUMN = UINT32_MAX };
@@ -18,15 +20,23 @@ struct aggregate_spec {
 PLINTH_MUST_CHECK enum plinth_status aggregate_result_type(int kind, struct column_type type,
                                                            struct column_type *result, struct plinth_error *error);
 
+/* What the aggregators of one query may use together; each counts what it has when it adds, and gives it back at the
+ * end. {.bytes_max = ...} is a fresh one. */
+struct aggregate_budget {
+    atomic_ullong bytes;
+    uint64_t bytes_max;
+};
+
 struct aggregator;
-/* The arrays are borrowed. `group_types[i]` is that of column group_columns[i]. */
+/* The arrays and the budget are borrowed. `group_types[i]` is that of column group_columns[i]. */
 PLINTH_MUST_CHECK enum plinth_status aggregator_create(const struct aggregate_spec *specs, uint32_t spec_count,
                                                        const uint32_t *group_columns,
                                                        const struct column_type *group_types, uint32_t group_count,
-                                                       uint64_t memory_bytes_max, struct aggregator **aggregator,
+                                                       struct aggregate_budget *budget, struct aggregator **aggregator,
                                                        struct plinth_error *error);
 void aggregator_destroy(struct aggregator *aggregator);
-/* Adds the rows whose bit is set (null: all). Columns that no spec or group names may be missing (null). */
+/* PLINTH_RESOURCE_EXHAUSTED when the budget is used up. Adds the rows whose bit is set (null: all). Columns that no
+ * spec or group names may be missing (null). */
 PLINTH_MUST_CHECK enum plinth_status aggregator_add(struct aggregator *aggregator, const struct column *const *columns,
                                                     uint32_t rows, const uint8_t *selection,
                                                     struct plinth_error *error);

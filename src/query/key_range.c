@@ -18,6 +18,7 @@ struct maker {
     const struct key_part *parts;
     uint32_t part_count;
     enum row_key_form form;
+    uint32_t ranges_max;
     bool failed;
 };
 
@@ -165,7 +166,7 @@ static struct slice *fixed_prefixes(struct maker *maker, const struct predicate 
         struct part_bounds bounds = bounds_of(predicate, maker->parts[part].column);
         if (!bounds.values) break;
         uint32_t values = value_count(bounds.values);
-        if ((uint64_t)*count * values > KEY_RANGES_MAX) break;
+        if ((uint64_t)*count * values > maker->ranges_max) break;
         struct slice *longer = arena_alloc(maker->arena, ((size_t)*count * values + 1) * sizeof *longer);
         if (!longer) maker->failed = true;
         struct buffer bytes = BUFFER_INIT;
@@ -184,9 +185,51 @@ static struct slice *fixed_prefixes(struct maker *maker, const struct predicate 
     return prefixes;
 }
 
+static int slices_compare(const void *a, const void *b) {
+    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+/* Ranges for a part that has too many values to be fixed: those of each prefix fall into clusters of neighbours. */
+static uint32_t clusters_of(struct maker *maker, const struct slice *prefixes, uint32_t prefix_count,
+                            const struct predicate *values, uint32_t part, struct key_range **ranges) {
+    uint32_t count = value_count(values), clusters = maker->ranges_max / prefix_count;
+    struct slice *encoded = arena_alloc(maker->arena, ((size_t)count + 1) * sizeof *encoded);
+    *ranges = arena_zalloc(maker->arena, ((size_t)prefix_count * clusters + 1) * sizeof **ranges);
+    struct buffer bytes = BUFFER_INIT;
+    if (!encoded || !*ranges) maker->failed = true;
+    for (uint32_t v = 0; !maker->failed && v < count; v++) {
+        buffer_clear(&bytes);
+        append_value(maker, &bytes, values, v, part);
+        encoded[v] = keep(maker, &bytes);
+    }
+    if (!maker->failed) qsort(encoded, count, sizeof *encoded, slices_compare);
+    uint32_t made = 0;
+    for (uint32_t i = 0; i < prefix_count; i++)
+        for (uint32_t c = 0; !maker->failed && c < clusters; c++) {
+            uint32_t first = (uint32_t)((uint64_t)count * c / clusters);
+            uint32_t end = (uint32_t)((uint64_t)count * (c + 1) / clusters);
+            if (first == end) continue;
+            const struct slice *ends[] = {&encoded[first], &encoded[end - 1]};
+            struct key_range range = {0};
+            for (int e = 0; e < 2; e++) {
+                buffer_clear(&bytes);
+                if (!buffer_append(&bytes, prefixes[i].data, prefixes[i].size) ||
+                    !buffer_append(&bytes, ends[e]->data, ends[e]->size))
+                    maker->failed = true;
+                if (e == 0)
+                    range.lower = keep(maker, &bytes);
+                else
+                    range.upper = behind_value(maker, &bytes, part);
+            }
+            (*ranges)[made++] = range;
+        }
+    buffer_deinit(&bytes);
+    return made;
+}
+
 bool key_ranges_make(const struct predicate *predicate, const struct key_part *parts, uint32_t part_count,
-                     enum row_key_form form, struct arena *arena, struct key_ranges *ranges) {
-    struct maker maker = {arena, parts, part_count, form, false};
+                     enum row_key_form form, uint32_t ranges_max, struct arena *arena, struct key_ranges *ranges) {
+    struct maker maker = {arena, parts, part_count, form, ranges_max, false};
     *ranges = (struct key_ranges){0};
     if (never_true(predicate)) {
         ranges->bounded = true;
@@ -199,6 +242,12 @@ bool key_ranges_make(const struct predicate *predicate, const struct key_part *p
     if (!ranges->ranges) return false;
     struct part_bounds next = {0};
     if (ranges->parts_fixed < part_count) next = bounds_of(predicate, parts[ranges->parts_fixed].column);
+    if (next.values) {
+        ranges->bounded = true;
+        count = clusters_of(&maker, prefixes, count, next.values, ranges->parts_fixed, &ranges->ranges);
+        if (!maker.failed) ranges->count = tidy(ranges->ranges, count);
+        return !maker.failed;
+    }
     ranges->bounded = ranges->parts_fixed || next.is_null || next.prefix || next.lower || next.upper;
     ranges->points = form == ROW_KEY_PRIMARY && part_count && ranges->parts_fixed == part_count;
     for (uint32_t i = 0; !maker.failed && i < count; i++) {

@@ -190,6 +190,33 @@ static enum plinth_status no_path(const struct query *query, const char *why, st
                      why);
 }
 
+/* More ranges than these would have several tasks read the same rows. */
+static uint32_t ranges_useful(const struct query *query) {
+    uint64_t stripes = 0, memory_rows = 0;
+    for (size_t i = 0; i < query->sources.run_count; i++) {
+        const struct run *run = query->sources.runs[i].run;
+        for (size_t s = 0; s < run_segment_count(run); s++) stripes += segment_stripe_count(run_segment(run, s));
+    }
+    for (size_t i = 0; i < query->sources.block_count; i++) memory_rows += query->sources.blocks[i]->rows;
+    uint64_t useful = stripes + memory_rows / QUERY_RANGE_ROWS;
+    return useful < QUERY_RANGES_MIN ? QUERY_RANGES_MIN : useful < KEY_RANGES_MAX ? (uint32_t)useful : KEY_RANGES_MAX;
+}
+
+/* Ranges of the primary key. */
+static bool make_ranges(struct query *query) {
+    const struct table_schema *schema = query->schema;
+    struct key_part parts[ROW_KEY_PARTS_MAX];
+    uint32_t count = key_parts(query, schema->key, schema->key_count, parts), ranges_max = KEY_RANGES_MAX;
+    for (;;) {
+        if (!key_ranges_make(query->predicate, parts, count, ROW_KEY_PRIMARY, ranges_max, &query->arena,
+                             &query->ranges))
+            return false;
+        if (query->ranges.points || query->ranges.count <= QUERY_RANGES_MIN || ranges_max < KEY_RANGES_MAX) return true;
+        ranges_max = ranges_useful(query);
+        if (query->ranges.count <= ranges_max) return true;
+    }
+}
+
 /* The cheapest sorted index; `best` stays closed when none is better than a scan of `rows` rows. */
 static enum plinth_status try_indexes(struct query *query, uint64_t rows, struct index_scan *best,
                                       struct plinth_error *error) {
@@ -204,7 +231,8 @@ static enum plinth_status try_indexes(struct query *query, uint64_t rows, struct
         struct key_part parts[ROW_KEY_PARTS_MAX];
         struct key_ranges ranges;
         key_parts(query, index->columns, index->column_count, parts);
-        if (!key_ranges_make(query->predicate, parts, index->column_count, ROW_KEY_INDEX, &query->arena, &ranges))
+        if (!key_ranges_make(query->predicate, parts, index->column_count, ROW_KEY_INDEX, KEY_RANGES_MAX, &query->arena,
+                             &ranges))
             return error_no_memory(error, "query");
         if (!ranges.bounded && !forced.size) continue;
         struct index_scan scan;
@@ -335,11 +363,8 @@ enum plinth_status query_plan(struct query *query, struct plinth_error *error) {
     if (!st)
         st = query->options.aggregate_count || query->options.group_by_count ? plan_group_output(query, wanted, error)
                                                                              : plan_scan_output(query, wanted, error);
-    struct key_part parts[ROW_KEY_PARTS_MAX];
-    uint32_t part_count = key_parts(query, schema->key, schema->key_count, parts);
-    if (!st && !key_ranges_make(query->predicate, parts, part_count, ROW_KEY_PRIMARY, &query->arena, &query->ranges))
-        st = error_no_memory(error, "query");
     if (!st && schema->kind == TABLE_ROWS) st = view_row_sources(query->view, schema->id, &query->sources, error);
+    if (!st && !make_ranges(query)) st = error_no_memory(error, "query");
     if (!st) st = choose_path(query, error);
     if (!st && !query->by_candidates) st = query_make_tasks(query, error);
     return st;

@@ -7,12 +7,11 @@
 #include "base/status.h"
 #include "query/query_private.h"
 
-static enum plinth_status make_aggregator(struct query *query, struct worker *worker, uint64_t memory_bytes_max,
-                                          struct plinth_error *error) {
+static enum plinth_status make_aggregator(struct query *query, struct worker *worker, struct plinth_error *error) {
     struct column_type types[ROW_KEY_PARTS_MAX];
     for (uint32_t i = 0; i < query->options.group_by_count; i++) types[i] = query->out_schema.fields[i].type;
     return aggregator_create(query->aggregates, query->options.aggregate_count, query->group_columns, types,
-                             query->options.group_by_count, memory_bytes_max, &worker->aggregator, error);
+                             query->options.group_by_count, &query->budget, &worker->aggregator, error);
 }
 
 static unsigned threads_of(const struct query *query) {
@@ -40,6 +39,7 @@ enum plinth_status query_open(struct plinth *db, const struct table_schema *sche
     made->options = *options;
     if (!made->options.batch_rows) made->options.batch_rows = QUERY_BATCH_ROWS;
     if (!made->options.memory_bytes_max) made->options.memory_bytes_max = 256ull << 20;
+    made->budget.bytes_max = made->options.memory_bytes_max;
     arena_init(&made->arena);
     arena_init(&made->entries.found.arena);
     pthread_mutex_init(&made->mutex, NULL);
@@ -66,12 +66,9 @@ enum plinth_status query_open(struct plinth *db, const struct table_schema *sche
         }
         for (unsigned i = 0; made->workers && i < made->worker_count; i++) {
             worker_init(&made->workers[i], made);
-            if (!st && made->aggregates)
-                st = make_aggregator(made, &made->workers[i], made->options.memory_bytes_max / made->worker_count,
-                                     error);
+            if (!st && made->aggregates) st = make_aggregator(made, &made->workers[i], error);
         }
-        if (!st && made->aggregates)
-            st = make_aggregator(made, &made->inline_worker, made->options.memory_bytes_max, error);
+        if (!st && made->aggregates) st = make_aggregator(made, &made->inline_worker, error);
     }
     if (st) {
         query_close(made);
@@ -141,10 +138,13 @@ static enum plinth_status aggregate_all(struct query *query, struct batch **batc
         batch_unref(none);
         if (!st) st = check_cancelled(query, error);
         if (query->workers) query_stop_workers(query);
+        /* Into the first one, so that its groups are not there twice. */
         for (unsigned i = 0; !st && query->workers && i < query->worker_count; i++) {
-            st = aggregator_merge(query->inline_worker.aggregator, query->workers[i].aggregator, error);
-            aggregator_destroy(query->workers[i].aggregator);
+            struct aggregator *part = query->workers[i].aggregator, **whole = &query->inline_worker.aggregator;
             query->workers[i].aggregator = NULL;
+            if (i) st = aggregator_merge(*whole, part, error);
+            aggregator_destroy(i ? part : *whole);
+            if (!i) *whole = part;
         }
     }
     if (!st) st = aggregator_finish(query->inline_worker.aggregator, batch, error);

@@ -44,8 +44,8 @@ struct query_options {
     struct plinth_read_options read;
     unsigned threads;    /* 0: one per core */
     uint32_t batch_rows; /* 0: about 8,192 */
-    /* 0: 256 MiB. Groups, and keys that have to be sorted, beyond it: PLINTH_RESOURCE_EXHAUSTED (threads share it, each
-     * has its part). Batches that wait for the reader: the scan waits, too. */
+    /* 0: 256 MiB. Groups, and keys that have to be sorted, beyond it: PLINTH_RESOURCE_EXHAUSTED (all threads
+     * together). Batches that wait for the reader: the scan waits, too. */
     uint64_t memory_bytes_max;
     struct slice force_path; /* for tests: "scan", "key", or an index's name; PLINTH_INVALID_ARGUMENT if it cannot */
     bool explain_only;       /* plan, and read nothing: next gives the end at once */

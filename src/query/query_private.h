@@ -25,6 +25,8 @@ enum {
     QUERY_PEEK_ENTRIES_MAX = 8192,  /* and at most */
     QUERY_AT_ONCE_CELLS_MAX = 2048, /* rows and columns of a query in memory */
     QUERY_LOOKUPS_MIN = 64,         /* looked up at a time, also for a smaller limit */
+    QUERY_RANGES_MIN = 64,          /* key ranges that no one counts; beyond, a range is to have about */
+    QUERY_RANGE_ROWS = 1024,        /* these rows in memory, or a stripe */
     QUERY_FUNCTIONS_MAX = 1000,
     QUERY_THREADS_MAX = 64,
     QUERY_WAITING_BYTES_MAX = 16 << 20, /* of results that nobody has taken yet; beyond, no task is begun */
@@ -112,6 +114,7 @@ struct query {
     struct arrow_schema out_schema;
     struct aggregate_spec *aggregates; /* null: a scan */
     uint32_t *group_columns;           /* indexes in wanted_ids */
+    struct aggregate_budget budget;    /* of all workers' aggregators */
 
     enum query_path path;
     const struct table_index *index;

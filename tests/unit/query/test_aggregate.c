@@ -164,8 +164,9 @@ static void check_type(const char *text, uint32_t group_count, uint64_t seed) {
     struct aggregator *aggregators[AGGREGATORS];
     struct plinth_error error;
     struct expected expected[GROUPS + 1][2] = {0};
+    struct aggregate_budget budget = {.bytes_max = 1 << 24};
     for (int i = 0; i < AGGREGATORS; i++)
-        assert_ok(aggregator_create(specs, spec_count, group_columns, group_types, group_count, 1 << 24,
+        assert_ok(aggregator_create(specs, spec_count, group_columns, group_types, group_count, &budget,
                                     &aggregators[i], &error),
                   &error);
     for (int b = 0; b < BATCHES; b++) {
@@ -241,8 +242,9 @@ static void rows_are_grouped_by_columns_of_every_type(void **state) {
         struct aggregate_spec spec = {
             .kind = AGGREGATE_COUNT, .column = AGGREGATE_NO_COLUMN, .result = type_of("int64")};
         const uint32_t group_column = 0;
+        struct aggregate_budget budget = {.bytes_max = 1 << 24};
         struct aggregator *aggregator;
-        assert_ok(aggregator_create(&spec, 1, &group_column, &type, 1, 1 << 24, &aggregator, &error), &error);
+        assert_ok(aggregator_create(&spec, 1, &group_column, &type, 1, &budget, &aggregator, &error), &error);
         for (int b = 0; b < 3; b++) {
             struct column_builder builder;
             assert_true(column_builder_init(&builder, type));
@@ -282,9 +284,10 @@ static void many_groups_of_several_columns_stay_apart(void **state) {
     const struct column_type group_types[3] = {type_of("int16"), type_of("string"), type_of("uuid")};
     static const uint32_t group_columns[3] = {0, 1, 2}, batch_ends[] = {100, 150, 1000, 1001, PAIRS * TURNS};
     struct column_builder builders[3];
+    struct aggregate_budget budget = {.bytes_max = 1 << 24};
     struct aggregator *aggregator;
     struct plinth_error error;
-    assert_ok(aggregator_create(&spec, 1, group_columns, group_types, 3, 1 << 24, &aggregator, &error), &error);
+    assert_ok(aggregator_create(&spec, 1, group_columns, group_types, 3, &budget, &aggregator, &error), &error);
     for (int i = 0; i < 3; i++) assert_true(column_builder_init(&builders[i], group_types[i]));
     uint32_t row = 0;
     for (size_t b = 0; b < sizeof batch_ends / sizeof *batch_ends; b++) {
@@ -324,17 +327,19 @@ struct one {
     struct aggregate_spec spec;
     struct aggregator *aggregator;
     struct column_builder builder;
+    struct aggregate_budget budget;
     struct plinth_error error;
 };
 
 static void one_init(struct one *one, int kind, const char *type, uint64_t memory_bytes_max, bool grouped) {
     static const uint32_t group_column = 0;
     struct column_type parsed = type_of(type);
+    one->budget = (struct aggregate_budget){.bytes_max = memory_bytes_max};
     one->spec = (struct aggregate_spec){.kind = kind, .column = 0, .type = parsed};
     assert_ok(aggregate_result_type(kind, parsed, &one->spec.result, &one->error), &one->error);
-    assert_ok(aggregator_create(&one->spec, 1, &group_column, &parsed, grouped, memory_bytes_max, &one->aggregator,
-                                &one->error),
-              &one->error);
+    assert_ok(
+        aggregator_create(&one->spec, 1, &group_column, &parsed, grouped, &one->budget, &one->aggregator, &one->error),
+        &one->error);
     assert_true(column_builder_init(&one->builder, parsed));
 }
 
@@ -484,6 +489,41 @@ static void groups_beyond_the_memory_allowed_are_an_error(void **state) {
     one_deinit(&one);
 }
 
+/* Adds groups until the budget is used up; gives how many fit. */
+static int64_t fill(struct one *one, int64_t next) {
+    int64_t first = next;
+    enum plinth_status st = PLINTH_OK;
+    while (!st && next < first + 1000000) {
+        for (int i = 0; i < 100; i++) assert_true(column_builder_integer(&one->builder, next++));
+        st = one_add(one);
+    }
+    assert_status(st, PLINTH_RESOURCE_EXHAUSTED, &one->error);
+    return next - first;
+}
+
+static void aggregators_of_one_query_share_its_memory(void **state) {
+    (void)state;
+    struct one many, few;
+    one_init(&many, AGGREGATE_COUNT, "int64", 1 << 20, true);
+    one_init(&few, AGGREGATE_COUNT, "int64", 0, true);
+    aggregator_destroy(few.aggregator);
+    const uint32_t group_column = 0;
+    assert_ok(
+        aggregator_create(&few.spec, 1, &group_column, &few.spec.type, 1, &many.budget, &few.aggregator, &few.error),
+        &few.error);
+    for (int i = 0; i < 100; i++) assert_true(column_builder_integer(&few.builder, i));
+    assert_ok(one_add(&few), &few.error);
+    int64_t whole = fill(&many, 0); /* nearly everything is for whoever needs it */
+    assert_true(whole > 2000);
+    assert_int_equal(fill(&few, 1000), 100); /* and the other one has none left */
+    aggregator_destroy(many.aggregator);
+    many.aggregator = NULL;
+    assert_true(fill(&few, 2000) > whole / 2);
+    one_deinit(&few);
+    assert_int_equal(many.budget.bytes, 0);
+    one_deinit(&many);
+}
+
 static void the_greatest_of_rising_strings_takes_no_memory(void **state) {
     (void)state;
     struct one one;
@@ -537,6 +577,7 @@ int main(void) {
         cmocka_unit_test(functions_that_a_type_has_not_are_named),
         cmocka_unit_test(no_rows_give_one_row_without_groups_and_none_with),
         cmocka_unit_test(groups_beyond_the_memory_allowed_are_an_error),
+        cmocka_unit_test(aggregators_of_one_query_share_its_memory),
         cmocka_unit_test(the_greatest_of_rising_strings_takes_no_memory),
         cmocka_unit_test(nan_is_the_greatest_and_one_group),
     };

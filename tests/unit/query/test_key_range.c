@@ -189,7 +189,10 @@ static uint64_t check(struct test_random *random, bool is_index) {
     enum row_key_form form = is_index ? ROW_KEY_INDEX : ROW_KEY_PRIMARY;
     const struct predicate *predicate = make_predicate(random, &arena, &table);
     struct key_ranges ranges;
-    assert_true(key_ranges_make(predicate, parts, part_count, form, &arena, &ranges));
+    /* With few ranges, values are clustered. */
+    uint32_t ranges_max = test_random_below(random, 2) ? KEY_RANGES_MAX : 1 + (uint32_t)test_random_below(random, 6);
+    assert_true(key_ranges_make(predicate, parts, part_count, form, ranges_max, &arena, &ranges));
+    assert_true(ranges.count <= ranges_max);
     check_form(&ranges);
     uint64_t kept_out = 0;
     struct buffer key = BUFFER_INIT;
@@ -259,7 +262,7 @@ static void make(struct maker *maker, const char *first, const char *second, con
     }
     const struct predicate *bound = NULL;
     if (predicate) assert_ok(predicate_bind(predicate, maker->columns, count, &maker->arena, &bound, &error), &error);
-    assert_true(key_ranges_make(bound, maker->parts, count, form, &maker->arena, &maker->ranges));
+    assert_true(key_ranges_make(bound, maker->parts, count, form, KEY_RANGES_MAX, &maker->arena, &maker->ranges));
 }
 
 static void no_predicate_gives_the_one_range_of_everything(void **state) {
@@ -313,9 +316,9 @@ static void a_prefix_of_0xFF_bytes_reaches_to_the_last_key(void **state) {
     arena_deinit(&maker.arena);
 }
 
-static void too_many_combinations_leave_the_later_columns_open(void **state) {
+static void too_many_combinations_leave_the_later_columns_in_clusters(void **state) {
     (void)state;
-    enum { MANY = 200 };
+    enum { MANY = 200, CLUSTERS = KEY_RANGES_MAX / MANY };
     struct maker maker;
     struct literal *values = calloc(MANY, sizeof *values);
     for (int i = 0; i < MANY; i++) values[i] = (struct literal){.kind = LITERAL_INT, .integer = i * 3};
@@ -326,8 +329,29 @@ static void too_many_combinations_leave_the_later_columns_open(void **state) {
     struct predicate both = {.kind = PREDICATE_AND, .children = children, .child_count = 2};
     make(&maker, "int32", "int32", &both, ROW_KEY_PRIMARY);
     assert_int_equal(maker.ranges.parts_fixed, 1);
-    assert_int_equal(maker.ranges.count, MANY);
+    assert_int_equal(maker.ranges.count, MANY * CLUSTERS);
     assert_false(maker.ranges.points);
+    /* The first range: a = 0 and b from 0 to 9. */
+    assert_true(slice_equal(maker.ranges.ranges[0].lower, slice_of("\x80\0\0\0\x80\0\0\0", 8)));
+    assert_true(slice_equal(maker.ranges.ranges[0].upper, slice_of("\x80\0\0\0\x80\0\0\x0a", 8)));
+    free(values);
+    arena_deinit(&maker.arena);
+}
+
+static void more_values_than_ranges_are_bounded_all_the_same(void **state) {
+    (void)state;
+    enum { MANY = 50000 };
+    struct maker maker;
+    struct literal *values = calloc(MANY, sizeof *values);
+    for (int i = 0; i < MANY; i++) values[i] = (struct literal){.kind = LITERAL_INT, .integer = i * 1000};
+    struct predicate in = {
+        .kind = PREDICATE_IN, .column_name = slice_of_string("a"), .literals = values, .literal_count = MANY};
+    make(&maker, "int32", NULL, &in, ROW_KEY_PRIMARY);
+    assert_true(maker.ranges.bounded);
+    assert_int_equal(maker.ranges.count, KEY_RANGES_MAX);
+    struct slice first = slice_of("\x80\0\0\0", 4), behind_fifth = slice_of("\x80\0\x0f\xa1", 4);
+    assert_true(slice_equal(maker.ranges.ranges[0].lower, first));
+    assert_true(slice_equal(maker.ranges.ranges[0].upper, behind_fifth));
     free(values);
     arena_deinit(&maker.arena);
 }
@@ -340,7 +364,8 @@ int main(void) {
         cmocka_unit_test(what_is_never_true_gives_no_range),
         cmocka_unit_test(a_fixed_key_is_a_point),
         cmocka_unit_test(a_prefix_of_0xFF_bytes_reaches_to_the_last_key),
-        cmocka_unit_test(too_many_combinations_leave_the_later_columns_open),
+        cmocka_unit_test(too_many_combinations_leave_the_later_columns_in_clusters),
+        cmocka_unit_test(more_values_than_ranges_are_bounded_all_the_same),
     };
     return cmocka_run_group_tests_name("key ranges", tests, NULL, NULL);
 }
