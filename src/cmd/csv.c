@@ -134,7 +134,9 @@ static enum plinth_status at_end(struct csv *csv, bool *ended, struct plinth_err
 }
 
 static enum plinth_status read_field(struct csv *csv, struct plinth_error *error) {
-    if (csv->field_count == CSV_FIELDS_MAX) return wrong(csv, error, "more than 1024 fields in a row");
+    _Static_assert(CSV_FIELDS_MAX == 1600, "the text says so");
+    if (csv->field_count == CSV_FIELDS_MAX)
+        return wrong(csv, error, "more than 1600 fields in a row: a table has at most so many columns");
     csv->fields[csv->field_count].line = csv->line;
     csv->fields[csv->field_count].column = csv->column;
     int byte;

@@ -11,11 +11,12 @@
 #define PLINTH_CMD_CSV_H
 
 #include "base/bytes.h"
+#include "table/table_schema.h"
 
 /* Reads up to `size` bytes; `*got` is 0 only at the end. */
 typedef enum plinth_status csv_source(void *context, void *into, size_t size, size_t *got, struct plinth_error *error);
 
-enum { CSV_FIELDS_MAX = 1024, CSV_ROW_BYTES_MAX = 4 << 20 };
+enum { CSV_FIELDS_MAX = TABLE_COLUMNS_MAX, CSV_ROW_BYTES_MAX = 4 << 20 };
 
 struct csv_field {
     struct slice bytes; /* without quotes; valid until the next csv_next */

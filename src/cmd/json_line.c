@@ -1,5 +1,6 @@
 #include "cmd/json_line.h"
 
+#include "base/hash.h"
 #include "base/status.h"
 #include "cmd/byte_text.h"
 
@@ -238,6 +239,33 @@ static enum plinth_status parse_indexes(struct json *json, struct json_line *lin
     return PLINTH_OK;
 }
 
+/* ---- members ---- */
+
+enum { FEW_MEMBERS = 32 };
+
+static uint16_t *slot_of(struct json_line *line, struct slice name) {
+    uint64_t at = hash_stable(name.data, name.size);
+    for (;; at++) {
+        uint16_t *slot = &line->slots[at % JSON_SLOTS];
+        if (!*slot || slice_equal(line->members[*slot - 1].name, name)) return slot;
+    }
+}
+
+/* Adds a member unless one of its name is there. A few are looked through, more have a hash table. */
+static bool add_member(struct json_line *line, const struct json_member *member) {
+    uint16_t *slot = NULL;
+    if (line->count == FEW_MEMBERS) {
+        memset(line->slots, 0, sizeof line->slots);
+        for (size_t i = 0; i < line->count; i++) *slot_of(line, line->members[i].name) = (uint16_t)(i + 1);
+    }
+    if (line->count >= FEW_MEMBERS && *(slot = slot_of(line, member->name))) return false;
+    for (size_t i = 0; !slot && i < line->count; i++)
+        if (slice_equal(line->members[i].name, member->name)) return false;
+    line->members[line->count++] = *member;
+    if (slot) *slot = (uint16_t)line->count;
+    return true;
+}
+
 static enum plinth_status parse_member(struct json *json, struct json_line *line) {
     struct json_member member;
     bool missing;
@@ -254,12 +282,10 @@ static enum plinth_status parse_member(struct json *json, struct json_line *line
         return parse_indexes(json, line);
     st = parse_value(json, &member, &missing);
     if (st || missing) return st;
-    for (size_t i = 0; i < line->count; i++) {
-        if (slice_equal(line->members[i].name, member.name)) return wrong(json, start, "this name was there already");
-    }
-    if (line->count == JSON_MEMBERS_MAX) return wrong(json, start, "more than 256 members");
-    line->members[line->count++] = member;
-    return PLINTH_OK;
+    _Static_assert(JSON_MEMBERS_MAX == 1600, "the text says so");
+    if (line->count == JSON_MEMBERS_MAX)
+        return wrong(json, start, "more than 1600 members: a table has at most so many columns");
+    return add_member(line, &member) ? PLINTH_OK : wrong(json, start, "this name was there already");
 }
 
 static enum plinth_status parse_object(struct json *json, struct json_line *line) {

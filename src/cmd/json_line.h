@@ -14,8 +14,12 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "table/table_schema.h"
 
-enum { JSON_MEMBERS_MAX = 256 };
+enum {
+    JSON_MEMBERS_MAX = TABLE_COLUMNS_MAX,
+    JSON_SLOTS = 4096 /* a power of two, above twice as many */
+};
 
 enum json_kind { JSON_TEXT, JSON_NUMBER, JSON_BOOL, JSON_NULL, JSON_ARRAY, JSON_OBJECT };
 
@@ -38,7 +42,8 @@ struct json_line {
     size_t count;
     struct json_index *indexes;
     size_t index_count;
-    bool has_indexes; /* a list that may be empty */
+    bool has_indexes;           /* a list that may be empty */
+    uint16_t slots[JSON_SLOTS]; /* of many members, by name: their numbers plus 1, 0 for a free one */
 };
 
 /* Slices point into `arena`. PLINTH_INVALID_ARGUMENT, "column N: ...", for what is not such an object. */

@@ -1,4 +1,5 @@
 /* JSON Lines. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "cmd/json_line.h"
@@ -127,6 +128,39 @@ static void mistakes_name_the_column(void **state) {
     }
 }
 
+/* {"m0":0,"m1":1,...} of `count` members, then `last`. */
+static enum plinth_status parse_many(struct fixture *fixture, size_t count, const char *last,
+                                     struct plinth_error *error) {
+    struct buffer text = BUFFER_INIT;
+    char member[32];
+    for (size_t i = 0; i < count; i++) {
+        int size = snprintf(member, sizeof member, "%c\"m%zu\":%zu", i ? ',' : '{', i, i);
+        assert_true(buffer_append(&text, member, (size_t)size));
+    }
+    assert_true(buffer_append(&text, last, strlen(last)));
+    enum plinth_status st = json_line_parse(&fixture->line, buffer_slice(&text), &fixture->arena, error);
+    buffer_deinit(&text);
+    return st;
+}
+
+static void as_many_members_are_read_as_a_table_has_columns(void **state) {
+    struct fixture *fixture = *state;
+    struct plinth_error error;
+    for (size_t count = 31; count < 36; count++) { /* where the hash table begins */
+        assert_ok(parse_many(fixture, count, "}", &error), &error);
+        assert_int_equal(fixture->line.count, count);
+        assert_status(parse_many(fixture, count, ",\"m7\":1}", &error), PLINTH_INVALID_ARGUMENT, &error);
+        assert_error_names(&error, "this name was there already");
+    }
+    assert_ok(parse_many(fixture, JSON_MEMBERS_MAX, "}", &error), &error);
+    assert_int_equal(fixture->line.count, JSON_MEMBERS_MAX);
+    assert_true(slice_equal(json_line_find(&fixture->line, "m1599")->value, slice_of_string("1599")));
+    assert_status(parse_many(fixture, JSON_MEMBERS_MAX, ",\"x\":1}", &error), PLINTH_INVALID_ARGUMENT, &error);
+    assert_error_names(&error, "more than 1600 members");
+    assert_status(parse_many(fixture, JSON_MEMBERS_MAX - 1, ",\"m1000\":1}", &error), PLINTH_INVALID_ARGUMENT, &error);
+    assert_error_names(&error, "this name was there already");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(members_are_read, set_up, tear_down),
@@ -134,6 +168,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(base64_members_are_bytes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(index_values_are_a_list, set_up, tear_down),
         cmocka_unit_test_setup_teardown(mistakes_name_the_column, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(as_many_members_are_read_as_a_table_has_columns, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
