@@ -262,9 +262,10 @@ static void read_encodings(struct thrift_reader *reader, enum thrift_type type, 
 static void read_encoding_counts(struct thrift_reader *reader, enum thrift_type type,
                                  struct parquet_column_chunk *chunk) {
     uint32_t count = thrift_read_list(reader, type, THRIFT_STRUCT);
-    struct parquet_encoding_count *counts = thrift_alloc(reader, count, sizeof *counts);
+    struct parquet_encoding_count *counts = thrift_alloc_any(reader, count, sizeof *counts);
     for (uint32_t i = 0; i < count && !reader->failure; i++) {
         struct thrift_field field = {0};
+        counts[i] = (struct parquet_encoding_count){0};
         while (thrift_next_field(reader, &field)) {
             if (field.id == 1)
                 counts[i].is_dictionary_page = thrift_read_i32(reader, field.type) == PARQUET_PAGE_DICTIONARY;
@@ -282,7 +283,8 @@ static void read_encoding_counts(struct thrift_reader *reader, enum thrift_type 
 
 static struct parquet_level_counts read_level_counts(struct thrift_reader *reader, enum thrift_type type) {
     uint32_t count = thrift_read_list(reader, type, THRIFT_I64);
-    uint64_t *slots = thrift_alloc(reader, count, sizeof *slots);
+    if (count == 0) return (struct parquet_level_counts){0};
+    uint64_t *slots = thrift_alloc_any(reader, count, sizeof *slots);
     for (uint32_t i = 0; i < count && !reader->failure; i++) slots[i] = thrift_read_size(reader, THRIFT_I64);
     return (struct parquet_level_counts){slots, reader->failure ? 0 : count};
 }
@@ -306,7 +308,7 @@ static void read_size_statistics(struct thrift_reader *reader, const struct parq
     if (levels.repetition.count != column->repetition_level_max + 1u) levels.repetition.count = 0;
     if (levels.definition.count != column->definition_level_max + 1u) levels.definition.count = 0;
     if (levels.repetition.count + levels.definition.count == 0) return;
-    struct parquet_level_statistics *kept = thrift_alloc(reader, 1, sizeof *kept);
+    struct parquet_level_statistics *kept = thrift_alloc_any(reader, 1, sizeof *kept);
     if (kept) *kept = levels;
     chunk->levels = kept;
 }

@@ -28,7 +28,7 @@ static uint8_t read_byte(struct thrift_reader *reader) {
     return *reader->at++;
 }
 
-static uint64_t read_varint(struct thrift_reader *reader) {
+uint64_t thrift_read_varint_slow(struct thrift_reader *reader) {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
         if (reader->at == reader->end) {
@@ -53,11 +53,11 @@ static struct slice read_bytes(struct thrift_reader *reader, uint64_t size) {
     return bytes;
 }
 
-bool thrift_next_field(struct thrift_reader *reader, struct thrift_field *field) {
+bool thrift_next_field_slow(struct thrift_reader *reader, struct thrift_field *field) {
     uint8_t head = read_byte(reader);
     if (reader->failure || head == THRIFT_STOP) return false;
     unsigned delta = head >> 4;
-    int64_t id = delta ? field->id + (int64_t)delta : zigzag_decode(read_varint(reader));
+    int64_t id = delta ? field->id + (int64_t)delta : zigzag_decode(thrift_read_varint(reader));
     if (reader->failure) return false;
     if (id < INT16_MIN || id > INT16_MAX) {
         thrift_fail(reader, "has a field number out of range");
@@ -78,7 +78,7 @@ static void skip_list(struct thrift_reader *reader, int depth) {
     uint8_t head = read_byte(reader);
     uint64_t count = head >> 4;
     enum thrift_type element = (enum thrift_type)(head & 15);
-    if (count == 15) count = read_varint(reader);
+    if (count == 15) count = thrift_read_varint(reader);
     if (count > bytes_left(reader)) {
         fail_truncated(reader);
         return;
@@ -92,7 +92,7 @@ static void skip_list(struct thrift_reader *reader, int depth) {
 }
 
 static void skip_map(struct thrift_reader *reader, int depth) {
-    uint64_t count = read_varint(reader);
+    uint64_t count = thrift_read_varint(reader);
     if (count == 0) return;
     uint8_t types = read_byte(reader);
     if (count > bytes_left(reader)) {
@@ -120,10 +120,10 @@ static void skip_value(struct thrift_reader *reader, enum thrift_type type, int 
     case THRIFT_BYTE: read_byte(reader); return;
     case THRIFT_I16:
     case THRIFT_I32:
-    case THRIFT_I64: read_varint(reader); return;
+    case THRIFT_I64: thrift_read_varint(reader); return;
     case THRIFT_DOUBLE: read_bytes(reader, 8); return;
     case THRIFT_UUID: read_bytes(reader, 16); return;
-    case THRIFT_BINARY: read_bytes(reader, read_varint(reader)); return;
+    case THRIFT_BINARY: read_bytes(reader, thrift_read_varint(reader)); return;
     case THRIFT_LIST:
     case THRIFT_SET: skip_list(reader, depth + 1); return;
     case THRIFT_MAP: skip_map(reader, depth + 1); return;
@@ -136,20 +136,12 @@ static void skip_value(struct thrift_reader *reader, enum thrift_type type, int 
 
 void thrift_skip(struct thrift_reader *reader, enum thrift_type type) { skip_value(reader, type, 0); }
 
-int64_t thrift_read_integer(struct thrift_reader *reader, enum thrift_type type) {
+int64_t thrift_read_integer_slow(struct thrift_reader *reader, enum thrift_type type) {
     if (type == THRIFT_BYTE) return (int8_t)read_byte(reader);
-    if (type == THRIFT_I16 || type == THRIFT_I32 || type == THRIFT_I64) return zigzag_decode(read_varint(reader));
+    if (type == THRIFT_I16 || type == THRIFT_I32 || type == THRIFT_I64)
+        return zigzag_decode(thrift_read_varint(reader));
     thrift_fail(reader, "has a field that should be an integer");
     return 0;
-}
-
-int32_t thrift_read_i32(struct thrift_reader *reader, enum thrift_type type) {
-    int64_t value = thrift_read_integer(reader, type);
-    if (value < INT32_MIN || value > INT32_MAX) {
-        thrift_fail(reader, "has an integer of more than 32 bits");
-        return 0;
-    }
-    return (int32_t)value;
 }
 
 bool thrift_read_bool(struct thrift_reader *reader, enum thrift_type type) {
@@ -162,25 +154,7 @@ struct slice thrift_read_binary(struct thrift_reader *reader, enum thrift_type t
         thrift_fail(reader, "has a field that should be a string");
         return slice_of(NULL, 0);
     }
-    return read_bytes(reader, read_varint(reader));
-}
-
-uint64_t thrift_read_size(struct thrift_reader *reader, enum thrift_type type) {
-    int64_t value = thrift_read_integer(reader, type);
-    if (value < 0) {
-        thrift_fail(reader, "has a negative size, count or offset");
-        return 0;
-    }
-    return (uint64_t)value;
-}
-
-uint32_t thrift_read_size_u32(struct thrift_reader *reader, enum thrift_type type) {
-    uint64_t value = thrift_read_size(reader, type);
-    if (value > INT32_MAX) {
-        thrift_fail(reader, "has a size or count of more than 31 bits");
-        return 0;
-    }
-    return (uint32_t)value;
+    return read_bytes(reader, thrift_read_varint(reader));
 }
 
 bool thrift_is_struct(struct thrift_reader *reader, enum thrift_type type) {
@@ -202,7 +176,7 @@ uint32_t thrift_read_list(struct thrift_reader *reader, enum thrift_type type, e
     }
     uint8_t head = read_byte(reader);
     uint64_t count = head >> 4;
-    if (count == 15) count = read_varint(reader);
+    if (count == 15) count = thrift_read_varint(reader);
     if (reader->failure) return 0;
     if (count > bytes_left(reader) || count > UINT32_MAX) {
         fail_truncated(reader);
@@ -218,13 +192,20 @@ uint32_t thrift_read_list(struct thrift_reader *reader, enum thrift_type type, e
 
 bool thrift_read_bool_element(struct thrift_reader *reader) { return read_byte(reader) == THRIFT_TRUE; }
 
-void *thrift_alloc(struct thrift_reader *reader, uint64_t count, size_t size) {
-    void *memory = reader->failure ? NULL : bounded_arena_alloc(&reader->memory, count, size);
+static void *check_memory(struct thrift_reader *reader, void *memory) {
     if (!memory && !reader->failure) {
         reader->is_out_of_memory = true;
         thrift_fail(reader, "needs more memory than the limit allows");
     }
     return memory;
+}
+
+void *thrift_alloc(struct thrift_reader *reader, uint64_t count, size_t size) {
+    return check_memory(reader, reader->failure ? NULL : bounded_arena_alloc(&reader->memory, count, size));
+}
+
+void *thrift_alloc_any(struct thrift_reader *reader, uint64_t count, size_t size) {
+    return check_memory(reader, reader->failure ? NULL : bounded_arena_alloc_any(&reader->memory, count, size));
 }
 
 void thrift_writer_init(struct thrift_writer *writer, struct buffer *out) {

@@ -47,19 +47,74 @@ struct thrift_field {
 void thrift_reader_init(struct thrift_reader *reader, struct slice bytes, struct bounded_arena memory);
 /* The first failure wins. */
 void thrift_fail(struct thrift_reader *reader, const char *failure);
+/* What the inline functions below leave over: everything that is not the usual. */
+bool thrift_next_field_slow(struct thrift_reader *reader, struct thrift_field *field);
+uint64_t thrift_read_varint_slow(struct thrift_reader *reader);
+
+static inline uint64_t thrift_read_varint(struct thrift_reader *reader) {
+    const uint8_t *at = reader->at;
+    if (reader->end - at < 5) return thrift_read_varint_slow(reader);
+    uint64_t value = *at & 0x7f;
+    unsigned shift = 0;
+    while (*at >= 0x80) {
+        at++;
+        shift += 7;
+        value |= (uint64_t)(*at & 0x7f) << shift;
+        if (shift == 28 && *at >= 0x80) return thrift_read_varint_slow(reader);
+    }
+    reader->at = at + 1;
+    return value;
+}
+
 /* The next field of the struct; false at its end. The caller reads or skips its value. */
-bool thrift_next_field(struct thrift_reader *reader, struct thrift_field *field);
+static inline bool thrift_next_field(struct thrift_reader *reader, struct thrift_field *field) {
+    if (reader->at == reader->end) return thrift_next_field_slow(reader, field);
+    uint8_t head = *reader->at, type = head & 15;
+    int32_t id = field->id + (head >> 4);
+    if (head < 16 || type == THRIFT_STOP || type > THRIFT_UUID || id > INT16_MAX)
+        return thrift_next_field_slow(reader, field);
+    reader->at++;
+    field->id = id;
+    field->type = (enum thrift_type)type;
+    return true;
+}
+
 /* Passes over the value of a field. */
 void thrift_skip(struct thrift_reader *reader, enum thrift_type type);
 /* The value of a field; failure when the field is of another type. Integers of any width are taken. */
-int64_t thrift_read_integer(struct thrift_reader *reader, enum thrift_type type);
-int32_t thrift_read_i32(struct thrift_reader *reader, enum thrift_type type);
+int64_t thrift_read_integer_slow(struct thrift_reader *reader, enum thrift_type type);
+static inline int64_t thrift_read_integer(struct thrift_reader *reader, enum thrift_type type) {
+    if (type != THRIFT_I32 && type != THRIFT_I64) return thrift_read_integer_slow(reader, type);
+    return zigzag_decode(thrift_read_varint(reader));
+}
+static inline int32_t thrift_read_i32(struct thrift_reader *reader, enum thrift_type type) {
+    int64_t value = thrift_read_integer(reader, type);
+    if (value < INT32_MIN || value > INT32_MAX) {
+        thrift_fail(reader, "has an integer of more than 32 bits");
+        return 0;
+    }
+    return (int32_t)value;
+}
 bool thrift_read_bool(struct thrift_reader *reader, enum thrift_type type);
 struct slice thrift_read_binary(struct thrift_reader *reader, enum thrift_type type);
 /* An integer that may not be negative. */
-uint64_t thrift_read_size(struct thrift_reader *reader, enum thrift_type type);
+static inline uint64_t thrift_read_size(struct thrift_reader *reader, enum thrift_type type) {
+    int64_t value = thrift_read_integer(reader, type);
+    if (value < 0) {
+        thrift_fail(reader, "has a negative size, count or offset");
+        return 0;
+    }
+    return (uint64_t)value;
+}
 /* One that fits into an i32, as most sizes of the format are. */
-uint32_t thrift_read_size_u32(struct thrift_reader *reader, enum thrift_type type);
+static inline uint32_t thrift_read_size_u32(struct thrift_reader *reader, enum thrift_type type) {
+    uint64_t value = thrift_read_size(reader, type);
+    if (value > INT32_MAX) {
+        thrift_fail(reader, "has a size or count of more than 31 bits");
+        return 0;
+    }
+    return (uint32_t)value;
+}
 /* True when the field is a struct; else a failure. */
 bool thrift_is_struct(struct thrift_reader *reader, enum thrift_type type);
 /* Begins a list; returns the number of elements, which are at least one byte each and all there, and their type.
@@ -69,6 +124,8 @@ uint32_t thrift_read_list(struct thrift_reader *reader, enum thrift_type type, e
 bool thrift_read_bool_element(struct thrift_reader *reader);
 /* Zeroed memory for `count` items; null (and a failure) when it is over the limit. */
 void *thrift_alloc(struct thrift_reader *reader, uint64_t count, size_t size);
+/* The same, of any content. */
+void *thrift_alloc_any(struct thrift_reader *reader, uint64_t count, size_t size);
 
 /* The writer appends to `out`; `failed` is set when memory ran out. */
 enum { THRIFT_WRITE_DEPTH_MAX = 8 };
