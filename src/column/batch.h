@@ -18,6 +18,7 @@
 
 #include "base/arena.h"
 #include "column/type.h"
+#include "column/utf8.h"
 
 enum { BATCH_ROWS_MAX = 1 << 24, BATCH_COLUMNS_MAX = 4096 };
 
@@ -120,8 +121,6 @@ bool column_cast_is_possible(struct column_type from, struct column_type to);
  * buffers have been checked by whoever found them. PLINTH_INVALID_ARGUMENT names the row. */
 PLINTH_MUST_CHECK enum plinth_status column_check(struct column *column, uint32_t rows, uint64_t bytes_size,
                                                   uint32_t child_rows, struct plinth_error *error);
-/* The offset of the first byte that is not part of valid UTF-8, or SIZE_MAX. */
-size_t utf8_find_invalid(struct slice text);
 
 /* ---- the wire and log form: a column as bytes ---- */
 

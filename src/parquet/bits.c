@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "parquet/bits_avx2.h"
+#include "parquet/bits_vector.h"
 
 /* Values whose bytes are the last ones are unpacked from a copy with bytes behind. */
 enum { TAIL_BYTES = 64, TAIL_SLACK = 32 };
@@ -30,29 +30,58 @@ static size_t count_fast(size_t in_bytes, unsigned width, size_t count, unsigned
     return fast < count ? (size_t)fast : count;
 }
 
-/* What the vector instructions can do of it; the rest is left in the arguments. */
-static void unpack_vectors(const uint8_t **in, size_t *in_bytes, unsigned width, size_t *count, uint32_t **out) {
-    size_t done = bits_avx2_unpack_u32(*in, *in_bytes, width, *count, *out), bytes = done / 8 * width;
-    *in += bytes;
-    *in_bytes -= bytes;
-    *out += done;
-    *count -= done;
+struct unpacking {
+    const uint8_t *in;
+    size_t in_bytes;
+    unsigned width;
+    size_t count;
+    void *out;
+    bool is_u64;
+};
+
+/* What the vector instructions can do of it; the rest is left. */
+static void unpack_vectors(struct unpacking *work) {
+    size_t done = work->is_u64 ? bits_vector_unpack_u64(work->in, work->in_bytes, work->width, work->count, work->out)
+                               : bits_vector_unpack_u32(work->in, work->in_bytes, work->width, work->count, work->out);
+    size_t bytes = done / 8 * work->width;
+    work->in += bytes;
+    work->in_bytes -= bytes;
+    work->count -= done;
+    work->out = (uint8_t *)work->out + done * (work->is_u64 ? sizeof(uint64_t) : sizeof(uint32_t));
+}
+
+/* Values of 1 bit and more. */
+static void unpack(struct unpacking work) {
+    uint8_t tail[TAIL_BYTES + TAIL_SLACK];
+    unpack_vectors(&work);
+    size_t bytes = (size_t)bits_bytes(work.count, work.width);
+    if (work.count > 0 && bytes <= TAIL_BYTES && work.in_bytes < bytes + TAIL_SLACK) { /* with room behind it */
+        memcpy(tail, work.in, bytes);
+        memset(tail + bytes, 0, TAIL_SLACK);
+        work.in = tail;
+        work.in_bytes = bytes + TAIL_SLACK;
+        unpack_vectors(&work);
+    }
+    if (work.is_u64)
+        bits_unpack_u64_scalar(work.in, work.in_bytes, work.width, work.count, work.out);
+    else
+        bits_unpack_u32_scalar(work.in, work.in_bytes, work.width, work.count, work.out);
 }
 
 void bits_unpack_u32(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint32_t *out) {
-    uint8_t tail[TAIL_BYTES + TAIL_SLACK];
-    if (width > 0) {
-        unpack_vectors(&in, &in_bytes, width, &count, &out);
-        size_t bytes = (size_t)bits_bytes(count, width);
-        if (count > 0 && bytes <= TAIL_BYTES && in_bytes < bytes + TAIL_SLACK) { /* the end, with room behind it */
-            memcpy(tail, in, bytes);
-            memset(tail + bytes, 0, TAIL_SLACK);
-            in = tail;
-            in_bytes = bytes + TAIL_SLACK;
-            unpack_vectors(&in, &in_bytes, width, &count, &out);
-        }
-    }
-    bits_unpack_u32_scalar(in, in_bytes, width, count, out);
+    if (width == 0)
+        memset(out, 0, count * sizeof *out);
+    else
+        unpack((struct unpacking){in, in_bytes, width, count, out, false});
+}
+
+void bits_unpack_u64(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint64_t *out) {
+    if (width == 0)
+        memset(out, 0, count * sizeof *out);
+    else if (width == 64)
+        memcpy(out, in, count * sizeof *out);
+    else
+        unpack((struct unpacking){in, in_bytes, width, count, out, true});
 }
 
 void bits_unpack_u32_scalar(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint32_t *out) {
@@ -83,7 +112,7 @@ static void unpack_wide(const uint8_t *in, size_t in_bytes, unsigned width, size
     for (; i < count; i++, at += width) out[i] = unpack_careful(in, at, width);
 }
 
-void bits_unpack_u64(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint64_t *out) {
+void bits_unpack_u64_scalar(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint64_t *out) {
     if (width == 0) {
         memset(out, 0, count * sizeof *out);
         return;
@@ -145,12 +174,22 @@ static inline __attribute__((always_inline)) void pack(const void *in, bool is_u
     store_u64(packer.out, packer.word);
 }
 
-void bits_pack_u64(const uint64_t *in, size_t count, unsigned width, uint8_t *out) {
+void bits_pack_u64_scalar(const uint64_t *in, size_t count, unsigned width, uint8_t *out) {
     if (width > 0) pack(in, true, count, width, out);
 }
 
-void bits_pack_u32(const uint32_t *in, size_t count, unsigned width, uint8_t *out) {
+void bits_pack_u32_scalar(const uint32_t *in, size_t count, unsigned width, uint8_t *out) {
     if (width > 0) pack(in, false, count, width, out);
+}
+
+void bits_pack_u64(const uint64_t *in, size_t count, unsigned width, uint8_t *out) {
+    size_t done = bits_vector_pack_u64(in, count, width, out);
+    bits_pack_u64_scalar(in + done, count - done, width, out + done / 8 * width);
+}
+
+void bits_pack_u32(const uint32_t *in, size_t count, unsigned width, uint8_t *out) {
+    size_t done = bits_vector_pack_u32(in, count, width, out);
+    bits_pack_u32_scalar(in + done, count - done, width, out + done / 8 * width);
 }
 
 static void fill_in_byte(uint8_t *byte, unsigned begin, unsigned end, bool value) {

@@ -3,6 +3,7 @@
 
 #include "base/status.h"
 #include "parquet/bits.h"
+#include "parquet/encoding_delta_sums.h"
 
 enum { BLOCK = 128, MINIBLOCKS = 4, MINIBLOCK = BLOCK / MINIBLOCKS, STEP = 32 };
 
@@ -24,55 +25,13 @@ static void put_first(struct delta_out *out, uint64_t value) {
         out->i32[out->at++] = (int32_t)value;
 }
 
-/* Adds up `count` deltas: to[i] is `last` and all deltas up to i, `least` added to each. */
-static uint64_t add_up_i64(int64_t *to, const uint32_t *deltas, uint64_t last, uint64_t least, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) to[i] = (int64_t)(last += deltas[i] + least);
-    return last;
-}
-
-static uint64_t add_up_i64_wide(int64_t *to, const uint64_t *deltas, uint64_t last, uint64_t least, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) to[i] = (int64_t)(last += deltas[i] + least);
-    return last;
-}
-
-static uint64_t add_up_i32(int32_t *to, const uint32_t *deltas, uint64_t last, uint64_t least, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) to[i] = (int32_t)(last += deltas[i] + least);
-    return last;
-}
-
-static uint64_t add_up_i32_wide(int32_t *to, const uint64_t *deltas, uint64_t last, uint64_t least, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) to[i] = (int32_t)(last += deltas[i] + least);
-    return last;
-}
-
-static void put_constant_deltas(struct delta_out *out, uint64_t least, uint32_t count) {
-    static const uint32_t zeros[STEP] = {0};
-    for (uint32_t i = 0; i < count; i += STEP) {
-        uint32_t step = count - i < STEP ? count - i : STEP;
-        out->last = out->i64 ? add_up_i64(out->i64 + out->at, zeros, out->last, least, step)
-                             : add_up_i32(out->i32 + out->at, zeros, out->last, least, step);
-        out->at += step;
-    }
-}
-
-/* `count` of a miniblock's values; `in` holds at least their bytes. */
-static void put_miniblock(struct delta_out *out, struct slice in, unsigned width, uint64_t least, uint32_t count) {
-    uint32_t deltas[STEP];
-    uint64_t wide[STEP];
-    size_t skip = 0;
-    for (uint32_t i = 0; i < count; i += STEP, skip += STEP / 8 * width) {
-        uint32_t step = count - i < STEP ? count - i : STEP;
-        if (width > 32) { /* of 32-bit values, too: DuckDB takes their differences in 64 bits */
-            bits_unpack_u64(in.data + skip, in.size - skip, width, step, wide);
-            out->last = out->i64 ? add_up_i64_wide(out->i64 + out->at, wide, out->last, least, step)
-                                 : add_up_i32_wide(out->i32 + out->at, wide, out->last, least, step);
-        } else {
-            bits_unpack_u32(in.data + skip, in.size - skip, width, step, deltas);
-            out->last = out->i64 ? add_up_i64(out->i64 + out->at, deltas, out->last, least, step)
-                                 : add_up_i32(out->i32 + out->at, deltas, out->last, least, step);
-        }
-        out->at += step;
-    }
+/* Values of a miniblock, or of what there is of it. */
+static void put_deltas(struct delta_out *out, struct delta_packed packed) {
+    if (out->i64)
+        out->last = delta_sums_i64(packed, out->last, out->i64 + out->at);
+    else
+        out->last = delta_sums_i32(packed, out->last, out->i32 + out->at);
+    out->at += (uint32_t)packed.count;
 }
 
 static enum plinth_status truncated(struct plinth_error *error) {
@@ -90,17 +49,13 @@ static enum plinth_status decode_block(struct reader *reader, struct delta_out *
         if (width > 64)
             return error_set(error, PLINTH_CORRUPT, "DELTA_BINARY_PACKED data has a miniblock of %u bits a value",
                              width);
-        if (width == 0) {
-            put_constant_deltas(out, least, values);
-            continue;
-        }
         /* Some writers cut the padding of the last miniblock off. */
         uint64_t whole = bits_bytes(per_miniblock, width), needed = bits_bytes(values, width);
         size_t left = reader_left(reader);
         if (needed > left) return truncated(error);
-        struct slice packed = slice_of(reader->at, left); /* of which unpacking may read more than it needs */
+        /* Unpacking may read more than it needs of what is there. */
+        put_deltas(out, (struct delta_packed){reader->at, left, width, least, values});
         reader->at += whole < left ? whole : left;
-        put_miniblock(out, packed, width, least, values);
     }
     return PLINTH_OK;
 }

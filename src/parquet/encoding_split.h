@@ -10,5 +10,8 @@
 void split_decode(const uint8_t *in, size_t stored, size_t count, uint32_t width, uint8_t *out);
 /* Takes and gives count * width bytes; the ranges do not overlap. */
 void split_encode(const uint8_t *in, size_t count, uint32_t width, uint8_t *out);
+/* The same byte by byte: for tests. */
+void split_decode_scalar(const uint8_t *in, size_t stored, size_t count, uint32_t width, uint8_t *out);
+void split_encode_scalar(const uint8_t *in, size_t count, uint32_t width, uint8_t *out);
 
 #endif

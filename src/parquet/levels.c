@@ -2,6 +2,7 @@
 #include "parquet/levels.h"
 
 #include "base/bytes.h"
+#include "parquet/bits.h"
 
 enum { STEP = 128 };
 
@@ -51,21 +52,8 @@ uint64_t levels_count_continued(const uint8_t *repetition, uint64_t count) {
     return first ? (uint64_t)(first - repetition) : count;
 }
 
-/* Eight levels at a time: the bytes that differ from `level` by nothing, gathered into one byte. */
-static uint8_t equal_in_word(uint64_t levels, uint64_t level_in_all) {
-    const uint64_t low = UINT64_C(0x7f7f7f7f7f7f7f7f);
-    uint64_t differs = levels ^ level_in_all;
-    uint64_t equals = ~(((differs & low) + low) | differs | low) >> 7;
-    return (uint8_t)(equals * UINT64_C(0x0102040810204080) >> 56);
-}
-
 void levels_equal(const uint8_t *levels, uint64_t count, uint8_t level, uint8_t *bitmap) {
-    uint64_t all = level * UINT64_C(0x0101010101010101), i = 0;
-    for (; count - i >= 8; i += 8) bitmap[i >> 3] = equal_in_word(load_u64(levels + i), all);
-    if (i == count) return;
-    uint8_t last = 0;
-    for (uint64_t k = i; k < count; k++) last |= (uint8_t)((levels[k] == level) << (k - i));
-    bitmap[i >> 3] = last;
+    bits_equal_u8(levels, count, level, bitmap);
 }
 
 /* Lists in lists: what goes on at a depth needs an element of that depth before it, and one itself. */

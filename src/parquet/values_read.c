@@ -7,6 +7,7 @@
 #include "parquet/encoding_delta.h"
 #include "parquet/encoding_rle.h"
 #include "parquet/encoding_split.h"
+#include "parquet/gather.h"
 #include "parquet/nulls.h"
 
 bool values_may_borrow(const struct parquet_column *column, enum parquet_encoding encoding) {
@@ -38,23 +39,6 @@ static enum plinth_status resize(struct buffer *buffer, uint64_t size, struct pl
     return PLINTH_OK;
 }
 
-/* ---- Putting nulls back in ---- */
-
-static void spread_offsets(uint32_t *offsets, uint64_t slots, uint64_t count, const uint8_t *validity) {
-    uint64_t from = count;
-    for (uint64_t slot = slots; slot > from; slot--) {
-        offsets[slot] = offsets[from];
-        from -= bitmap_get(validity, slot - 1);
-    }
-}
-
-static void spread_bits(const uint8_t *dense, uint8_t *values, uint64_t slots, const uint8_t *validity) {
-    uint64_t from = 0;
-    memset(values, 0, (size_t)bits_bytes(slots, 1));
-    for (uint64_t slot = 0; slot < slots; slot++)
-        if (bitmap_get(validity, slot) && bitmap_get(dense, from++)) bitmap_set(values, slot);
-}
-
 /* ---- BOOLEAN ---- */
 
 static enum plinth_status decode_boolean(const struct page_context *context, enum parquet_encoding encoding,
@@ -84,7 +68,7 @@ static enum plinth_status decode_boolean(const struct page_context *context, enu
     }
     if (data->validity) {
         if ((st = resize(&into->values, bits_bytes(data->slots, 1), error))) return st;
-        spread_bits(bits, into->values.data, data->slots, data->validity);
+        nulls_spread_bits(bits, data->slots, data->validity, into->values.data);
         bits = into->values.data;
     }
     data->values = bits;
@@ -108,8 +92,7 @@ static enum plinth_status decode_indices(const struct page_context *context, str
     uint32_t *out = (uint32_t *)(void *)integers->data;
     if (count > 0) st = rle_decode_u32(slice_of(in.data + 1, in.size - 1), width, count, out, error);
     if (st) return st;
-    uint32_t highest = 0;
-    for (uint32_t i = 0; i < count; i++) highest = out[i] > highest ? out[i] : highest;
+    uint32_t highest = bits_max_u32(out, count);
     if (count > 0 && highest >= context->dictionary->data.slots)
         return error_set(error, PLINTH_CORRUPT, "dictionary index %u, but the dictionary has %llu entries", highest,
                          (unsigned long long)context->dictionary->data.slots);
@@ -117,25 +100,10 @@ static enum plinth_status decode_indices(const struct page_context *context, str
     return PLINTH_OK;
 }
 
-static void gather(const uint8_t *from, const uint32_t *indices, uint32_t count, size_t width, uint8_t *to) {
-    if (width == 4) {
-        for (uint32_t i = 0; i < count; i++) memcpy(to + (size_t)i * 4, from + (size_t)indices[i] * 4, 4);
-    } else if (width == 8) {
-        for (uint32_t i = 0; i < count; i++) memcpy(to + (size_t)i * 8, from + (size_t)indices[i] * 8, 8);
-    } else {
-        for (uint32_t i = 0; i < count; i++) memcpy(to + i * width, from + indices[i] * width, width);
-    }
-}
-
 static enum plinth_status gather_bytes(const struct page_context *context, const uint32_t *indices, uint32_t count,
                                        uint32_t *offsets, struct buffer *bytes, struct plinth_error *error) {
     const struct parquet_column_data *entries = &context->dictionary->data;
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        offsets[i] = (uint32_t)total;
-        total += entries->offsets[indices[i] + 1] - entries->offsets[indices[i]];
-    }
-    offsets[count] = (uint32_t)total;
+    uint64_t total = gather_offsets(entries->offsets, indices, count, offsets);
     if (total > context->memory_bytes_max || total > INT32_MAX)
         return error_set(error, PLINTH_OUT_OF_MEMORY, "dictionary values unfold to %llu bytes, over the limit",
                          (unsigned long long)total);
@@ -186,7 +154,7 @@ static enum plinth_status decode_bytes(const struct page_context *context, enum 
         memcpy(into->values.data, view.data, view.size);
         view.size = 0;
     }
-    if (data->validity) spread_offsets(offsets, data->slots, count, data->validity);
+    if (data->validity) nulls_spread_offsets(offsets, data->slots, count, data->validity);
     data->offsets = offsets;
     data->bytes = view.size > 0 ? view.data : into->values.data;
     if (!data->bytes) data->bytes = (const uint8_t *)offsets; /* no bytes at all: anything but null */
@@ -243,7 +211,7 @@ static enum plinth_status decode_fixed(const struct page_context *context, enum 
         case PARQUET_ENCODING_PLAIN_DICTIONARY:
         case PARQUET_ENCODING_RLE_DICTIONARY:
             st = decode_indices(context, in, count, &indices, error);
-            if (!st) gather(context->dictionary->data.values, indices, count, width, values);
+            if (!st) gather_fixed(context->dictionary->data.values, indices, count, width, values);
             break;
         case PARQUET_ENCODING_DELTA_BINARY_PACKED: st = decode_delta(context, in, count, values, error); break;
         case PARQUET_ENCODING_BYTE_STREAM_SPLIT: st = decode_split(context, in, count, values, error); break;

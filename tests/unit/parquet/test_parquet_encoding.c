@@ -9,7 +9,6 @@
 #include "parquet/encoding_delta.h"
 #include "parquet/encoding_rle.h"
 #include "parquet/encoding_split.h"
-#include "parquet/nulls.h"
 #include "support/test_support.h"
 
 enum { MANY = 700 };
@@ -54,62 +53,6 @@ static void bit_packing_of_every_width_comes_back(void **state) {
             free_copy(copy);
             free(packed);
         }
-    }
-}
-
-/* What comes after the wanted values, in the last bytes that are there, has no influence. */
-static void vector_and_scalar_unpacking_agree_on_any_bytes(void **state) {
-    struct test_random random = test_random_of(17);
-    uint8_t bytes[600];
-    uint32_t fast[1100], slow[1100];
-    (void)state;
-    for (int round = 0; round < 20000; round++) {
-        unsigned width = 1 + (unsigned)test_random_below(&random, 32);
-        size_t most = test_random_below(&random, sizeof bytes) + 1;
-        size_t count = test_random_below(&random, most * 8 / width + 1);
-        if (count > 1100) count = 1100;
-        test_random_bytes(&random, bytes, most);
-        struct slice copy = exact_copy(slice_of(bytes, most));
-        bits_unpack_u32(copy.data, most, width, count, fast);
-        bits_unpack_u32_scalar(copy.data, most, width, count, slow);
-        assert_memory_equal(fast, slow, count * sizeof fast[0]);
-        free_copy(copy);
-    }
-}
-
-static void values_are_spread_to_their_slots_and_gathered_from_them(void **state) {
-    struct test_random random = test_random_of(18);
-    static const size_t widths[] = {1, 2, 4, 5, 8, 12, 16};
-    enum { SLOTS_MAX = 200, WIDTH_MAX = 16 };
-    uint8_t validity[SLOTS_MAX / 8 + 3];
-    (void)state;
-    for (int round = 0; round < 20000; round++) {
-        size_t width = widths[test_random_below(&random, sizeof widths / sizeof widths[0])];
-        uint64_t slots = test_random_below(&random, SLOTS_MAX), begin = test_random_below(&random, 16);
-        test_random_bytes(&random, validity, sizeof validity);
-        if (round % 3 == 0) memset(validity, round % 2 ? 0xff : 0, sizeof validity / 2);
-        uint8_t values[SLOTS_MAX * WIDTH_MAX], dense[2][SLOTS_MAX * WIDTH_MAX + NULLS_SLACK], wanted[sizeof values];
-        test_random_bytes(&random, values, sizeof values);
-        struct slice from = exact_copy(slice_of(values, slots * width));
-        struct slice bits = exact_copy(slice_of(validity, (begin + slots + 7) / 8));
-        uint64_t count = bits_count(validity, begin, slots);
-        assert_int_equal(nulls_gather(from.data, slots, width, bits.data, begin, dense[0]), count);
-        assert_int_equal(nulls_gather_scalar(from.data, slots, width, bits.data, begin, dense[1]), count);
-        uint64_t at = 0;
-        memset(wanted, 0, sizeof wanted);
-        uint8_t aligned[SLOTS_MAX / 8 + 1] = {0};
-        bits_copy(aligned, 0, validity, begin, slots);
-        for (uint64_t i = 0; i < slots; i++) {
-            if (!bitmap_get(validity, begin + i)) continue;
-            for (int k = 0; k < 2; k++) assert_memory_equal(dense[k] + at * width, values + i * width, width);
-            memcpy(wanted + i * width, values + i * width, width);
-            at++;
-        }
-        nulls_spread(dense[0], slots, count, width, aligned);
-        nulls_spread_scalar(dense[1], slots, count, width, aligned);
-        for (int k = 0; k < 2; k++) assert_memory_equal(dense[k], wanted, slots * width);
-        free_copy(from);
-        free_copy(bits);
     }
 }
 
@@ -468,8 +411,6 @@ static void gzip_members_and_hadoop_blocks_follow_one_another(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bit_packing_of_every_width_comes_back),
-        cmocka_unit_test(values_are_spread_to_their_slots_and_gathered_from_them),
-        cmocka_unit_test(vector_and_scalar_unpacking_agree_on_any_bytes),
         cmocka_unit_test(bitmaps_are_copied_filled_and_counted_at_every_offset),
         cmocka_unit_test(rle_of_every_width_comes_back_and_truncated_is_refused),
         cmocka_unit_test(rle_bitmaps_come_back),
