@@ -6,7 +6,7 @@
 #include "base/bytes.h"
 #include "plinth_parquet.h"
 
-enum { MEMORY_BYTES_MAX = 1 << 20, BATCHES_MAX = 8, BATCH_ROWS = 1000 };
+enum { MEMORY_BYTES_MAX = 1 << 20, BATCHES_MAX = 8, BATCH_ROWS = 1000, CHUNKS_MAX = 16 };
 
 static uint64_t sum; /* so that what is read counts */
 
@@ -64,6 +64,28 @@ static void touch(const struct ArrowSchema *schema, const struct ArrowArray *arr
             if (array->children[i]->length != array->length) abort();
     }
     for (int64_t i = 0; i < array->n_children; i++) touch(schema->children[i], array->children[i]);
+}
+
+/* The chunks' levels, when they are told, are as many as the column has. */
+static void touch_chunks(const struct plinth_parquet_file *file) {
+    struct plinth_parquet_info info;
+    struct plinth_error error;
+    plinth_parquet_get_info(file, &info);
+    for (uint32_t g = 0; g < info.row_group_count && g < CHUNKS_MAX; g++) {
+        for (uint32_t c = 0; c < info.column_count && c < CHUNKS_MAX; c++) {
+            struct plinth_parquet_column_info column;
+            struct plinth_parquet_chunk_info chunk;
+            if (plinth_parquet_get_column(file, c, &column, &error) ||
+                plinth_parquet_get_chunk(file, g, c, &chunk, &error))
+                abort();
+            touch_bytes(chunk.min, chunk.min_size);
+            touch_bytes(chunk.max, chunk.max_size);
+            if (chunk.repetition_counts)
+                touch_bytes(chunk.repetition_counts, (column.repetition_level_max + 1) * sizeof(uint64_t));
+            if (chunk.definition_counts)
+                touch_bytes(chunk.definition_counts, (column.definition_level_max + 1) * sizeof(uint64_t));
+        }
+    }
 }
 
 static enum plinth_status write_buffer(void *context, const void *bytes, size_t size, struct plinth_error *error) {
@@ -134,6 +156,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (plinth_parquet_open_memory(data, size, &options, &file, &error)) return 0;
     read_file(file, &(struct plinth_parquet_selection){.batch_rows = BATCH_ROWS}, true);
     read_file(file, &(struct plinth_parquet_selection){.row_begin = 3, .row_end = 50, .batch_rows = 7}, false);
+    static const struct plinth_parquet_rows ranges[] = {{1, 2}, {4, 5}, {5, 9}, {11, 12}, {14, 90}};
+    static const uint8_t bitmap[] = {0x55, 0xaa, 0x0f, 0, 0, 0xff, 0xff, 0x10, 0x49, 0x92};
+    read_file(file, &(struct plinth_parquet_selection){.ranges = ranges, .range_count = 5}, false);
+    read_file(file, &(struct plinth_parquet_selection){.bitmap = bitmap, .bitmap_rows = 77, .batch_rows = 5}, false);
+    touch_chunks(file);
     if (plinth_parquet_get_column(file, 0, &column, &error) == PLINTH_OK) {
         struct plinth_parquet_bounds bounds = {.column = column.path, .min = data, .max = data + size - 8};
         bounds.min_size = bounds.max_size = strcmp(column.physical_type, "INT32") == 0 ? 4 : 8;

@@ -73,6 +73,19 @@ static void touch(const struct parquet_column *column, const struct parquet_colu
     if (rows != data->rows) abort();
 }
 
+/* Levels that are told are as many as the pages have. */
+static void touch_levels(const struct parquet_column *column, const struct parquet_page_index *index) {
+    const struct parquet_level_counts *counts[] = {&index->levels.repetition, &index->levels.definition};
+    uint32_t highest[] = {column->repetition_level_max, column->definition_level_max};
+    uint64_t sum = 0;
+    for (int k = 0; k < 2; k++) {
+        if (counts[k]->count > 0 && counts[k]->count != index->page_count * (highest[k] + 1)) abort();
+        for (uint32_t i = 0; i < counts[k]->count; i++) sum += counts[k]->slots[i];
+    }
+    for (uint32_t i = 0; index->unencoded_bytes && i < index->page_count; i++) sum += index->unencoded_bytes[i];
+    (void)sum;
+}
+
 static void read_pages(const struct parquet_reader *reader, uint32_t group, uint32_t column,
                        struct parquet_scratch *scratch, struct plinth_error *error) {
     const struct parquet_column *about = &parquet_reader_metadata(reader)->schema.columns[column];
@@ -88,6 +101,7 @@ static void read_pages(const struct parquet_reader *reader, uint32_t group, uint
                 parquet_value_compare(parquet_column_order(about), index.bounds[i].min, index.bounds[i].max);
         }
         parquet_page_index_find_row(&index, 5);
+        touch_levels(about, &index);
     }
     parquet_page_index_deinit(&index);
     parquet_column_buffer_deinit(&page);
