@@ -373,13 +373,18 @@ static struct page_context context_of(const struct chunk_check *check) {
     return context;
 }
 
+/* One that is not known is told when the page is decoded. */
+static void count_encoding(struct chunk_check *check, const struct parquet_page_header *header, bool is_dictionary) {
+    if ((unsigned)header->encoding < PARQUET_ENCODING_COUNT) check->encodings[is_dictionary][header->encoding]++;
+}
+
 static enum plinth_status check_dictionary(struct chunk_check *check, const struct parquet_page_header *header,
                                            struct slice body, uint64_t offset, struct plinth_error *error) {
     struct verify_place place = place_of(check);
     struct page_context context = context_of(check);
     const struct parquet_column_chunk *chunk = check->chunk;
     place.offset = (int64_t)offset;
-    check->encodings[1][header->encoding]++;
+    count_encoding(check, header, true);
     if (check->has_dictionary || check->pages > 0) {
         verify_report(check->verifier, place, "a dictionary page behind another page");
         return PLINTH_OK;
@@ -406,7 +411,7 @@ static enum plinth_status check_data_page(struct chunk_check *check, const struc
         verify_report(check->verifier, place, "the first data page is not where the footer says: at offset %" PRIu64,
                       chunk->data_page_offset);
     check_location(check, offset, check->walk.at - offset, place);
-    check->encodings[0][header->encoding]++;
+    count_encoding(check, header, false);
     enum plinth_status st = page_decode(&context, header, body, &check->page, error);
     if (st) {
         check->is_complete = false;
