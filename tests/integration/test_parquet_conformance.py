@@ -1,11 +1,13 @@
 """The Parquet format's own conformance files (tests/data/parquet-testing): every valid one is read with the right values,
 every bad one is refused with a reason. Values are compared with pyarrow's; where pyarrow does not read a file, with what
-the file's documentation says."""
+the file's documentation says. docs/parquet-conformance.md lists by whom each was judged; PLINTH_WRITE_DOCS=1 writes it anew."""
+import ctypes
 import json
 import math
 import os
 import pathlib
 import re
+import struct
 import subprocess
 
 import pyarrow as pa
@@ -138,6 +140,37 @@ def test_a_large_string_is_read_within_its_limit(library):
             assert [len(k.as_buffer()) for k in keys] == [2**30] and batch.column(0).items.to_pylist() == [1]
 
 
+FLOATING_ORDERS = "data/floating_orders_nan_count.parquet"
+
+
+def test_bounds_and_nan_counts_of_floating_columns_in_both_orders(library):
+    """floating_orders_nan_count: row groups without NaN, with some, with nothing else, with zeros at either end."""
+    formats = {"float": "<f", "double": "<d", "float16": "<e"}
+    metadata, judged = pq.read_metadata(FILES / FLOATING_ORDERS), 0
+    table = library.read(FILES / FLOATING_ORDERS)
+    with library.open(FILES / FLOATING_ORDERS) as file:
+        for g in range(metadata.num_row_groups):
+            for c, name in enumerate(table.column_names):
+                chunk = file.chunk(g, c)
+                rows = [float(v) for v in table.column(name).slice(10 * g, 10).to_pylist()]
+                numbers = [v for v in rows if not math.isnan(v)]
+                assert chunk.has_nan_count and chunk.nan_count == len(rows) - len(numbers)
+                if not numbers:  # bounds are NaN, or none
+                    assert not chunk.min and not chunk.max
+                if not chunk.min:
+                    assert len(numbers) < len(rows)
+                    continue
+                kind = formats[name.split("_")[0]]
+                low, high = (struct.unpack(kind, ctypes.string_at(at, size))[0]
+                             for at, size in ((chunk.min, chunk.min_size), (chunk.max, chunk.max_size)))
+                assert low == min(numbers) and high == max(numbers)
+                judged += 1
+                bound = struct.pack(kind, 1.0)
+                with file.stream(bounds=[(name, bound, bound)]) as reader:
+                    assert sum(b.num_rows for b in reader) == table.column(name).to_pylist().count(1.0)
+    assert judged >= 20  # all but those where NaN took the place of a bound
+
+
 # ---- The tool that prints files
 
 
@@ -152,3 +185,54 @@ def test_every_way_of_reading_gives_the_same(name):
     assert scanned["rows"] in (0, sum(group["rows"] for group in scanned["row_groups"]))  # some files do not say it
     for options in (["--mapped"], ["--stripes"], ["--mapped", "--stripes"]):
         assert dump(*options) == scanned
+
+
+# ---- Who judged
+
+DOCUMENT = FILES.parents[2] / "docs" / "parquet-conformance.md"
+BY_DOCUMENT = {
+    "data/incorrect_map_schema.parquet": "incorrect_map_schema.md",
+    INT96_BEYOND_NANOSECONDS: "int96_from_spark.md",
+    LARGE: "large_string_map.brotli.md: refused within 256 MiB, read within 4 GiB (`PLINTH_LARGE_TESTS=1`)",
+}
+
+
+def judgement(library, name):
+    """(result, by whom): the run decides what stands here."""
+    if name in BAD:
+        with pytest.raises(ParquetError) as refusal:
+            library.read(FILES / name)
+        assert BAD[name] in str(refusal.value)
+        return f"refused: {BAD[name]}", "it is a bad file"
+    if name.endswith(".encrypted"):
+        with pytest.raises(ParquetError, match="encrypted"):
+            library.read(FILES / name)
+        return "refused: " + ("its footer is encrypted" if "plaintext" not in name else "columns are encrypted"), "it is encrypted"
+    if name == LARGE:
+        return "1 row", BY_DOCUMENT[name]
+    table = library.read(FILES / name, **({"int96": "us"} if name == INT96_BEYOND_NANOSECONDS else {}))
+    result = f"{table.num_rows:,} row{'s' * (table.num_rows != 1)} of {table.num_columns}"
+    if name in BY_DOCUMENT:
+        return result, BY_DOCUMENT[name]
+    assert_same(table, without_extensions(pq.read_table(FILES / name)), name)
+    return result + " (in bad_data for a bug of a reader)" * (name in GOOD_AFTER_ALL), "pyarrow"
+
+
+def test_the_document_says_by_whom_each_file_was_judged(library):
+    files = names("*.parquet") + names("*.encrypted")
+    lines = ["| file | Plinth | judged by |", "|---|---|---|"]
+    shredded = [n for n in files if n.startswith("shredded_variant/")]
+    for name in files:
+        if name not in shredded:
+            lines.append("| {} | {} | {} |".format(name, *judgement(library, name)))
+    judged = {judgement(library, name)[1] for name in shredded}
+    assert judged <= {"pyarrow"}
+    lines.append(f"| shredded_variant/*: {len(shredded)} files | their rows, as the structs that they are stored as | pyarrow |")
+    text = ("# The format's conformance files, and who judged\n\n"
+            "What `tests/integration/test_parquet_conformance.py` finds, and makes this of; it fails when a run finds something else.\n"
+            "\"pyarrow\": schema and all values are those that pyarrow 26 reads (NaN equal to itself, -0.0 not to 0.0), from the file\n"
+            "and from memory, by batches of any size. Else what the file's own documentation says.\n\n" + "\n".join(lines) + "\n")
+    if os.environ.get("PLINTH_WRITE_DOCS") == "1":
+        DOCUMENT.write_text(text)
+        pytest.skip("docs/parquet-conformance.md was written")
+    assert DOCUMENT.read_text() == text
