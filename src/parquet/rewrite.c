@@ -164,7 +164,8 @@ static enum plinth_status take_sample(struct rewriter *rewriter, struct row_buff
         const struct parquet_column_data *data = rewriter->data;
         st = rewriter->sorts ? row_sort_next(&rewriter->sort, most, &data, &rows, error)
                              : next_rows(rewriter, most, &rows, &ends_group, error);
-        if (!st && !row_buffer_append_rows(sample, data, rows)) st = error_no_memory(error, "Parquet sample");
+        if (!st && rows > 0 && !row_buffer_append_rows(sample, data, rows))
+            st = error_no_memory(error, "Parquet sample");
     }
     if (st) return st;
     if (rewriter->sorts) return row_sort_rewind(&rewriter->sort, error);
