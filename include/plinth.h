@@ -409,12 +409,26 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_snapshot_create(struct pl
 PLINTH_API struct plinth_position plinth_snapshot_position(const struct plinth_snapshot *snapshot);
 PLINTH_API void plinth_snapshot_destroy(struct plinth_snapshot *snapshot);
 
+/* Zero-initialise for the defaults: the newest acknowledged state. */
+struct plinth_read_options {
+    const struct plinth_snapshot *snapshot; /* read exactly this state */
+    struct plinth_position as_of;           /* or: exactly this one; PLINTH_TOO_OLD when it is gone */
+    const char *snapshot_name;              /* or: this named one; PLINTH_NOT_FOUND */
+    uint64_t as_of_time_us;                 /* or: that of this time (microseconds since 1970), as it was noted a second
+                                               before at most (window / 4,096 for long windows); PLINTH_TOO_OLD when
+                                               plinth_history_keep does not reach back to it */
+    struct plinth_position position_min;    /* wait until at least this is visible (read your writes) */
+    uint32_t wait_ms_max;                   /* for position_min; 0: 10,000; then PLINTH_DEADLINE_EXCEEDED */
+    bool memory_only;                       /* PLINTH_WOULD_BLOCK instead of waiting or reading the disk */
+};
+
 /* Named snapshots: kept, also over restarts, until they are dropped, and read by plinth_read_options.snapshot_name.
  * Every version from the oldest one on takes room until then. At most 1,024. Both calls are durable on return. Tables
  * and indexes that are dropped are gone from snapshots, too. */
-/* The state at `at` ({0,0}: now) under `name`; `position` may be null. PLINTH_ALREADY_EXISTS, PLINTH_TOO_OLD. */
+/* The state that reads with `of` see (null: now), under `name`; `position` may be null. PLINTH_ALREADY_EXISTS, and what
+ * `of` may give. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_snapshot_keep(struct plinth *db, const char *name,
-                                                                     struct plinth_position at,
+                                                                     const struct plinth_read_options *of,
                                                                      struct plinth_position *position,
                                                                      struct plinth_error *error);
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_snapshot_drop(struct plinth *db, const char *name,
@@ -430,21 +444,8 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_snapshot_list(struct plin
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_history_keep(struct plinth *db, uint64_t seconds,
                                                                     struct plinth_error *error);
 
-/* Zero-initialise for the defaults: the newest acknowledged state. */
-struct plinth_read_options {
-    const struct plinth_snapshot *snapshot; /* read exactly this state */
-    struct plinth_position as_of;           /* or: exactly this one; PLINTH_TOO_OLD when it is gone */
-    const char *snapshot_name;              /* or: this named one; PLINTH_NOT_FOUND */
-    uint64_t as_of_time_us;                 /* or: that of this time (microseconds since 1970), as it was noted a second
-                                               before at most (window / 4,096 for long windows); PLINTH_TOO_OLD when
-                                               plinth_history_keep does not reach back to it */
-    struct plinth_position position_min;    /* wait until at least this is visible (read your writes) */
-    uint32_t wait_ms_max;                   /* for position_min; 0: 10,000; then PLINTH_DEADLINE_EXCEEDED */
-    bool memory_only;                       /* PLINTH_WOULD_BLOCK instead of waiting or reading the disk */
-};
-
-/* The value of `key` into `value` (cleared first, reused). PLINTH_NOT_FOUND when there is none (`error` is then not
- * filled, misses are cheap). `version` (may be null) is where it was written. */
+/* The value of `key` into `value` (cleared first, reused). PLINTH_NOT_FOUND when there is none (`error` is then empty,
+ * misses are cheap). `version` (may be null) is where it was written. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_get(struct plinth *db, struct plinth_space space,
                                                            struct plinth_slice key,
                                                            const struct plinth_read_options *options,
@@ -666,7 +667,7 @@ struct plinth_stats {
     uint64_t compaction_pending; /* jobs that the policy would start now */
     uint64_t cache_bytes, cache_hits, cache_misses;
     uint64_t checkpoints, checkpoint_lsn;
-    uint64_t snapshots;
+    uint64_t snapshots, history_seconds;
     uint64_t write_stalls, write_stall_us;
     uint64_t replayed_records, open_us;
     uint32_t feature_level;

@@ -6,6 +6,7 @@
 #include "cmd/batch_builder.h"
 #include "cmd/byte_text.h"
 #include "cmd/cli.h"
+#include "cmd/cli_history.h"
 #include "cmd/file_source.h"
 #include "cmd/json_line.h"
 #include "plinth/v1/key_value.pb-c.h"
@@ -310,14 +311,17 @@ int cli_kv_get(struct cli *cli) {
     Plinth__V1__GetResponse *response;
     Plinth__V1__Space space;
     int code = CLI_USAGE;
-    if (!cli_bytes(cli, "KEY", cli->options.operands[0], &key)) goto done;
+    struct cli_past past;
+    if (!cli_past_init(&past, cli) || !cli_bytes(cli, "KEY", cli->options.operands[0], &key)) goto done;
     request.key = cli_data(&key);
     request.space = cli_space(cli, &space);
+    request.read = past.given;
     code = cli_call(cli, "/plinth.v1.KeyValue/Get", &request.base, &plinth__v1__get_response__descriptor, &response);
     if (code) goto done;
     code = print_value(cli, &key, response);
     plinth__v1__get_response__free_unpacked(response, NULL);
 done:
+    cli_past_deinit(&past);
     buffer_deinit(&key);
     return code;
 }

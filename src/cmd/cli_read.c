@@ -2,6 +2,7 @@
 #include "base/status.h"
 #include "cmd/byte_text.h"
 #include "cmd/cli.h"
+#include "cmd/cli_history.h"
 #include "plinth/v1/key_value.pb-c.h"
 
 static int output_result(struct output *output, int code) {
@@ -94,7 +95,11 @@ int cli_kv_by_index(struct cli *cli) {
     Plinth__V1__Space space;
     uint64_t limit = 0;
     int code = CLI_USAGE;
-    if (!read_match(cli, &match, &request) || !cli_number(cli, "limit", 1, UINT64_MAX, &limit)) goto done;
+    struct cli_past past;
+    if (!cli_past_init(&past, cli) || !read_match(cli, &match, &request) ||
+        !cli_number(cli, "limit", 1, UINT64_MAX, &limit))
+        goto done;
+    request.read = past.given;
     request.index = cli->options.operands[0];
     request.space = cli_space(cli, &space);
     request.with_values = options_value(&cli->options, "values") != NULL;
@@ -102,6 +107,7 @@ int cli_kv_by_index(struct cli *cli) {
     output_begin(&output, stdout, cli->format, cli->bytes, false, request.with_values ? columns_with_values : columns);
     code = output_result(&output, print_pages(cli, &request, limit, &output));
 done:
+    cli_past_deinit(&past);
     buffer_deinit(&match.value);
     buffer_deinit(&match.prefix);
     buffer_deinit(&match.lower);
@@ -131,19 +137,23 @@ int cli_kv_scan(struct cli *cli) {
     Plinth__V1__Space space;
     bool given;
     int code = CLI_USAGE;
-    if (!bytes_option(cli, "prefix", &prefix, &given) || !bytes_option(cli, "lower", &lower, &given) ||
-        !bytes_option(cli, "upper", &upper, &given) || !cli_number(cli, "limit", 1, UINT64_MAX, &request.limit))
+    struct cli_past past;
+    if (!cli_past_init(&past, cli) || !bytes_option(cli, "prefix", &prefix, &given) ||
+        !bytes_option(cli, "lower", &lower, &given) || !bytes_option(cli, "upper", &upper, &given) ||
+        !cli_number(cli, "limit", 1, UINT64_MAX, &request.limit))
         goto done;
     request.prefix = cli_data(&prefix);
     request.lower = cli_data(&lower);
     request.upper = cli_data(&upper);
     request.space = cli_space(cli, &space);
+    request.read = past.given;
     request.reverse = options_value(&cli->options, "reverse") != NULL;
     request.keys_only = options_value(&cli->options, "keys-only") != NULL;
     output_begin(&output, stdout, cli->format, cli->bytes, false, request.keys_only ? columns_of_keys : columns);
     code = output_result(&output, cli_stream(cli, "/plinth.v1.KeyValue/Scan", &request.base,
                                              &plinth__v1__scan_response__descriptor, print_rows, &output));
 done:
+    cli_past_deinit(&past);
     buffer_deinit(&prefix);
     buffer_deinit(&lower);
     buffer_deinit(&upper);

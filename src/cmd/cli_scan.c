@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "cmd/byte_text.h"
 #include "cmd/cli.h"
+#include "cmd/cli_history.h"
 #include "cmd/cli_progress.h"
 #include "cmd/row_output.h"
 #include "cmd/table_text.h"
@@ -188,10 +189,7 @@ struct request_parts {
     size_t column_count;
     const char **group_by;
     size_t group_count;
-    Plinth__V1__ReadOptions read;
-    Plinth__V1__Position position;
-    struct buffer position_bytes;
-    bool has_read;
+    struct cli_past past;
     uint64_t limit;
 };
 
@@ -209,33 +207,22 @@ static bool parts_init(struct request_parts *parts, struct cli *cli) {
     arena_init(&parts->arena);
     plinth__v1__table__init(&parts->table);
     plinth__v1__predicate__init(&parts->predicate);
-    plinth__v1__read_options__init(&parts->read);
-    plinth__v1__position__init(&parts->position);
     parts->table.database = (char *)cli->database;
     parts->table.name = cli->options.operands[0];
-    const char *where = options_value(&cli->options, "where"), *as_of = options_value(&cli->options, "as-of");
-    struct plinth_error error;
+    const char *where = options_value(&cli->options, "where");
     if (where) {
         parts->predicate.kind_case = PLINTH__V1__PREDICATE__KIND_SQL;
         parts->predicate.sql = (char *)where;
         parts->has_predicate = true;
     }
-    if (as_of) {
-        if (bytes_from_hex(&parts->position_bytes, slice_of_string(as_of), &error)) {
-            cli_fail(CLI_USAGE, "--as-of: %s", error.text);
-            return false;
-        }
-        parts->position.token = cli_data(&parts->position_bytes);
-        parts->read.snapshot = &parts->position;
-        parts->has_read = true;
-    }
+    if (!cli_past_init(&parts->past, cli)) return false;
     return names_option(cli, &parts->arena, "columns", &parts->columns, &parts->column_count) &&
            names_option(cli, &parts->arena, "group-by", &parts->group_by, &parts->group_count) &&
            cli_number(cli, "limit", 1, UINT64_MAX, &parts->limit);
 }
 
 static void parts_deinit(struct request_parts *parts) {
-    buffer_deinit(&parts->position_bytes);
+    cli_past_deinit(&parts->past);
     arena_deinit(&parts->arena);
 }
 
@@ -332,7 +319,7 @@ static int scan_aggregate(struct rows *rows, struct request_parts *parts, const 
     request.group_by = (char **)parts->group_by;
     request.n_group_by = parts->group_count;
     request.predicate = parts->has_predicate ? &parts->predicate : NULL;
-    request.read = parts->has_read ? &parts->read : NULL;
+    request.read = parts->past.given;
     request.explain = explain;
     return (explain ? explain_stream : rows_stream)(rows, "/plinth.v1.Query/Aggregate", &request.base);
 }
@@ -343,7 +330,7 @@ static void scan_request(const struct cli *cli, struct request_parts *parts, Pli
     request->n_columns = parts->column_count;
     request->predicate = parts->has_predicate ? &parts->predicate : NULL;
     request->limit = parts->limit;
-    request->read = parts->has_read ? &parts->read : NULL;
+    request->read = parts->past.given;
     request->reverse = options_value(&cli->options, "reverse") != NULL;
     request->ordered = request->reverse || options_value(&cli->options, "ordered");
 }
@@ -387,7 +374,7 @@ int cli_row(struct cli *cli) {
     request.key = text_values(&parts.arena, cli->options.operands + 1, request.n_key);
     request.columns = (char **)parts.columns;
     request.n_columns = parts.column_count;
-    request.read = parts.has_read ? &parts.read : NULL;
+    request.read = parts.past.given;
     code =
         cli_call(cli, "/plinth.v1.Query/GetRow", &request.base, &plinth__v1__get_row_response__descriptor, &response);
     if (code) goto done;
@@ -420,7 +407,7 @@ int cli_find(struct cli *cli) {
     request.columns = (char **)parts.columns;
     request.n_columns = parts.column_count;
     request.limit = parts.limit;
-    request.read = parts.has_read ? &parts.read : NULL;
+    request.read = parts.past.given;
     code = rows_stream(&rows, "/plinth.v1.Query/GetByIndex", &request.base);
 done:
     rows_deinit(&rows);

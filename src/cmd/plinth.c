@@ -25,6 +25,11 @@ const struct option_spec cli_global_options[] = {
 #define DURABILITY_OPTION                                                                                              \
     { "durability", 0, "LEVEL", NULL, NULL, "when the write is acknowledged: buffered, written or synced" }
 
+#define AS_OF_OPTION                                                                                                   \
+    { "as-of", 0, "STATE", NULL, NULL, "the state at a position, or of a time: 2026-11-21T10:00:00Z" }
+#define SNAPSHOT_OPTION                                                                                                \
+    { "snapshot", 0, "NAME", NULL, NULL, "the state of a named snapshot" }
+
 static const struct option_spec set_options[] = {
     {"index", 'i', "NAME=VALUE", NULL, NULL, "an entry in a secondary index; may be repeated"},
     {"value-file", 'f', "FILE", NULL, NULL, "take the value from a file, - for standard input, instead of VALUE"},
@@ -35,6 +40,8 @@ static const struct option_spec set_options[] = {
 };
 static const struct option_spec get_options[] = {
     {"raw", 'r', NULL, NULL, NULL, "the value's bytes and nothing else"},
+    AS_OF_OPTION,
+    SNAPSHOT_OPTION,
     {0},
 };
 static const struct option_spec delete_options[] = {DURABILITY_OPTION, {0}};
@@ -46,6 +53,8 @@ static const struct option_spec by_index_options[] = {
     {"values", 0, NULL, NULL, NULL, "show the keys' values too"},
     {"reverse", 0, NULL, NULL, NULL, "from the highest down"},
     {"limit", 'n', "N", NULL, NULL, "at most this many"},
+    AS_OF_OPTION,
+    SNAPSHOT_OPTION,
     {0},
 };
 static const struct option_spec scan_options[] = {
@@ -55,6 +64,8 @@ static const struct option_spec scan_options[] = {
     {"reverse", 0, NULL, NULL, NULL, "from the highest down"},
     {"limit", 'n', "N", NULL, NULL, "at most this many"},
     {"keys-only", 0, NULL, NULL, NULL, "without values"},
+    AS_OF_OPTION,
+    SNAPSHOT_OPTION,
     {0},
 };
 static const struct option_spec import_options[] = {
@@ -83,6 +94,7 @@ static const struct option_spec compare_options[] = {
     DURABILITY_OPTION,
     {0},
 };
+static const struct option_spec snapshot_keep_options[] = {AS_OF_OPTION, SNAPSHOT_OPTION, {0}};
 static const struct option_spec batch_options[] = {DURABILITY_OPTION, {0}};
 static const struct option_spec table_create_options[] = {
     {"partition-by", 0, "COLUMN", NULL, NULL, "the date or timestamp column that parts the table by time"},
@@ -124,8 +136,6 @@ static const struct option_spec table_import_options[] = {
     { "columns", 'c', "NAMES", NULL, NULL, "these columns, with commas between; all when left out" }
 #define LIMIT_OPTION                                                                                                   \
     { "limit", 'n', "N", NULL, NULL, "at most this many" }
-#define AS_OF_OPTION                                                                                                   \
-    { "as-of", 0, "POSITION", NULL, NULL, "the state at this position" }
 #define ROWS_FORMAT_OPTION                                                                                             \
     { "format", 0, "FORMAT", NULL, NULL, "table, csv, jsonl, json or arrow; as --output says when left out" }
 
@@ -140,16 +150,19 @@ static const struct option_spec table_scan_options[] = {
     {"group-by", 'g', "NAMES", NULL, NULL, "a count or aggregate for each value of these columns"},
     {"explain", 0, NULL, NULL, NULL, "what was planned, read and skipped, instead of rows"},
     AS_OF_OPTION,
+    SNAPSHOT_OPTION,
     ROWS_FORMAT_OPTION,
     {0},
 };
-static const struct option_spec row_options[] = {COLUMNS_OPTION, AS_OF_OPTION, ROWS_FORMAT_OPTION, {0}};
+static const struct option_spec row_options[] = {
+    COLUMNS_OPTION, AS_OF_OPTION, SNAPSHOT_OPTION, ROWS_FORMAT_OPTION, {0}};
 static const struct option_spec find_options[] = {
     {"lower", 0, "VALUE", NULL, NULL, "the index's next column from this on"},
     {"upper", 0, "VALUE", NULL, NULL, "the index's next column up to this"},
     COLUMNS_OPTION,
     LIMIT_OPTION,
     AS_OF_OPTION,
+    SNAPSHOT_OPTION,
     ROWS_FORMAT_OPTION,
     {0},
 };
@@ -160,6 +173,7 @@ static const struct option_spec table_export_options[] = {
     LIMIT_OPTION,
     {"order", 0, "ORDER", NULL, NULL, "key or reverse; any order when left out"},
     AS_OF_OPTION,
+    SNAPSHOT_OPTION,
     {"no-indexes", 0, NULL, NULL, NULL, "key spaces: as of 'kv export'"},
     {0},
 };
@@ -286,6 +300,18 @@ const struct cli_command cli_commands[] = {
      "  plinth space list\n  plinth space list -d shop"},
     {"space drop", "NAME", 1, 1, NULL, cli_space_drop, "drop a key space with its keys and indexes",
      "  plinth space drop sessions\n  plinth space drop users --database shop"},
+    {"snapshot keep", "NAME", 1, 1, snapshot_keep_options, cli_snapshot_keep, "keep a state readable under a name",
+     "The present one, or that of --as-of. It is read by --snapshot NAME, also after restarts, until it is dropped; "
+     "every\n"
+     "version from the oldest snapshot on takes room until then.\n\n"
+     "  plinth snapshot keep before-migration\n  plinth scan flights --count --snapshot before-migration"},
+    {"snapshot list", "", 0, 0, NULL, cli_snapshot_list, "list the named snapshots", "  plinth snapshot list"},
+    {"snapshot drop", "NAME", 1, 1, NULL, cli_snapshot_drop, "drop a named snapshot",
+     "  plinth snapshot drop before-migration"},
+    {"history", "[INTERVAL]", 0, 1, NULL, cli_history,
+     "keep every state of the last INTERVAL readable, or show what is",
+     "--as-of TIME reads the state of that time, as it was noted a second before at most. 'none' ends the history.\n\n"
+     "  plinth history '1 day'\n  plinth kv get cat --as-of 2026-11-21T10:00:00Z\n  plinth history none"},
     {"table create", "NAME COLUMNS", 2, 2, table_create_options, cli_table_create, "make a table",
      "COLUMNS are 'name type [not null]' with commas between, and 'primary key (a, b)'; without a primary key every "
      "row\n"

@@ -318,6 +318,7 @@ void plinth_stats_read(struct plinth *db, struct plinth_stats *stats) {
     pthread_mutex_unlock(&db->snapshot_mutex);
     pthread_mutex_lock(&db->sequence_mutex);
     stats->feature_level = db->shard.feature_level;
+    stats->history_seconds = db->shard.history.window_us / 1000000;
     pthread_mutex_unlock(&db->sequence_mutex);
     stats->writable = !atomic_load(&db->failed);
 }

@@ -179,7 +179,21 @@ static enum plinth_status refuse_name(struct plinth *db, struct slice name, stru
                      HISTORY_NAMES_MAX);
 }
 
-enum plinth_status plinth_snapshot_keep(struct plinth *db, const char *name, struct plinth_position at,
+/* A snapshot of what reads with `of` see. */
+static enum plinth_status snapshot_of(struct plinth *db, const struct plinth_read_options *of,
+                                      struct plinth_snapshot **snapshot, struct plinth_error *error) {
+    struct view *view;
+    uint64_t lsn;
+    *snapshot = NULL;
+    if (!of) return plinth_snapshot_create(db, (struct plinth_position){0, 0}, snapshot, error);
+    enum plinth_status st = engine_begin_read(db, of, &view, &lsn, error);
+    if (st) return st;
+    st = plinth_snapshot_create(db, engine_position(db, lsn), snapshot, error);
+    view_unref(view);
+    return st;
+}
+
+enum plinth_status plinth_snapshot_keep(struct plinth *db, const char *name, const struct plinth_read_options *of,
                                         struct plinth_position *position, struct plinth_error *error) {
     if (position) *position = (struct plinth_position){0, 0};
     error_clear(error);
@@ -190,7 +204,7 @@ enum plinth_status plinth_snapshot_keep(struct plinth *db, const char *name, str
     enum plinth_status st = catalog_check_name("snapshot", named, error);
     if (!st) st = engine_check(db, error);
     if (!st && !(copy = strdup(name))) st = error_no_memory(error, "named snapshot");
-    if (!st) st = plinth_snapshot_create(db, at, &made, error); /* pinned before the log says so, and until it does */
+    if (!st) st = snapshot_of(db, of, &made, error); /* pinned before the log says so, and until it does */
     if (!st) {
         struct keep_change change = {.name = named, .lsn = made->lsn};
         st = append_keep(db, &change, &decision, error);

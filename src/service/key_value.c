@@ -27,7 +27,7 @@ static enum plinth_status get(struct service_call *call, struct slice message, s
         read.options.memory_only = memory_only;
         read.options.wait_ms_max = request_wait_ms(call->rpc, service->env);
         st = plinth_get(service->db, space, request_slice(request->key), &read.options, value, version, error);
-        if (st == PLINTH_NOT_FOUND) error_set(error, st, "key not found");
+        if (st == PLINTH_NOT_FOUND && !error->text[0]) error_set(error, st, "key not found");
     }
     request_read_deinit(service, &read);
     return st;

@@ -23,8 +23,10 @@ extern const struct service_method admin_status, admin_flush, admin_compact, adm
     admin_list_spaces; /* admin.c */
 extern const struct service_method admin_drop_space, admin_create_table, admin_list_tables, admin_describe_table,
     admin_drop_table, admin_add_columns, admin_create_index, admin_drop_index, admin_list_indexes; /* admin_tables.c */
-extern const struct service_method health_check, health_watch;                                     /* health.c */
-extern const struct service_method reflection_v1, reflection_v1_alpha;                             /* reflection.c */
+extern const struct service_method admin_keep_snapshot, admin_list_snapshots, admin_drop_snapshot,
+    admin_keep_history;                                                /* admin_history.c */
+extern const struct service_method health_check, health_watch;         /* health.c */
+extern const struct service_method reflection_v1, reflection_v1_alpha; /* reflection.c */
 
 /* The engine's commit listener: wakes the loops that have parked writes. `context` is the service. write.c */
 void write_on_commit(void *context);

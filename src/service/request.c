@@ -150,7 +150,15 @@ enum plinth_status request_read_init(struct service *service, const Plinth__V1__
     if (!given) return PLINTH_OK;
     enum plinth_status st = position_of(given->position_min, "read.position_min", &read->options.position_min, error);
     if (!st) st = position_of(given->snapshot, "read.snapshot", &read->snapshot, error);
-    if (st || !position_given(read->snapshot)) return st;
+    if (st) return st;
+    unsigned given_states =
+        position_given(read->snapshot) + (given->snapshot_name[0] != 0) + (given->as_of_time_us != 0);
+    if (given_states > 1)
+        return error_set(error, PLINTH_INVALID_ARGUMENT,
+                         "read: only one of snapshot, snapshot_name and as_of_time_us can be given");
+    if (given->snapshot_name[0]) read->options.snapshot_name = given->snapshot_name;
+    read->options.as_of_time_us = given->as_of_time_us;
+    if (!position_given(read->snapshot)) return PLINTH_OK;
     read->pinned = snapshot_table_pin(&service->snapshots, read->snapshot);
     if (read->pinned)
         read->options.snapshot = pinned_snapshot_of(read->pinned);

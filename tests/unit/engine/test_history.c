@@ -149,12 +149,11 @@ static void a_named_snapshot_is_kept_over_merges_and_restarts_until_it_is_droppe
     struct plinth_read_options first = {.snapshot_name = "first"}, second = {.snapshot_name = "second"};
     struct plinth_position kept;
     set(f, "cat", "1");
-    assert_ok(plinth_snapshot_keep(f->db, "first", (struct plinth_position){0, 0}, &kept, &f->error), &f->error);
+    assert_ok(plinth_snapshot_keep(f->db, "first", NULL, &kept, &f->error), &f->error);
     set(f, "cat", "2");
     set(f, "dog", "2");
-    assert_ok(plinth_snapshot_keep(f->db, "second", (struct plinth_position){0, 0}, NULL, &f->error), &f->error);
-    assert_status(plinth_snapshot_keep(f->db, "second", (struct plinth_position){0, 0}, NULL, &f->error),
-                  PLINTH_ALREADY_EXISTS, &f->error);
+    assert_ok(plinth_snapshot_keep(f->db, "second", NULL, NULL, &f->error), &f->error);
+    assert_status(plinth_snapshot_keep(f->db, "second", NULL, NULL, &f->error), PLINTH_ALREADY_EXISTS, &f->error);
     assert_ok(plinth_delete(f->db, f->space, plinth_text("cat"), NULL, NULL, &f->error), &f->error);
     for (int life = 0; life < 2; life++) {
         expect(f, "cat", "1", &first);
@@ -184,8 +183,7 @@ static void a_named_snapshot_is_kept_over_merges_and_restarts_until_it_is_droppe
     struct plinth_stats stats;
     plinth_stats_read(f->db, &stats);
     assert_int_equal(stats.segment_rows, 1); /* dog */
-    assert_status(plinth_snapshot_keep(f->db, "", (struct plinth_position){0, 0}, NULL, &f->error),
-                  PLINTH_INVALID_ARGUMENT, &f->error);
+    assert_status(plinth_snapshot_keep(f->db, "", NULL, NULL, &f->error), PLINTH_INVALID_ARGUMENT, &f->error);
     plinth_buffer_deinit(&value);
 }
 
