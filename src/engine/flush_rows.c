@@ -11,7 +11,8 @@
 enum {
     RANGE_ROWS_MIN = 100 * 1000, /* rows that are worth a range of their own */
     RANGES_MAX = 8,
-    SAMPLES = 512, /* keys that ranges are chosen from */
+    PARTITION_ROWS_FEW = 10 * 1000, /* a partition of fewer costs more waiting for the disk than work */
+    SAMPLES = 512,                  /* keys that ranges are chosen from */
 };
 
 struct rows_flush {
@@ -31,7 +32,10 @@ struct rows_flush {
 struct flush_task {
     struct pool_task base;
     struct rows_flush *flush;
-    struct slice lower, upper;    /* rows: the range */
+    struct slice lower, upper; /* rows: the range, */
+    const int64_t *partitions; /* and which partitions of it; none in tables that have none */
+    uint64_t partition_count;
+    bool with_entries;            /* rows: collects the range's entries */
     struct index_output *entries; /* rows: of the range, one an index; an index: all, one */
     struct output output;
     enum plinth_status status;
@@ -94,14 +98,14 @@ static enum plinth_status write_partitions(struct flush_task *task, struct plint
     uint64_t at = 0;
     do {
         struct row_output rows;
-        uint64_t left = flush->partition_count - at;
+        uint64_t left = task->partition_count - at;
         uint64_t count = left < ROW_OUTPUT_PARTITIONS_MAX ? left : ROW_OUTPUT_PARTITIONS_MAX;
         row_output_init(&rows, &task->output, flush->schema);
-        st = row_output_choose_partitions(&rows, flush->partitions + at, count, error);
-        if (!st) st = write_range(task, &rows, at == 0, error);
+        st = row_output_choose_partitions(&rows, task->partitions + at, count, error);
+        if (!st) st = write_range(task, &rows, task->with_entries && at == 0, error);
         row_output_deinit(&rows);
         at += count;
-    } while (!st && at < flush->partition_count);
+    } while (!st && at < task->partition_count);
     return st;
 }
 
@@ -206,6 +210,14 @@ static unsigned threads_for(const struct rows_flush *flush) {
     return useful < threads ? (unsigned)useful : threads;
 }
 
+/* Many small partitions are many files, and each is waited for: then tasks have partitions instead of ranges, and so
+ * many of them that they wait together. 0: there are not many. */
+static unsigned partition_tasks_for(const struct rows_flush *flush) {
+    uint64_t tasks = flush->partition_count / ROW_OUTPUT_PARTITIONS_MAX;
+    if (tasks < 2 || flush->rows / flush->partition_count >= PARTITION_ROWS_FEW) return 0;
+    return tasks < RANGES_MAX ? (unsigned)tasks : RANGES_MAX;
+}
+
 /* ---- doing it ---- */
 
 static enum plinth_status task_init(struct flush_task *task, struct rows_flush *flush, bool is_index,
@@ -298,15 +310,20 @@ static enum plinth_status flush_indexes(struct rows_flush *flush, struct flush_t
 static enum plinth_status flush_by_tasks(struct rows_flush *flush, struct plinth_error *error) {
     struct slice bounds[RANGES_MAX];
     struct flush_task tasks[RANGES_MAX];
-    unsigned threads = threads_for(flush), wanted, count = 0;
-    enum plinth_status st = choose_bounds(flush, threads, bounds, &wanted, error);
+    unsigned threads = threads_for(flush), parts = partition_tasks_for(flush), wanted, count = 0;
+    enum plinth_status st = choose_bounds(flush, parts ? 1 : threads, bounds, &wanted, error);
+    if (parts) wanted = parts;
     for (; !st && count < wanted; count++) {
-        tasks[count] = (struct flush_task){0};
-        if (count) tasks[count].lower = bounds[count - 1];
-        if (count + 1 < wanted) tasks[count].upper = bounds[count];
+        uint64_t first = parts ? flush->partition_count * count / parts : 0;
+        uint64_t end = parts ? flush->partition_count * (count + 1) / parts : flush->partition_count;
+        tasks[count] = (struct flush_task){.partitions = flush->partitions + first,
+                                           .partition_count = end - first,
+                                           .with_entries = !parts || count == 0};
+        if (!parts && count) tasks[count].lower = bounds[count - 1];
+        if (!parts && count + 1 < wanted) tasks[count].upper = bounds[count];
         st = task_init(&tasks[count], flush, false, error);
     }
-    if (!st) st = flush_ranges(flush, tasks, count, threads, error);
+    if (!st) st = flush_ranges(flush, tasks, count, parts ? parts : threads, error);
     if (!st && flush->index_count) st = flush_indexes(flush, tasks, count, threads, error);
     for (unsigned i = 0; i < count; i++) task_deinit(&tasks[i], false);
     return st;

@@ -660,6 +660,34 @@ def test_look_ups_by_index_are_the_same_cold_and_warm(make_server):
     assert len(everything) == count and everything == by_index(tables, name, lower=api.Value(text_value="a"))
 
 
+def test_a_batch_over_many_partitions_is_flushed_whole(make_server):
+    """More partitions than segments may be open at once, more than once over: several threads write them."""
+    server = make_server()
+    tables = Tables(server)
+    api, name, day = tables.api, "many_days", 86_400_000_000
+    tables.create(name, [("k", "int64"), ("at", "timestamp(us)"), ("a", "string")], ["k", "at"], partition_by="at", partition_us=day)
+    for index, column in (("by_a_n", "a"), ("by_at", "at")):
+        index = api.Index(name=index, kind=api.INDEX_KIND_SORTED, columns=[column])
+        tables.admin.CreateIndex(api.CreateIndexRequest(table=tables.table(name), index=index))
+    count = 1000
+    moments = pa.array([(i * 7919 % 333) * day + i for i in range(count)], pa.timestamp("us"))
+    batch = pa.table({"k": pa.array(range(count), pa.int64()), "at": moments, "a": [f"a{i % 50}" for i in range(count)]})
+    tables.write(name, batch)
+    tables.admin.Flush(api.FlushRequest(), timeout=120)
+    expected = batch.to_pylist()
+    for restart in (False, True):
+        if restart:
+            server.restart()
+            tables = Tables(server)
+        found, explain = tables.scan(name, ordered=True)
+        assert found.to_pylist() == expected
+        assert explain.segments == 333 and explain.memory_rows == 0
+        wanted = [row for row in expected if row["a"] == "a7"]
+        assert by_index(tables, name, values=[api.Value(text_value="a7")]) == wanted
+    *findings, last = tables.admin.Verify(api.VerifyRequest())
+    assert findings == [] and last.summary.problems == 0
+
+
 def test_what_is_wrong_with_a_look_up_by_index_is_told(tables, looked_up):
     name, _ = looked_up
     value = tables.api.Value
