@@ -185,20 +185,31 @@ static enum plinth_status guess_json_row(struct text_reader *reader, struct memb
 
 static enum plinth_status guess_members(struct text_reader *reader, struct members *members,
                                         struct plinth_error *error) {
+    struct plinth_error why; /* of the first line that is no object */
+    uint64_t why_line = 0;
     for (uint32_t row = 0; row < reader->base.options->guess_rows_max; row++) {
         bool found;
-        struct plinth_error ignored;
+        struct plinth_error wrong;
         arena_reset(&reader->row_arena);
         enum plinth_status st = csv_next(&reader->csv, &found, error);
         if (!st && !found) break;
         if (st && reader->csv.problem_line) st = csv_skip_line(&reader->csv, error);
         if (st) return name_file(reader, st, error);
         if (!found || reader->csv.field_count != 1) continue;
-        if (json_line_parse_values(reader->json, reader->csv.fields[0].bytes, &reader->row_arena, &ignored)) continue;
+        st = json_line_parse_values(reader->json, reader->csv.fields[0].bytes, &reader->row_arena, &wrong);
+        if (st && !why_line) {
+            why = wrong;
+            why_line = reader->csv.row_line;
+        }
+        if (st) continue;
         st = guess_json_row(reader, members, error);
         if (st) return st;
     }
     if (members->count) return PLINTH_OK;
+    if (why_line)
+        return error_set(error, PLINTH_INVALID_ARGUMENT,
+                         "%s:%llu: %.300s; no object among the first lines tells of columns", reader->base.name,
+                         (unsigned long long)why_line, why.text);
     return error_set(error, PLINTH_INVALID_ARGUMENT, "%s: no object among the first lines tells of columns",
                      reader->base.name);
 }
