@@ -270,3 +270,35 @@ def test_a_directory_of_feature_level_1_opens_and_grows(make_server, tmp_path, a
             server.cli("compact", check=True)
             server.restart()
     assert server.cli("table", "describe", "metrics").code == 0
+
+
+def test_a_directory_of_feature_level_2_opens_and_grows(make_server, tmp_path, api):
+    with tarfile.open(DATA / "directories" / "level_2.tar.gz") as archive:
+        archive.extractall(tmp_path)
+    server = make_server(data_dir=tmp_path / "data")
+
+    def number(*args):
+        return int(server.cli("scan", *args, "--count", "--format", "csv", check=True).out.split()[-1])
+
+    for step in range(3):
+        assert server.admin.Status(api.StatusRequest()).feature_level == (2 if step == 0 else 3)
+        assert (number("birds"), number("events")) == (2002, 500)
+        assert number("birds", "--where", "wild and weight > 90") == 120
+        assert number("birds", "--where", "notes like '%tall%'") == 554
+        assert number("birds", "--where", "legs = 3") == 199 and number("birds", "--where", "colour = 'red'") == 1
+        sums = server.cli("scan", "birds", "-a", "sum(price),count(notes)", "--format", "json", check=True).json()
+        assert sums == [{"sum_price": 1007707.31, "count_notes": 1600}]
+        found = server.cli("find", "birds", "by_weight", "--lower", "99", "--format", "csv", check=True).out
+        assert len(found.splitlines()) == 24
+        of_kind = server.cli("scan", "events", "--where", "kind = 'k3'", "-a", "count,sum(n)", "--format", "json", check=True)
+        assert of_kind.json() == [{"count": 71, "sum_n": 5827964}]
+        by_index = server.cli("kv", "by-index", "rhyme", "--prefix", "A", "-o", "json", check=True).json()
+        assert [row["key"] for row in by_index] == ["cat", "owl"]
+        assert server.cli("verify").code == 0
+        if step == 0:
+            server.cli("snapshot", "keep", "before", check=True)
+            server.crash()
+        elif step == 1:
+            server.cli("compact", check=True)
+            server.restart()
+    assert number("birds", "--snapshot", "before") == 2002
