@@ -155,7 +155,8 @@ def make_tables(runs):
         "page checksums": ({}, {"write_page_checksum": True}),
         "several row groups": ({"row_group_rows": 64}, {"row_group_size": 64}),
         "no statistics": ({"no_statistics": True}, {"write_statistics": False}),
-        "bloom filters": ({"column_options": [{"column": b"c1", "bloom_filter": True}]}, {}),
+        "bloom filters": ({"column_options": [{"column": b"c1", "bloom_filter": True}]},
+                          {"bloom_filter_options": {"c1": {"ndv": 100, "fpp": 0.01}}}),
         "sorting columns": ({"sorting": [{"column": b"c1"}]}, {"sorting_columns": [pq.SortingColumn(1)]}),
     }
     yield "features", ["feature", *readers], [

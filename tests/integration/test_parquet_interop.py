@@ -251,6 +251,19 @@ def test_the_page_index_is_as_the_specification_says(generated):
                 assert index[4] == (1 if ascending else 2 if descending else 0)
 
 
+def test_bloom_filters_lie_before_the_data_that_they_spare(generated):
+    found = 0
+    for path, _ in generated:
+        for row_group in parquet_thrift.footer(path.read_bytes()).get(4, []):
+            chunks = [chunk[3] for chunk in row_group[1]]
+            first = min(chunk.get(11, chunk[9]) for chunk in chunks)
+            for chunk in chunks:
+                if 14 in chunk:
+                    assert chunk[14] + chunk[15] <= first
+                    found += 1
+    assert found > 0
+
+
 def test_duckdb_finds_what_is_there_by_bloom_filter_and_misses_what_is_not(generated):
     connection = duckdb.connect()
     probes = excluded = 0

@@ -312,6 +312,38 @@ def test_offsets_beyond_4_gib(library, tmp_path):
     path.unlink()
 
 
+# ---- Pages that are not wanted are not decoded: here they cannot be
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_pages_without_wanted_rows_are_not_decoded(library, indexed):
+    broken = data_page(b"", 4)
+    pages = [data_page(plain(range(4)), 4), broken, data_page(plain(range(8, 12)), 4), broken, data_page(plain([16, 17]), 2)]
+    rows = [4, 4, 4, 4, 2]
+    lows, highs = [plain([n]) for n in (0, 4, 8, 12, 16)], [plain([n]) for n in (3, 7, 11, 15, 17)]
+    index = {1: [False] * 5, 2: lows, 3: highs, 4: 1, 5: [I64(0)] * 5}
+    data = with_page_index(pages, rows, index, INT32, {7: [{1: {}}]}) if indexed else one_column(pages, 18)
+    with pytest.raises(ParquetError, match="end too early"):
+        library.read(data)
+    for wanted in ([0, 2, 9, 11, 16], [1, 2, 3, 8, 17], [10], [3, 8], [0, 1, 2, 3, 8, 9, 10, 11, 16, 17]):
+        assert library.read(data, bitmap=[i in wanted for i in range(18)]).to_pydict() == {"a": wanted}
+        assert library.read(data, ranges=[(i, i + 1) for i in wanted]).to_pydict() == {"a": wanted}
+    with pytest.raises(ParquetError, match="end too early"):
+        library.read(data, bitmap=[i == 5 for i in range(18)])
+    if indexed:
+        for low, high, wanted in ((8, 11, [8, 9, 10, 11]), (17, 90, [17]), (9, 9, [9])):
+            assert library.read(data, bounds=[("a", plain([low]), plain([high]))]).to_pydict() == {"a": wanted}
+
+
+def test_ranges_that_do_not_ascend_are_refused(library):
+    data = one_column([data_page(plain(range(4)), 4)], 4)
+    for ranges in ([(2, 1)], [(1, 3), (2, 4)], [(2, 3), (0, 1)]):
+        with pytest.raises(ParquetError, match="invalid_argument: row range . does not lie behind the one before it"):
+            library.read(data, ranges=ranges)
+    assert library.read(data, ranges=[]).num_rows == 0 and library.read(data, bitmap=[]).num_rows == 0
+    assert library.read(data, ranges=[(1, 1), (1, 2), (2, 3), (50, 60)]).to_pydict() == {"a": [1, 2]}
+
+
 # ---- Lists and maps of all ages: rows [1, 2], [], [3] or as the schema allows
 
 
