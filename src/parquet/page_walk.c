@@ -8,12 +8,17 @@ enum plinth_status parquet_page_walk_init(struct parquet_page_walk *walk, const 
     struct chunk_range range = {0};
     *walk = (struct parquet_page_walk){.reader = reader};
     enum plinth_status st = reader_chunk(reader, row_group, column, &walk->chunk, error);
-    bool is_empty = !st && reader->metadata.row_groups[row_group].row_count == 0 &&
-                    (walk->chunk->compressed_bytes == 0 || walk->chunk->data_page_offset == 0);
-    if (!st && !is_empty) st = reader_chunk_range(reader, walk->chunk, &range, error);
+    if (st) return st;
+    struct parquet_column_chunk chunk = *walk->chunk;
+    if (reader->metadata.row_groups[row_group].row_count == 0) {
+        /* Some writers leave a dictionary page there, others nothing at all. */
+        if (chunk.data_page_offset == 0) chunk.data_page_offset = chunk.dictionary_page_offset;
+        if (chunk.data_page_offset == 0 || chunk.compressed_bytes == 0) return PLINTH_OK;
+    }
+    st = reader_chunk_range(reader, &chunk, &range, error);
     if (st) return st;
     walk->begin = walk->at = range.begin;
-    walk->end = is_empty ? range.begin : range.begin + walk->chunk->compressed_bytes;
+    walk->end = range.begin + chunk.compressed_bytes;
     walk->end_max = range.end;
     return PLINTH_OK;
 }
