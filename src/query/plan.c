@@ -294,6 +294,25 @@ static bool is_one_plain_run(const struct query *query) {
     return true;
 }
 
+/* Whether the term must be true of every row, and bloom filters of the index know its values. */
+static bool bloom_answers(const struct query *query, const struct table_index *index, const struct predicate *term) {
+    bool equality = term->kind == PREDICATE_IN || (term->kind == PREDICATE_COMPARE && term->comparison == COMPARE_EQ);
+    return equality && index->kind == INDEX_BLOOM && index->state == INDEX_READY &&
+           query->schema->columns[term->column].id == index->columns[0];
+}
+
+/* The index whose filters a scan asks before it reads a stripe, to be told of; null: none. */
+static const struct table_index *find_bloom_index(const struct query *query) {
+    const struct predicate *whole = query->predicate;
+    uint32_t count = !whole ? 0 : whole->kind == PREDICATE_AND ? whole->child_count : 1;
+    for (uint32_t i = 0; i < query->schema->index_count; i++)
+        for (uint32_t c = 0; c < count; c++)
+            if (bloom_answers(query, &query->schema->indexes[i],
+                              whole->kind == PREDICATE_AND ? whole->children[c] : whole))
+                return &query->schema->indexes[i];
+    return NULL;
+}
+
 static enum plinth_status choose_path(struct query *query, struct plinth_error *error) {
     struct slice forced = query->options.force_path;
     bool want_scan = slice_equal(forced, slice_of_string("scan"));
@@ -366,6 +385,7 @@ enum plinth_status query_plan(struct query *query, struct plinth_error *error) {
     if (!st && schema->kind == TABLE_ROWS) st = view_row_sources(query->view, schema->id, &query->sources, error);
     if (!st && !make_ranges(query)) st = error_no_memory(error, "query");
     if (!st) st = choose_path(query, error);
+    if (!st && !query->by_candidates && !query->index) query->index = find_bloom_index(query);
     if (!st && !query->by_candidates) st = query_make_tasks(query, error);
     return st;
 }

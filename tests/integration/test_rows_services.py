@@ -733,6 +733,19 @@ def test_the_first_message_has_the_position_and_the_last_the_explanation(tables,
     assert found.num_rows == 0 and explain.path and explain.rows_read == 0
 
 
+def test_a_bloom_filter_is_named_where_it_is_asked(tables):
+    api, name = tables.api, "bloomed"
+    tables.create(name, [("k", "int64"), ("v", "string"), ("w", "string")], ["k"])
+    index = api.Index(name="v_bloom", kind=api.INDEX_KIND_BLOOM, columns=["v"])
+    tables.admin.CreateIndex(api.CreateIndexRequest(table=tables.table(name), index=index))
+    text = [f"v{i * 7919 % 5000}" for i in range(5000)]
+    tables.write(name, pa.table({"k": pa.array(range(5000), pa.int64()), "v": text, "w": text}))
+    tables.admin.Flush(api.FlushRequest())
+    found, explain = tables.scan(name, "v = 'v3000x' AND k >= 0")
+    assert found.num_rows == 0 and explain.index == "v_bloom" and explain.stripes_skipped_by_bloom == explain.stripes > 0
+    assert tables.scan(name, "w = 'v3000x'")[1].index == ""
+
+
 def test_what_is_wrong_with_a_scan_is_told(tables, looked_up):
     name, _ = looked_up
     api = tables.api
