@@ -348,8 +348,8 @@ const struct cli_command cli_commands[] = {
      "too.\n"
      "An import that was interrupted goes on when it is run again with the same files, and doubles no row; it also\n"
      "does after a stop at a bad row, when only rows from there on were changed.\n\n"
-     "  plinth import flights examples/data/nyc-flights.csv.zst --create --null NA\n"
-     "  plinth import users users.csv --create --key id --date-format '%d.%m.%Y'\n"
+     "  plinth import flights examples/data/nyc-flights.csv.zst --create\n"
+     "  plinth import users users.csv --create --key id --date-format '%d.%m.%Y' --null NA\n"
      "  plinth import metrics *.parquet --on-error file\n"
      "  zcat log.jsonl.gz | plinth import log - --format jsonl --map level=severity --map debug="},
     {"export", "TABLE [FILE|-]", 1, 2, table_export_options, cli_export, "write rows of a table to a file",
