@@ -11,6 +11,7 @@
 #include "parquet/column_file.h"
 #include "parquet/column_writer.h"
 #include "parquet/encoding_choice.h"
+#include "parquet/encoding_trial.h"
 #include "plinth_parquet.h"
 
 enum {
@@ -38,8 +39,11 @@ struct plinth_parquet_writer {
     bool no_dictionary;
     struct arrow_shredded *shredded; /* one a leaf */
     struct parquet_column_data *data;
-    uint64_t *page_bytes; /* in the open page, one a leaf */
-    uint64_t row_bytes;   /* of the largest column in the last write, about; 0: not known */
+    struct encoding_trial *trials; /* one a leaf */
+    struct encode_scratch scratch; /* theirs */
+    uint64_t first_rows;           /* those of the trials, that need not be written again; 0: any, and they must */
+    uint64_t *page_bytes;          /* in the open page, one a leaf */
+    uint64_t row_bytes;            /* of the largest column in the last write, about; 0: not known */
     struct parquet_writer *parquet;
     struct buffer pairs; /* key, value: char pointers, until there is a writer */
 };
@@ -172,8 +176,10 @@ static enum plinth_status prepare(struct plinth_parquet_writer *writer, const ch
     writer->chooses = arena_zalloc(&writer->arena, leaves * sizeof *writer->chooses);
     writer->shredded = arena_zalloc(&writer->arena, leaves * sizeof *writer->shredded);
     writer->data = arena_zalloc(&writer->arena, leaves * sizeof *writer->data);
+    writer->trials = arena_zalloc(&writer->arena, leaves * sizeof *writer->trials);
     writer->page_bytes = arena_zalloc(&writer->arena, leaves * sizeof *writer->page_bytes);
-    if (!writer->options || !writer->chooses || !writer->shredded || !writer->data || !writer->page_bytes)
+    if (!writer->options || !writer->chooses || !writer->shredded || !writer->data || !writer->trials ||
+        !writer->page_bytes)
         return error_no_memory(error, "Parquet writer");
     return apply_options(writer, options ? options : &defaults, error);
 }
@@ -218,8 +224,15 @@ enum plinth_status plinth_parquet_writer_open(const char *path, const struct Arr
     return st;
 }
 
+static void drop_trials(struct plinth_parquet_writer *writer) {
+    for (uint32_t i = 0; writer->trials && i < writer->plan.leaf_count; i++) encoding_trial_deinit(&writer->trials[i]);
+    encode_scratch_deinit(&writer->scratch);
+    writer->scratch = (struct encode_scratch){0};
+}
+
 void plinth_parquet_writer_destroy(struct plinth_parquet_writer *writer) {
     if (!writer) return;
+    drop_trials(writer);
     parquet_writer_destroy(writer->parquet);
     for (uint32_t i = 0; writer->shredded && i < writer->plan.leaf_count; i++)
         arrow_shredded_deinit(&writer->shredded[i]);
@@ -252,48 +265,43 @@ static enum plinth_status create_writer(struct plinth_parquet_writer *writer, st
 
 /* ---- Trials: what a dictionary saves is only seen over many rows ---- */
 
-struct counting_sink {
-    struct parquet_sink sink;
-    uint64_t bytes;
-};
-
-static enum plinth_status count_bytes(struct parquet_sink *sink, struct slice bytes, struct plinth_error *error) {
-    (void)error;
-    ((struct counting_sink *)(void *)sink)->bytes += bytes.size;
-    return PLINTH_OK;
+static enum plinth_status try_encoding(struct plinth_parquet_writer *writer, uint32_t i,
+                                       const struct parquet_column_options *options, uint64_t bytes_max,
+                                       struct encoding_trial *trial, struct plinth_error *error) {
+    uint64_t rows = writer->first_rows ? writer->first_rows : writer->data[i].rows;
+    return encoding_trial_run(trial, &writer->schema.columns[i], options, &writer->file_options, &writer->data[i], rows,
+                              bytes_max, &writer->scratch, &writer->arena, error);
 }
 
-/* The size of a file of leaf `i` alone, a column at the root. */
-static enum plinth_status try_encoding(const struct plinth_parquet_writer *writer, uint32_t i,
-                                       const struct parquet_column_options *asked, uint64_t *bytes,
-                                       struct plinth_error *error) {
-    struct counting_sink sink = {.sink.write = count_bytes};
-    struct parquet_column_options options = *asked;
-    struct parquet_writer *trial;
-    options.bloom = options.page_index = options.statistics = false;
-    struct parquet_writer_options file_options = {.stripe_rows = writer->file_options.stripe_rows,
-                                                  .no_checksums = true};
-    enum plinth_status st = parquet_writer_create(&sink.sink, &writer->schema.nodes[writer->schema.columns[i].node], 1,
-                                                  &options, &file_options, &trial, error);
-    if (!st) st = parquet_writer_write(trial, &writer->data[i], writer->data[i].rows, error);
-    if (!st) st = parquet_writer_finish(trial, bytes, error);
-    parquet_writer_destroy(trial);
-    return st;
-}
-
-/* Takes a dictionary where it makes the sample smaller, though the choice by fewer values was against it. */
+/* Takes a dictionary where it makes the first rows smaller, though the choice by fewer values was against it. */
 static enum plinth_status try_dictionary(struct plinth_parquet_writer *writer, uint32_t i, struct plinth_error *error) {
     const struct parquet_column *column = &writer->schema.columns[i];
     struct parquet_column_options *options = &writer->options[i], with = *options;
-    uint64_t bytes_without, bytes_with;
+    struct encoding_trial *best = &writer->trials[i], trial = {0};
     if (options->dictionary || column->type == PARQUET_TYPE_BOOLEAN || column->part_count > 1 ||
         writer->data[i].rows < TRIAL_ROWS_MIN)
         return PLINTH_OK;
     with.dictionary = with.dictionary_pays = true;
-    enum plinth_status st = try_encoding(writer, i, options, &bytes_without, error);
-    if (!st) st = try_encoding(writer, i, &with, &bytes_with, error);
-    if (!st && bytes_with < bytes_without) *options = with;
+    enum plinth_status st = try_encoding(writer, i, options, UINT64_MAX, best, error);
+    if (!st) st = try_encoding(writer, i, &with, best->bytes, &trial, error);
+    if (!st && trial.bytes < best->bytes) {
+        struct encoding_trial worse = *best;
+        *best = trial;
+        trial = worse;
+        *options = with;
+    }
+    encoding_trial_deinit(&trial);
     return st;
+}
+
+/* Begins the file with the pages that trials have made, and those of the same rows in the other columns. */
+static enum plinth_status write_first_rows(struct plinth_parquet_writer *writer, struct plinth_error *error) {
+    uint32_t leaves = writer->plan.leaf_count;
+    struct column_writer **begun = arena_zalloc(&writer->arena, leaves * sizeof *begun);
+    if (!begun) return error_no_memory(error, "Parquet writer");
+    for (uint32_t i = 0; i < leaves; i++)
+        if (writer->trials[i].writer.rows > 0) begun[i] = &writer->trials[i].writer;
+    return parquet_writer_begin_with(writer->parquet, begun, writer->data, writer->first_rows, error);
 }
 
 /* Chooses the encodings by the rows in writer->data, and begins. */
@@ -307,20 +315,10 @@ static enum plinth_status choose(struct plinth_parquet_writer *writer, struct pl
         else
             st = try_dictionary(writer, i, error);
     }
-    return st ? st : create_writer(writer, error);
-}
-
-/* By the batch's first rows, of which null stands for none. */
-static enum plinth_status begin_file(struct plinth_parquet_writer *writer, const struct ArrowArray *batch,
-                                     struct plinth_error *error) {
-    enum plinth_status st = PLINTH_OK;
-    uint64_t rows = !batch ? 0 : batch->length < SAMPLE_ROWS_MAX ? (uint64_t)batch->length : SAMPLE_ROWS_MAX;
-    if (rows > 0) st = shred(writer, batch, 0, rows, error);
-    while (st == PLINTH_TOO_LARGE && rows > 1) {
-        error_clear(error);
-        st = shred(writer, batch, 0, rows /= 2, error);
-    }
-    return st ? st : choose(writer, error);
+    if (!st) st = create_writer(writer, error);
+    if (!st && writer->first_rows > 0) st = write_first_rows(writer, error);
+    drop_trials(writer);
+    return st;
 }
 
 static uint64_t bytes_of(const struct parquet_column *column, const struct parquet_column_data *data) {
@@ -335,6 +333,24 @@ static uint64_t most_bytes(const struct plinth_parquet_writer *writer) {
         if (bytes > most) most = bytes;
     }
     return most;
+}
+
+/* By the batch's first rows, of which null stands for none. */
+static enum plinth_status begin_file(struct plinth_parquet_writer *writer, const struct ArrowArray *batch,
+                                     struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    uint64_t rows = !batch ? 0 : batch->length < SAMPLE_ROWS_MAX ? (uint64_t)batch->length : SAMPLE_ROWS_MAX;
+    if (rows > 0) st = shred(writer, batch, 0, rows, error);
+    while (st == PLINTH_TOO_LARGE && rows > 1) {
+        error_clear(error);
+        st = shred(writer, batch, 0, rows /= 2, error);
+    }
+    /* Whole pages, that would be written as they are in the trials. */
+    const struct parquet_writer_options *file = &writer->file_options;
+    uint64_t most = rows < file->row_group_rows ? rows : file->row_group_rows;
+    if (!st && rows > 0 && most_bytes(writer) <= SHRED_BYTES_ENOUGH)
+        writer->first_rows = most / file->stripe_rows * file->stripe_rows;
+    return st ? st : choose(writer, error);
 }
 
 /* Ends the page where a column has enough bytes in it. */
@@ -376,8 +392,12 @@ enum plinth_status plinth_parquet_writer_write(struct plinth_parquet_writer *wri
     if (batch->length < 0 || (batch->null_count > 0 && batch->n_buffers > 0 && batch->buffers[0]))
         return error_set(error, PLINTH_INVALID_ARGUMENT, "a batch with rows that are null");
     if (batch->length == 0) return PLINTH_OK;
-    if (!writer->parquet) st = begin_file(writer, batch, error);
-    for (uint64_t begin = 0, count; !st && begin < (uint64_t)batch->length; begin += count)
+    uint64_t begin = 0;
+    if (!writer->parquet) {
+        st = begin_file(writer, batch, error);
+        begin = writer->first_rows;
+    }
+    for (uint64_t count; !st && begin < (uint64_t)batch->length; begin += count)
         st = write_some(writer, batch, begin, &count, error);
     return st;
 }

@@ -110,6 +110,13 @@ PLINTH_MUST_CHECK enum plinth_status column_writer_write_page(struct column_writ
 /* Makes the dictionary page and the bloom filter; nothing may be written to the chunk any more. */
 PLINTH_MUST_CHECK enum plinth_status
 column_writer_end_chunk(struct column_writer *writer, struct encode_scratch *scratch, struct plinth_error *error);
+/* Begins a file with `rows` rows of whole stripes: columns that are encoded already (`begun`, emptied, of this file's
+ * options, with page bounds that live as long as the writer; null: not so), the others from `columns`, which may have
+ * more rows. */
+PLINTH_MUST_CHECK enum plinth_status parquet_writer_begin_with(struct parquet_writer *writer,
+                                                               struct column_writer *const *begun,
+                                                               const struct parquet_column_data *columns, uint64_t rows,
+                                                               struct plinth_error *error);
 /* Begins the next chunk. */
 void column_writer_clear(struct column_writer *writer);
 /* Raw bytes in the open stripe; all memory held. */

@@ -1,6 +1,7 @@
 /* The file as a whole: row groups, raw blocks, page indexes, footer. See writer.h. */
 #include "parquet/writer.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/status.h"
@@ -252,6 +253,8 @@ static enum plinth_status put_chunk(struct parquet_writer *writer, struct column
     return st;
 }
 
+static enum plinth_status end_row_group(struct parquet_writer *writer, struct plinth_error *error);
+
 static enum plinth_status put_row_group(struct parquet_writer *writer, struct plinth_error *error) {
     uint32_t columns = writer->schema.column_count;
     struct parquet_row_group group = {.row_count = writer->row_group_rows,
@@ -281,6 +284,38 @@ static enum plinth_status put_row_group(struct parquet_writer *writer, struct pl
 }
 
 /* ---- Rows ---- */
+
+/* The column's first pages, of whole stripes. */
+static enum plinth_status begin_column(struct parquet_writer *writer, uint32_t i,
+                                       const struct parquet_column_data *data, uint64_t rows,
+                                       struct plinth_error *error) {
+    enum plinth_status st = column_writer_begin_batch(&writer->columns[i], data, data->rows, error);
+    for (uint64_t at = 0; !st && at < rows; at += writer->options.stripe_rows)
+        st = column_writer_write_page(&writer->columns[i], data, writer->options.stripe_rows, &writer->scratch,
+                                      &writer->arena, error);
+    return st;
+}
+
+enum plinth_status parquet_writer_begin_with(struct parquet_writer *writer, struct column_writer *const *begun,
+                                             const struct parquet_column_data *columns, uint64_t rows,
+                                             struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    assert(writer->row_group_rows == 0 && rows <= writer->options.row_group_rows);
+    for (uint32_t i = 0; !st && i < writer->schema.column_count; i++) {
+        if (!begun[i]) {
+            st = begin_column(writer, i, &columns[i], rows, error);
+            continue;
+        }
+        assert(begun[i]->rows == rows);
+        column_writer_deinit(&writer->columns[i]);
+        writer->columns[i] = *begun[i];
+        writer->columns[i].column = &writer->schema.columns[i];
+        *begun[i] = (struct column_writer){0};
+    }
+    writer->row_group_rows = rows;
+    if (!st && rows == writer->options.row_group_rows) st = end_row_group(writer, error);
+    return keep(writer, st);
+}
 
 static enum plinth_status end_stripe(struct parquet_writer *writer, struct plinth_error *error) {
     for (uint32_t i = 0; writer->stripe_rows > 0 && i < writer->schema.column_count; i++) {
