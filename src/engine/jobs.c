@@ -50,6 +50,7 @@ static enum plinth_status flush_round(struct plinth *db, struct plinth_error *er
     while (flushed) {
         enum plinth_status st = engine_flush_one(db, &flushed, error);
         note_flush(db, st, error);
+        if (st == PLINTH_NO_SPACE) (void)!engine_trim_log(db, NULL); /* files that the log keeps for reuse go now */
         if (st) return st;
         if (flushed) engine_want_compaction(db);
         if (flushed || owed) tidy(db);
@@ -100,7 +101,7 @@ static void run_round(struct plinth *db, const char *name, bool *wanted,
     pthread_mutex_lock(&db->job_mutex);
     bool again = st || (round == flush_round && db->tidying_owed);
     if (st && !db->closing) log_event(LOG_ERROR, name, "reason=\"%s\"", error.text);
-    if (again) *wanted = !atomic_load(&db->failed);
+    if (again && !atomic_load(&db->failed)) *wanted = true; /* never false: somebody may have asked meanwhile */
     pthread_cond_broadcast(&db->job_ended);
     if (again && !db->closing) condition_wait_us(&db->job_wanted, &db->job_mutex, RETRY_US);
 }
