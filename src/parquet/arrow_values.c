@@ -134,15 +134,23 @@ static bool change_decimal(const uint8_t *from, uint32_t from_width, const struc
 static bool change_value(const struct arrow_values *values, const uint8_t *from, uint8_t *to) {
     uint32_t width = values->field->width;
     switch (values->field->change) {
-    case ARROW_CHANGE_WIDEN_SIGNED:
-        store_u32(to, width == 1 ? (uint32_t)(int8_t)from[0] : (uint32_t)(int16_t)load_u16(from));
-        return true;
-    case ARROW_CHANGE_WIDEN_UNSIGNED: store_u32(to, width == 1 ? from[0] : load_u16(from)); return true;
     case ARROW_CHANGE_SECONDS: return change_seconds(from, width, to);
     case ARROW_CHANGE_DATE_64: return change_date(from, to);
     case ARROW_CHANGE_DECIMAL: return change_decimal(from, width, values->column, to);
     default: memcpy(to, from, width); return true;
     }
+}
+
+/* Integers of one and two bytes; those of nulls, too, which nobody reads. */
+static void widen(enum arrow_change change, uint32_t width, const uint8_t *from, uint64_t count, uint8_t *to) {
+    if (change == ARROW_CHANGE_WIDEN_SIGNED && width == 1)
+        for (uint64_t i = 0; i < count; i++) store_u32(to + i * 4, (uint32_t)(int8_t)from[i]);
+    else if (change == ARROW_CHANGE_WIDEN_SIGNED)
+        for (uint64_t i = 0; i < count; i++) store_u32(to + i * 4, (uint32_t)(int16_t)load_u16(from + i * 2));
+    else if (width == 1)
+        for (uint64_t i = 0; i < count; i++) store_u32(to + i * 4, from[i]);
+    else
+        for (uint64_t i = 0; i < count; i++) store_u32(to + i * 4, load_u16(from + i * 2));
 }
 
 static enum plinth_status append_fixed(struct arrow_values *values, const struct ArrowArray *array, int64_t at,
@@ -153,8 +161,12 @@ static enum plinth_status append_fixed(struct arrow_values *values, const struct
     bool has_nulls = arrow_array_has_nulls(array);
     if (!buffer_reserve(to, (size_t)count * own_width)) return error_no_memory(error, "Parquet values");
     uint8_t *put = to->data + to->size;
-    if (values->field->change == ARROW_CHANGE_NOTHING) memcpy(put, from, (size_t)count * own_width);
-    for (uint64_t i = 0; values->field->change != ARROW_CHANGE_NOTHING && i < count; i++) {
+    enum arrow_change change = values->field->change;
+    bool is_plain = change == ARROW_CHANGE_NOTHING;
+    bool widens = change == ARROW_CHANGE_WIDEN_SIGNED || change == ARROW_CHANGE_WIDEN_UNSIGNED;
+    if (is_plain) memcpy(put, from, (size_t)count * own_width);
+    if (widens) widen(change, width, from, count, put);
+    for (uint64_t i = 0; !is_plain && !widens && i < count; i++) {
         bool is_valid = !has_nulls || arrow_array_is_valid(array, at + (int64_t)i);
         bool fits = change_value(values, from + i * width, put + i * own_width);
         if (!fits && is_valid) return error_set(error, PLINTH_INVALID_ARGUMENT, "a value that its type does not reach");
