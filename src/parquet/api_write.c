@@ -12,6 +12,7 @@
 #include "parquet/column_writer.h"
 #include "parquet/encoding_choice.h"
 #include "parquet/encoding_trial.h"
+#include "parquet/levels.h"
 #include "plinth_parquet.h"
 
 enum {
@@ -42,7 +43,9 @@ struct plinth_parquet_writer {
     struct encoding_trial *trials; /* one a leaf */
     struct encode_scratch scratch; /* theirs */
     uint64_t first_rows;           /* those of the trials, that need not be written again; 0: any, and they must */
-    uint64_t *page_bytes;          /* in the open page, one a leaf */
+    uint64_t *page_bytes;          /* in the open page, one a leaf: less than PAGE_BYTES_ENOUGH */
+    uint64_t rows_enough;          /* for a page, as the last ones were; 0: not known */
+    uint64_t group_rows;           /* in the open row group */
     uint64_t row_bytes;            /* of the largest column in the last write, about; 0: not known */
     struct parquet_writer *parquet;
     struct buffer pairs; /* key, value: char pointers, until there is a writer */
@@ -321,18 +324,36 @@ static enum plinth_status choose(struct plinth_parquet_writer *writer, struct pl
     return st;
 }
 
-static uint64_t bytes_of(const struct parquet_column *column, const struct parquet_column_data *data) {
-    uint64_t bytes = data->offsets ? data->offsets[data->slots] - data->offsets[0] : 0;
-    return bytes + data->slots * (column->width ? column->width : 1);
+/* Of the first `slots` slots. */
+static uint64_t bytes_of(const struct parquet_column *column, const struct parquet_column_data *data, uint64_t slots) {
+    uint64_t bytes = data->offsets ? data->offsets[slots] - data->offsets[0] : 0;
+    return bytes + slots * (column->width ? column->width : 1);
 }
 
 static uint64_t most_bytes(const struct plinth_parquet_writer *writer) {
     uint64_t most = 0;
     for (uint32_t i = 0; i < writer->plan.leaf_count; i++) {
-        uint64_t bytes = bytes_of(&writer->schema.columns[i], &writer->data[i]);
+        uint64_t bytes = bytes_of(&writer->schema.columns[i], &writer->data[i], writer->data[i].slots);
         if (bytes > most) most = bytes;
     }
     return most;
+}
+
+/* Of the first `rows` of the shredded rows, whole stripes, those whose pages end by their rows and not by their bytes.
+ */
+static uint64_t rows_of_whole_pages(const struct plinth_parquet_writer *writer, uint64_t rows) {
+    uint64_t stripe = writer->file_options.stripe_rows;
+    for (uint32_t i = 0; i < writer->plan.leaf_count; i++) {
+        const struct parquet_column *column = &writer->schema.columns[i];
+        const struct parquet_column_data *data = &writer->data[i];
+        for (uint64_t row = 0, slot = 0, end; row < rows; row += stripe, slot = end) {
+            end = slot + stripe;
+            if (column->repetition_level_max > 0)
+                end = slot + levels_find_row(data->repetition_levels + slot, data->slots - slot, stripe);
+            if (bytes_of(column, data, end) - bytes_of(column, data, slot) >= PAGE_BYTES_ENOUGH) rows = row;
+        }
+    }
+    return rows;
 }
 
 /* By the batch's first rows, of which null stands for none. */
@@ -349,21 +370,59 @@ static enum plinth_status begin_file(struct plinth_parquet_writer *writer, const
     const struct parquet_writer_options *file = &writer->file_options;
     uint64_t most = rows < file->row_group_rows ? rows : file->row_group_rows;
     if (!st && rows > 0 && most_bytes(writer) <= SHRED_BYTES_ENOUGH)
-        writer->first_rows = most / file->stripe_rows * file->stripe_rows;
+        writer->first_rows = rows_of_whole_pages(writer, most / file->stripe_rows * file->stripe_rows);
+    writer->group_rows = writer->first_rows % file->row_group_rows;
     return st ? st : choose(writer, error);
 }
 
-/* Ends the page where a column has enough bytes in it. */
-static enum plinth_status end_full_page(struct plinth_parquet_writer *writer, struct plinth_error *error) {
-    bool is_open = parquet_writer_stripe_rows(writer->parquet) > 0, is_full = false;
-    for (uint32_t i = 0; i < writer->plan.leaf_count; i++) {
-        uint64_t bytes = bytes_of(&writer->schema.columns[i], &writer->data[i]);
-        writer->page_bytes[i] = is_open ? writer->page_bytes[i] + bytes : 0;
-        is_full |= writer->page_bytes[i] >= PAGE_BYTES_ENOUGH;
+/* The row with which leaf `i` has enough bytes for the open page, counted from 1; 0 when the rows are not enough. */
+static uint64_t row_that_fills(const struct plinth_parquet_writer *writer, uint32_t i) {
+    const struct parquet_column *column = &writer->schema.columns[i];
+    const struct parquet_column_data *data = &writer->data[i];
+    uint64_t missing = PAGE_BYTES_ENOUGH - writer->page_bytes[i], low = 1, high = data->slots;
+    if (bytes_of(column, data, data->slots) < missing) return 0;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (bytes_of(column, data, middle) < missing)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    if (!is_full) return PLINTH_OK;
-    memset(writer->page_bytes, 0, writer->plan.leaf_count * sizeof *writer->page_bytes);
-    return parquet_writer_end_stripe(writer->parquet, error);
+    return column->repetition_level_max > 0 ? levels_count_zeros(data->repetition_levels, low) : low;
+}
+
+/* How many of the shredded rows go to the open page: up to the first with which a column has enough bytes, wherever
+ * batches end; `*is_full` when there is one. */
+static uint64_t rows_of_page(const struct plinth_parquet_writer *writer, uint64_t rows, bool *is_full) {
+    *is_full = false;
+    for (uint32_t i = 0; i < writer->plan.leaf_count; i++) {
+        uint64_t row = row_that_fills(writer, i);
+        *is_full |= row > 0;
+        if (row > 0 && row < rows) rows = row;
+    }
+    return rows;
+}
+
+/* Leaves the first `rows` of the shredded rows. */
+static void cut_rows(struct plinth_parquet_writer *writer, uint64_t rows) {
+    for (uint32_t i = 0; i < writer->plan.leaf_count; i++) {
+        struct parquet_column_data *data = &writer->data[i];
+        bool repeats = writer->schema.columns[i].repetition_level_max > 0;
+        data->slots = repeats ? levels_find_row(data->repetition_levels, data->slots, rows) : rows;
+        data->rows = rows;
+    }
+}
+
+/* After rows were written: ends the page when it is full, and counts what it has when it is still open. */
+static enum plinth_status end_full_page(struct plinth_parquet_writer *writer, bool is_full,
+                                        struct plinth_error *error) {
+    bool is_open = !is_full && parquet_writer_stripe_rows(writer->parquet) > 0;
+    for (uint32_t i = 0; i < writer->plan.leaf_count; i++) {
+        const struct parquet_column_data *data = &writer->data[i];
+        uint64_t bytes = bytes_of(&writer->schema.columns[i], data, data->slots);
+        writer->page_bytes[i] = is_open ? writer->page_bytes[i] + bytes : 0;
+    }
+    return is_full ? parquet_writer_end_stripe(writer->parquet, error) : PLINTH_OK;
 }
 
 /* Writes some rows, at most those that complete the open page; `*count` is how many. */
@@ -371,8 +430,12 @@ static enum plinth_status write_some(struct plinth_parquet_writer *writer, const
                                      uint64_t begin, uint64_t *count, struct plinth_error *error) {
     uint64_t rows = writer->file_options.stripe_rows - parquet_writer_stripe_rows(writer->parquet);
     uint64_t left = (uint64_t)batch->length - begin;
-    enum plinth_status st = shred(writer, batch, begin, rows < left ? rows : left, error);
+    bool is_full;
+    uint64_t group_left = writer->file_options.row_group_rows - writer->group_rows;
     if (rows > left) rows = left;
+    if (rows > group_left) rows = group_left;
+    if (writer->rows_enough > 0 && rows > writer->rows_enough) rows = writer->rows_enough;
+    enum plinth_status st = shred(writer, batch, begin, rows, error);
     while (rows > 1 && (st == PLINTH_TOO_LARGE || (!st && most_bytes(writer) > SHRED_BYTES_ENOUGH))) {
         uint64_t bytes = st ? 2 * (uint64_t)SHRED_BYTES_ENOUGH : most_bytes(writer);
         uint64_t fewer = rows * (PAGE_BYTES_ENOUGH) / bytes;
@@ -380,9 +443,15 @@ static enum plinth_status write_some(struct plinth_parquet_writer *writer, const
         error_clear(error);
         st = shred(writer, batch, begin, rows, error);
     }
-    if (!st) st = parquet_writer_write(writer->parquet, writer->data, rows, error);
     *count = rows;
-    return st ? st : end_full_page(writer, error);
+    if (st) return st;
+    *count = rows_of_page(writer, rows, &is_full);
+    /* What is cut off is shredded again. */
+    writer->rows_enough = is_full ? *count + *count / 4 + 1 : 2 * writer->rows_enough;
+    if (*count < rows) cut_rows(writer, *count);
+    st = parquet_writer_write(writer->parquet, writer->data, *count, error);
+    writer->group_rows = (writer->group_rows + *count) % writer->file_options.row_group_rows;
+    return st ? st : end_full_page(writer, is_full, error);
 }
 
 enum plinth_status plinth_parquet_writer_write(struct plinth_parquet_writer *writer, const struct ArrowArray *batch,
@@ -407,6 +476,7 @@ enum plinth_status plinth_parquet_writer_end_row_group(struct plinth_parquet_wri
     error_clear(error);
     if (!writer->parquet) return PLINTH_OK;
     memset(writer->page_bytes, 0, writer->plan.leaf_count * sizeof *writer->page_bytes);
+    writer->group_rows = 0;
     return parquet_writer_end_row_group(writer->parquet, error);
 }
 
@@ -467,7 +537,9 @@ enum plinth_status column_file_write(struct plinth_parquet_writer *writer, const
     enum plinth_status st = parquet_writer_write(writer->parquet, writer->data, rows, error);
     if (st || rows == 0) return st;
     writer->row_bytes = most_bytes(writer) / rows + 1;
-    return end_full_page(writer, error);
+    bool is_full;
+    rows_of_page(writer, rows, &is_full);
+    return end_full_page(writer, is_full, error);
 }
 
 uint64_t column_file_rows_wanted(const struct plinth_parquet_writer *writer) {

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import parquet_thrift
+from parquet_library import load_library
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN_DIR = pathlib.Path(os.environ.get("PLINTH_BIN_DIR", ROOT / "build" / "release" / "bin"))
@@ -262,6 +263,21 @@ def test_bloom_filters_lie_before_the_data_that_they_spare(generated):
                     assert chunk[14] + chunk[15] <= first
                     found += 1
     assert found > 0
+
+
+def test_pages_end_after_their_rows_or_bytes(tmp_path):
+    """By rows where values are small, by about 1 MiB where they are large, and never within a row."""
+    library, path = load_library(), tmp_path / "pages.parquet"
+    texts = [bytes([i % 251]) * (300_000 if i % 2 else 10) for i in range(200)]
+    table = pa.table({"n": pa.array(range(200), pa.int64()), "b": pa.array(texts), "big": pa.array([[b"y" * 100] * (i * 200) for i in range(200)])})
+    library.write(path, table, codec="NONE", encoding="PLAIN", page_rows=50)
+    data = path.read_bytes()
+    for chunk, cap in zip(parquet_thrift.footer(data)[4][0][1], (50 * 8, 1_400_000, 5_500_000)):
+        pages = parquet_thrift.Reader(data, chunk[4]).struct()[1]
+        firsts = [page[3] for page in pages] + [200]
+        assert all(0 < b - a <= 50 for a, b in zip(firsts, firsts[1:]))
+        assert all(page[2] <= cap + 1000 for page in pages)
+    assert library.read(path).equals(pq.read_table(path).cast(library.read(path).schema))
 
 
 def test_duckdb_finds_what_is_there_by_bloom_filter_and_misses_what_is_not(generated):
