@@ -20,7 +20,7 @@ static struct {
     uint8_t packed[VALUES * 8 + 64], bytes[VALUES * 16 + 64], out[VALUES * 16 + 64], dense[VALUES * 8 + 64];
     uint8_t validity[VALUES / 8 + 8], levels[VALUES + 64];
     uint8_t ascii[TEXT_BYTES], greek[TEXT_BYTES], chinese[TEXT_BYTES];
-    uint32_t indices[VALUES], offsets[VALUES + 64];
+    uint32_t indices[VALUES], offsets[VALUES + 64], running[VALUES];
     uint64_t narrow[VALUES];
     uint64_t there;
 } data;
@@ -53,15 +53,24 @@ PAIR(pack_u32, bits_pack_u32(data.indices, VALUES, 9, data.out),
      bits_pack_u32_scalar(data.indices, VALUES, 9, data.out))
 PAIR(pack_u64, bits_pack_u64(data.narrow, VALUES, 9, data.out), bits_pack_u64_scalar(data.narrow, VALUES, 9, data.out))
 PAIR(max, sink(bits_max_u32(data.indices, VALUES)), sink(bits_max_u32_scalar(data.indices, VALUES)))
+PAIR(running_sums, sink(bits_sums_u32(data.running, VALUES)), sink(bits_sums_u32_scalar(data.running, VALUES)))
 PAIR(equal, bits_equal_u8(data.levels, VALUES, 2, data.out), bits_equal_u8_scalar(data.levels, VALUES, 2, data.out))
 #define DELTAS(width)                                                                                                  \
-    (struct delta_packed) { data.packed, sizeof data.packed, width, 1000, VALUES }
+    &(struct delta_packed) { data.packed, sizeof data.packed, width, 1000, VALUES }
 PAIR(sums_i32, sink(delta_sums_i32(DELTAS(7), 5, (int32_t *)out_32)),
      sink(delta_sums_i32_scalar(DELTAS(7), 5, (int32_t *)out_32)))
 PAIR(sums_i64, sink(delta_sums_i64(DELTAS(11), 5, (int64_t *)out_64)),
      sink(delta_sums_i64_scalar(DELTAS(11), 5, (int64_t *)out_64)))
 PAIR(sums_i64_wide, sink(delta_sums_i64(DELTAS(41), 5, (int64_t *)out_64)),
      sink(delta_sums_i64_scalar(DELTAS(41), 5, (int64_t *)out_64)))
+/* Seven blocks. */
+#define BLOCKS(call)                                                                                                   \
+    for (size_t i = 1; i + DELTA_BLOCK <= VALUES; i += DELTA_BLOCK) call
+static struct delta_block delta_block;
+PAIR(block_i64, BLOCKS(delta_block_i64((const int64_t *)data.narrow + i, DELTA_BLOCK, &delta_block)),
+     BLOCKS(delta_block_i64_scalar((const int64_t *)data.narrow + i, DELTA_BLOCK, &delta_block)))
+PAIR(block_i32, BLOCKS(delta_block_i32((const int32_t *)data.indices + i, DELTA_BLOCK, &delta_block)),
+     BLOCKS(delta_block_i32_scalar((const int32_t *)data.indices + i, DELTA_BLOCK, &delta_block)))
 PAIR(split_decode_2, split_decode(data.bytes, VALUES, VALUES, 2, data.out),
      split_decode_scalar(data.bytes, VALUES, VALUES, 2, data.out))
 PAIR(split_decode_4, split_decode(data.bytes, VALUES, VALUES, 4, data.out),
@@ -111,10 +120,13 @@ static const struct kernel {
     KERNEL("pack 9 bits", pack_u32, VALUES),
     KERNEL("pack 9 bits from 64", pack_u64, VALUES),
     KERNEL("highest index", max, VALUES),
+    KERNEL("running sums", running_sums, VALUES),
     KERNEL("levels to bitmap", equal, VALUES),
     KERNEL("delta i32, 7 bits", sums_i32, VALUES),
     KERNEL("delta i64, 11 bits", sums_i64, VALUES),
     KERNEL("delta i64, 41 bits", sums_i64_wide, VALUES),
+    KERNEL("differences i64", block_i64, (VALUES - 1) / DELTA_BLOCK * DELTA_BLOCK),
+    KERNEL("differences i32", block_i32, (VALUES - 1) / DELTA_BLOCK * DELTA_BLOCK),
     KERNEL("split decode 2", split_decode_2, VALUES),
     KERNEL("split decode 4", split_decode_4, VALUES),
     KERNEL("split decode 8", split_decode_8, VALUES),

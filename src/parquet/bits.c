@@ -30,49 +30,47 @@ static size_t count_fast(size_t in_bytes, unsigned width, size_t count, unsigned
     return fast < count ? (size_t)fast : count;
 }
 
-struct unpacking {
-    const uint8_t *in;
-    size_t in_bytes;
-    unsigned width;
-    size_t count;
-    void *out;
-    bool is_u64;
-};
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 
-/* What the vector instructions can do of it; the rest is left. */
-static void unpack_vectors(struct unpacking *work) {
-    size_t done = work->is_u64 ? bits_vector_unpack_u64(work->in, work->in_bytes, work->width, work->count, work->out)
-                               : bits_vector_unpack_u32(work->in, work->in_bytes, work->width, work->count, work->out);
-    size_t bytes = done / 8 * work->width;
-    work->in += bytes;
-    work->in_bytes -= bytes;
-    work->count -= done;
-    work->out = (uint8_t *)work->out + done * (work->is_u64 ? sizeof(uint64_t) : sizeof(uint32_t));
+static ALWAYS_INLINE size_t unpack_vectors(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, void *out,
+                                           bool is_u64) {
+    return is_u64 ? bits_vector_unpack_u64(in, in_bytes, width, count, out)
+                  : bits_vector_unpack_u32(in, in_bytes, width, count, out);
 }
 
 /* Values of 1 bit and more. */
-static void unpack(struct unpacking work) {
+static ALWAYS_INLINE void unpack(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint8_t *out,
+                                 bool is_u64) {
     uint8_t tail[TAIL_BYTES + TAIL_SLACK];
-    unpack_vectors(&work);
-    size_t bytes = (size_t)bits_bytes(work.count, work.width);
-    if (work.count > 0 && bytes <= TAIL_BYTES && work.in_bytes < bytes + TAIL_SLACK) { /* with room behind it */
-        memcpy(tail, work.in, bytes);
+    size_t value_bytes = is_u64 ? sizeof(uint64_t) : sizeof(uint32_t);
+    size_t done = unpack_vectors(in, in_bytes, width, count, out, is_u64);
+    if (done == count) return;
+    in += done / 8 * width;
+    in_bytes -= done / 8 * width;
+    out += done * value_bytes;
+    count -= done;
+    size_t bytes = (size_t)bits_bytes(count, width);
+    if (bytes <= TAIL_BYTES && in_bytes < bytes + TAIL_SLACK) { /* with room behind it */
+        memcpy(tail, in, bytes);
         memset(tail + bytes, 0, TAIL_SLACK);
-        work.in = tail;
-        work.in_bytes = bytes + TAIL_SLACK;
-        unpack_vectors(&work);
+        in_bytes = bytes + TAIL_SLACK;
+        done = unpack_vectors(tail, in_bytes, width, count, out, is_u64);
+        in = tail + done / 8 * width;
+        in_bytes -= done / 8 * width;
+        out += done * value_bytes;
+        count -= done;
     }
-    if (work.is_u64)
-        bits_unpack_u64_scalar(work.in, work.in_bytes, work.width, work.count, work.out);
+    if (is_u64)
+        bits_unpack_u64_scalar(in, in_bytes, width, count, (uint64_t *)(void *)out);
     else
-        bits_unpack_u32_scalar(work.in, work.in_bytes, work.width, work.count, work.out);
+        bits_unpack_u32_scalar(in, in_bytes, width, count, (uint32_t *)(void *)out);
 }
 
 void bits_unpack_u32(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint32_t *out) {
     if (width == 0)
         memset(out, 0, count * sizeof *out);
     else
-        unpack((struct unpacking){in, in_bytes, width, count, out, false});
+        unpack(in, in_bytes, width, count, (uint8_t *)out, false);
 }
 
 void bits_unpack_u64(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint64_t *out) {
@@ -81,7 +79,7 @@ void bits_unpack_u64(const uint8_t *in, size_t in_bytes, unsigned width, size_t 
     else if (width == 64)
         memcpy(out, in, count * sizeof *out);
     else
-        unpack((struct unpacking){in, in_bytes, width, count, out, true});
+        unpack(in, in_bytes, width, count, (uint8_t *)out, true);
 }
 
 void bits_unpack_u32_scalar(const uint8_t *in, size_t in_bytes, unsigned width, size_t count, uint32_t *out) {
@@ -146,13 +144,12 @@ static inline void packer_put(struct packer *packer, uint64_t value, unsigned wi
     packer->filled &= 7;
 }
 
-static inline __attribute__((always_inline)) uint64_t value_at(const void *in, bool is_u64, size_t i) {
+static ALWAYS_INLINE uint64_t value_at(const void *in, bool is_u64, size_t i) {
     return is_u64 ? ((const uint64_t *)in)[i] : ((const uint32_t *)in)[i];
 }
 
 /* Four or two values at a time where they fit into one put; wide ones in two parts. */
-static inline __attribute__((always_inline)) void pack(const void *in, bool is_u64, size_t count, unsigned width,
-                                                       uint8_t *out) {
+static ALWAYS_INLINE void pack(const void *in, bool is_u64, size_t count, unsigned width, uint8_t *out) {
     struct packer packer = {out, 0, 0};
     size_t i = 0;
     if (width <= 14) {

@@ -28,6 +28,9 @@ void bits_pack_u32_scalar(const uint32_t *in, size_t count, unsigned width, uint
 /* The highest of `count` values, 0 of none. */
 uint32_t bits_max_u32(const uint32_t *values, size_t count);
 uint32_t bits_max_u32_scalar(const uint32_t *values, size_t count);
+/* Makes each value the sum, modulo 2^32, of itself and all before it; returns the last one, 0 of none. */
+uint32_t bits_sums_u32(uint32_t *values, size_t count);
+uint32_t bits_sums_u32_scalar(uint32_t *values, size_t count);
 
 static inline bool bitmap_get(const uint8_t *bitmap, uint64_t i) { return (bitmap[i >> 3] >> (i & 7)) & 1; }
 static inline void bitmap_set(uint8_t *bitmap, uint64_t i) { bitmap[i >> 3] |= (uint8_t)(1u << (i & 7)); }

@@ -7,6 +7,19 @@
 #include "base/bytes.h"
 #include "parquet/bits.h"
 
+/* Value i of a group of width w begins at this bit of the 16 bytes that are loaded for its half. */
+#define BIT(w, i) ((i) / 4 * (4 * (w) % 8) + (i) % 4 * (w))
+#define SHUFFLE(w, i) (BIT(w, i) / 8 * 0x01010101u + 0x03020100u)
+#define SHIFT(w, i) (BIT(w, i) % 8u)
+#define EIGHT(each, w) each(w, 0), each(w, 1), each(w, 2), each(w, 3), each(w, 4), each(w, 5), each(w, 6), each(w, 7)
+#define ROW(w)                                                                                                         \
+    { EIGHT(SHUFFLE, w), EIGHT(SHIFT, w) }
+
+const uint32_t bits_narrow_table[BITS_NARROW_MAX + 1][16] = {
+    ROW(0),  ROW(1),  ROW(2),  ROW(3),  ROW(4),  ROW(5),  ROW(6),  ROW(7),  ROW(8),
+    ROW(9),  ROW(10), ROW(11), ROW(12), ROW(13), ROW(14), ROW(15), ROW(16), ROW(17),
+    ROW(18), ROW(19), ROW(20), ROW(21), ROW(22), ROW(23), ROW(24), ROW(25)};
+
 #if defined(__x86_64__)
 
 SIMD_VECTORS static inline void store_256(void *at, __m256i value) { _mm256_storeu_si256(at, value); }
@@ -62,6 +75,18 @@ SIMD_VECTORS static uint32_t max_u32(const uint32_t *values, size_t count) {
     four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0x4e));
     four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0xb1));
     return (uint32_t)_mm_cvtsi128_si32(four);
+}
+
+/* A multiple of 8; see encoding_delta_sums.c for how. */
+SIMD_VECTORS static size_t sums_u32(uint32_t *values, size_t count) {
+    size_t i = 0;
+    __m256i carry = _mm256_setzero_si256();
+    for (; count - i >= 8; i += 8) {
+        __m256i sums = bits_sums_in_vector(load_256(values + i));
+        store_256(values + i, _mm256_add_epi32(sums, carry));
+        carry = _mm256_add_epi32(carry, _mm256_permutevar8x32_epi32(sums, _mm256_set1_epi32(7)));
+    }
+    return i;
 }
 
 /* A multiple of 32 bytes. */
@@ -126,6 +151,21 @@ static uint32_t max_u32(const uint32_t *values, size_t count) {
     return vmaxvq_u32(vmaxq_u32(a, b));
 }
 
+/* A multiple of 4. */
+static size_t sums_u32(uint32_t *values, size_t count) {
+    size_t i = 0;
+    const uint32x4_t zero = vdupq_n_u32(0);
+    uint32x4_t carry = zero;
+    for (; count - i >= 4; i += 4) {
+        uint32x4_t sums = vld1q_u32(values + i);
+        sums = vaddq_u32(sums, vextq_u32(zero, sums, 3));
+        sums = vaddq_u32(vaddq_u32(sums, vextq_u32(zero, sums, 2)), carry);
+        vst1q_u32(values + i, sums);
+        carry = vdupq_laneq_u32(sums, 3);
+    }
+    return i;
+}
+
 /* A multiple of 16 bytes: each gives the bit of its place, and three times neighbours are added. */
 static uint64_t equal_u8(const uint8_t *bytes, uint64_t count, uint8_t value, uint8_t *bitmap) {
     static const uint8_t places[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
@@ -165,13 +205,13 @@ size_t bits_vector_unpack_u64(const uint8_t *in, size_t in_bytes, unsigned width
 }
 
 size_t bits_vector_pack_u32(const uint32_t *in, size_t count, unsigned width, uint8_t *out) {
-    if (width > PACK_WIDTH_MAX || !simd_has_vectors()) return 0;
+    if (width == 0 || width > PACK_WIDTH_MAX || !simd_has_vectors()) return 0;
     pack_u32(in, count / 8, width, out);
     return count / 8 * 8;
 }
 
 size_t bits_vector_pack_u64(const uint64_t *in, size_t count, unsigned width, uint8_t *out) {
-    if (width > PACK_WIDTH_MAX || !simd_has_vectors()) return 0;
+    if (width == 0 || width > PACK_WIDTH_MAX || !simd_has_vectors()) return 0;
     pack_u64(in, count / 8, width, out);
     return count / 8 * 8;
 }
@@ -208,6 +248,22 @@ uint32_t bits_max_u32(const uint32_t *values, size_t count) {
     if (count >= 8 && simd_has_vectors()) return max_u32(values, count);
 #endif
     return bits_max_u32_scalar(values, count);
+}
+
+static uint32_t sums_from(uint32_t *values, size_t begin, size_t count) {
+    uint32_t sum = begin > 0 ? values[begin - 1] : 0;
+    for (size_t i = begin; i < count; i++) values[i] = sum += values[i];
+    return sum;
+}
+
+uint32_t bits_sums_u32_scalar(uint32_t *values, size_t count) { return sums_from(values, 0, count); }
+
+uint32_t bits_sums_u32(uint32_t *values, size_t count) {
+    size_t done = 0;
+#if defined(SIMD_ANY)
+    if (simd_has_vectors()) done = sums_u32(values, count);
+#endif
+    return sums_from(values, done, count);
 }
 
 /* Eight at a time: the bytes that differ from `value` by nothing, gathered into one byte. */

@@ -24,6 +24,9 @@ static inline size_t bits_groups(size_t in_bytes, unsigned width, size_t reach, 
     return in_bytes - reach >= (groups - 1) * width ? groups : (in_bytes - reach) / width + 1;
 }
 
+/* Of narrow values, by width: the shuffle of eight of them, then their shifts. */
+extern const uint32_t bits_narrow_table[BITS_NARROW_MAX + 1][16];
+
 #if defined(__x86_64__)
 
 struct bits_narrow {
@@ -36,14 +39,11 @@ SIMD_VECTORS static inline __m128i bits_load_16(const uint8_t *at) {
 }
 
 SIMD_VECTORS static inline struct bits_narrow bits_narrow_of(unsigned width) {
-    struct bits_narrow narrow = {.second = 4 * width / 8};
-    __m256i bits = _mm256_mullo_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32((int)width));
-    bits = _mm256_sub_epi32(bits, _mm256_set_m128i(_mm_set1_epi32((int)narrow.second * 8), _mm_setzero_si128()));
-    __m256i first_bytes = _mm256_mullo_epi32(_mm256_srli_epi32(bits, 3), _mm256_set1_epi32(0x01010101));
-    narrow.shifts = _mm256_and_si256(bits, _mm256_set1_epi32(7));
-    narrow.shuffle = _mm256_add_epi32(first_bytes, _mm256_set1_epi32(0x03020100));
-    narrow.mask = _mm256_set1_epi32((int)((1u << width) - 1));
-    return narrow;
+    const __m256i *row = (const __m256i *)(const void *)bits_narrow_table[width];
+    return (struct bits_narrow){.shuffle = _mm256_loadu_si256(row),
+                                .shifts = _mm256_loadu_si256(row + 1),
+                                .mask = _mm256_set1_epi32((int)((1u << width) - 1)),
+                                .second = 4 * width / 8};
 }
 
 /* Eight values in lanes of 32 bits. */
@@ -90,6 +90,15 @@ SIMD_VECTORS static inline __m256i bits_low_32(__m256i a, __m256i b) {
     return _mm256_permute4x64_epi64(_mm256_castps_si256(parts), 0xd8);
 }
 
+/* Each of eight lanes with all before it: the vector is added to itself moved up by one lane, by two, by four. */
+SIMD_VECTORS static inline __m256i bits_sums_in_vector(__m256i values) {
+    const __m256i above = _mm256_setr_epi32(0, 0, 0, 0, -1, -1, -1, -1);
+    values = _mm256_add_epi32(values, _mm256_bslli_epi128(values, 4));
+    values = _mm256_add_epi32(values, _mm256_bslli_epi128(values, 8));
+    __m256i low_sum = _mm256_permutevar8x32_epi32(values, _mm256_set1_epi32(3));
+    return _mm256_add_epi32(values, _mm256_and_si256(low_sum, above));
+}
+
 #elif defined(__aarch64__)
 
 struct bits_narrow {
@@ -100,17 +109,12 @@ struct bits_narrow {
 };
 
 static inline struct bits_narrow bits_narrow_of(unsigned width) {
+    const uint32_t *row = bits_narrow_table[width];
+    const int32x4_t zero = vdupq_n_s32(0);
     struct bits_narrow narrow = {.mask = vdupq_n_u32((1u << width) - 1), .second = 4 * width / 8};
     for (unsigned half = 0; half < 2; half++) {
-        uint8_t shuffle[16];
-        int32_t shifts[4];
-        for (unsigned i = 0; i < 4; i++) {
-            unsigned bit = half * (4 * width % 8) + i * width;
-            shifts[i] = -(int32_t)(bit % 8);
-            for (unsigned k = 0; k < 4; k++) shuffle[i * 4 + k] = (uint8_t)(bit / 8 + k);
-        }
-        narrow.shuffle[half] = vld1q_u8(shuffle);
-        narrow.shifts[half] = vld1q_s32(shifts);
+        narrow.shuffle[half] = vreinterpretq_u8_u32(vld1q_u32(row + 4 * half));
+        narrow.shifts[half] = vsubq_s32(zero, vreinterpretq_s32_u32(vld1q_u32(row + 8 + 4 * half)));
     }
     return narrow;
 }

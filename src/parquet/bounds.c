@@ -1,6 +1,7 @@
 /* Least and greatest values of a page, and shorter bounds for long ones. See statistics_private.h. */
 #include <math.h>
 
+#include "base/simd.h"
 #include "parquet/bits.h"
 #include "parquet/statistics_private.h"
 
@@ -22,10 +23,69 @@ static uint32_t find_u64(const struct bytes_view *values, uint64_t wanted) {
     return i;
 }
 
+#if defined(SIMD_ANY)
+
+/* Of as many values as fill whole vectors (the compiler's own, as AVX2 or NEON); returns how many. */
+SIMD_VECTORS static uint32_t extremes_32(const uint8_t *from, uint32_t count, uint32_t flip, int32_t *min,
+                                         int32_t *max) {
+    typedef uint32_t lanes __attribute__((vector_size(32)));
+    typedef int32_t ordered __attribute__((vector_size(32)));
+    enum { LANES = 32 / sizeof(uint32_t) };
+    const lanes flips = {flip, flip, flip, flip, flip, flip, flip, flip};
+    ordered low = {INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX},
+            high = {INT32_MIN, INT32_MIN, INT32_MIN, INT32_MIN, INT32_MIN, INT32_MIN, INT32_MIN, INT32_MIN};
+    uint32_t i = 0;
+    for (; count - i >= LANES; i += LANES) {
+        lanes values;
+        memcpy(&values, from + (size_t)i * sizeof(uint32_t), sizeof values);
+        ordered here = (ordered)(values ^ flips);
+        ordered is_less = here < low;
+        ordered is_more = here > high;
+        low = (here & is_less) | (low & ~is_less);
+        high = (here & is_more) | (high & ~is_more);
+    }
+    for (int k = 0; k < LANES; k++) {
+        *min = low[k] < *min ? low[k] : *min;
+        *max = high[k] > *max ? high[k] : *max;
+    }
+    return i;
+}
+
+SIMD_VECTORS static uint32_t extremes_64(const uint8_t *from, uint32_t count, uint64_t flip, int64_t *min,
+                                         int64_t *max) {
+    typedef uint64_t lanes __attribute__((vector_size(32)));
+    typedef int64_t ordered __attribute__((vector_size(32)));
+    enum { LANES = 32 / sizeof(uint64_t) };
+    const lanes flips = {flip, flip, flip, flip};
+    ordered low = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX}, high = {INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN};
+    uint32_t i = 0;
+    for (; count - i >= LANES; i += LANES) {
+        lanes values;
+        memcpy(&values, from + (size_t)i * sizeof(uint64_t), sizeof values);
+        ordered here = (ordered)(values ^ flips);
+        ordered is_less = here < low;
+        ordered is_more = here > high;
+        low = (here & is_less) | (low & ~is_less);
+        high = (here & is_more) | (high & ~is_more);
+    }
+    for (int k = 0; k < LANES; k++) {
+        *min = low[k] < *min ? low[k] : *min;
+        *max = high[k] > *max ? high[k] : *max;
+    }
+    return i;
+}
+
+#endif
+
 static struct value_bounds bounds_i32(const struct bytes_view *values, uint32_t flip) {
     int32_t min = INT32_MAX, max = INT32_MIN; /* `flip` moves unsigned values into the signed order */
-    for (uint32_t i = 0; i < values->count; i++) {
-        int32_t value = (int32_t)(load_u32(values->bytes + (size_t)i * 4) ^ flip);
+    const uint8_t *from = values->bytes;
+    uint32_t i = 0, count = values->count;
+#if defined(SIMD_ANY)
+    if (simd_has_vectors()) i = extremes_32(from, count, flip, &min, &max);
+#endif
+    for (; i < count; i++) {
+        int32_t value = (int32_t)(load_u32(from + (size_t)i * 4) ^ flip);
         min = value < min ? value : min;
         max = value > max ? value : max;
     }
@@ -33,9 +93,14 @@ static struct value_bounds bounds_i32(const struct bytes_view *values, uint32_t 
 }
 
 static struct value_bounds bounds_i64(const struct bytes_view *values, uint64_t flip) {
-    int64_t min = INT64_MAX, max = INT64_MIN;
-    for (uint32_t i = 0; i < values->count; i++) {
-        int64_t value = (int64_t)(load_u64(values->bytes + (size_t)i * 8) ^ flip);
+    int64_t min = INT64_MAX, max = INT64_MIN; /* `flip` moves unsigned values into the signed order */
+    const uint8_t *from = values->bytes;
+    uint32_t i = 0, count = values->count;
+#if defined(SIMD_ANY)
+    if (simd_has_vectors()) i = extremes_64(from, count, flip, &min, &max);
+#endif
+    for (; i < count; i++) {
+        int64_t value = (int64_t)(load_u64(from + (size_t)i * 8) ^ flip);
         min = value < min ? value : min;
         max = value > max ? value : max;
     }

@@ -25,12 +25,6 @@ static uint32_t load_integer(const struct buffer *buffer, uint32_t i) {
     return load_u32(buffer->data + (size_t)i * sizeof(uint32_t));
 }
 
-static struct slice entry_at(const struct dictionary *dictionary, uint32_t i) {
-    if (dictionary->width) return slice_of(dictionary->bytes.data + (size_t)i * dictionary->width, dictionary->width);
-    uint32_t begin = load_integer(&dictionary->offsets, i);
-    return slice_of(dictionary->bytes.data + begin, load_integer(&dictionary->offsets, i + 1) - begin);
-}
-
 /* Doubles the slots, so that at most a third of them is taken. */
 static bool grow(struct dictionary *dictionary) {
     uint32_t slot_count = dictionary->slot_count ? dictionary->slot_count * 2 : SLOTS_FIRST;
@@ -72,24 +66,39 @@ static inline uint64_t load_number(const uint8_t *at, uint32_t width) {
     return width == 4 ? load_u32(at) : load_u64(at);
 }
 
+/* The fields that looking up needs, which stores to `indices` cannot change; they are taken anew when one is added. */
+struct lookup {
+    const uint64_t *slots;
+    const uint8_t *bytes;
+    const uint32_t *offsets;
+    uint32_t mask;
+};
+
+static inline struct lookup lookup_of(const struct dictionary *dictionary) {
+    return (struct lookup){dictionary->slots, dictionary->bytes.data,
+                           (const uint32_t *)(const void *)dictionary->offsets.data, dictionary->slot_count - 1};
+}
+
 static inline __attribute__((always_inline)) bool
 add_numbers(struct dictionary *dictionary, const struct bytes_view *values, uint32_t width, uint32_t *indices) {
+    struct lookup lookup = lookup_of(dictionary);
+    const uint8_t *from = values->bytes;
+    uint32_t count = values->count, last_index = UINT32_MAX;
     uint64_t last = 0;
-    uint32_t last_index = UINT32_MAX;
-    for (uint32_t i = 0; i < values->count; i++) {
-        const uint8_t *from = values->bytes + (size_t)i * width;
+    for (uint32_t i = 0; i < count; i++, from += width) {
         uint64_t value = load_number(from, width);
         if (value == last && last_index != UINT32_MAX) {
             indices[i] = last_index;
             continue;
         }
-        uint32_t hash = hash_number(value), mask = dictionary->slot_count - 1, at = hash & mask, entry;
-        while ((entry = (uint32_t)dictionary->slots[at]) != 0 &&
-               load_number(dictionary->bytes.data + (size_t)(entry - 1) * width, width) != value)
-            at = (at + 1) & mask;
+        uint32_t hash = hash_number(value), at = hash & lookup.mask, entry;
+        while ((entry = (uint32_t)lookup.slots[at]) != 0 &&
+               load_number(lookup.bytes + (size_t)(entry - 1) * width, width) != value)
+            at = (at + 1) & lookup.mask;
         if (entry == 0) {
             if (!add_entry(dictionary, slice_of(from, width), hash, at)) return false;
             entry = dictionary->count;
+            lookup = lookup_of(dictionary);
         }
         indices[i] = last_index = entry - 1;
         last = value;
@@ -143,15 +152,26 @@ static inline bool is_equal(struct slice a, struct slice b) {
     return words_equal(a.data, b.data, 16) && words_equal(a.data + a.size - 16, b.data + a.size - 16, 16);
 }
 
+static inline struct slice lookup_entry(const struct lookup *lookup, uint32_t width, uint32_t i) {
+    if (width) return slice_of(lookup->bytes + (size_t)i * width, width);
+    return slice_of(lookup->bytes + lookup->offsets[i], lookup->offsets[i + 1] - lookup->offsets[i]);
+}
+
 static bool add_bytes(struct dictionary *dictionary, const struct bytes_view *values, uint32_t *indices) {
-    for (uint32_t i = 0; i < values->count; i++) {
-        struct slice value = bytes_view_at(values, i);
-        uint32_t hash = hash_bytes(value), mask = dictionary->slot_count - 1, at = hash & mask;
+    struct lookup lookup = lookup_of(dictionary);
+    const struct bytes_view view = *values;
+    uint32_t width = dictionary->width;
+    for (uint32_t i = 0; i < view.count; i++) {
+        struct slice value = bytes_view_at(&view, i);
+        uint32_t hash = hash_bytes(value), at = hash & lookup.mask;
         uint64_t slot;
-        while ((slot = dictionary->slots[at]) != 0 &&
-               (slot >> 32 != hash || !is_equal(entry_at(dictionary, (uint32_t)slot - 1), value)))
-            at = (at + 1) & mask;
-        if (slot == 0 && !add_entry(dictionary, value, hash, at)) return false;
+        while ((slot = lookup.slots[at]) != 0 &&
+               (slot >> 32 != hash || !is_equal(lookup_entry(&lookup, width, (uint32_t)slot - 1), value)))
+            at = (at + 1) & lookup.mask;
+        if (slot == 0) {
+            if (!add_entry(dictionary, value, hash, at)) return false;
+            lookup = lookup_of(dictionary);
+        }
         indices[i] = slot ? (uint32_t)slot - 1 : dictionary->count - 1;
     }
     return true;

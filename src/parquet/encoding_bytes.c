@@ -2,16 +2,19 @@
 #include "parquet/encoding_bytes.h"
 
 #include "base/status.h"
+#include "parquet/bits.h"
 #include "parquet/encoding_delta.h"
 
-/* Copies `size` bytes in whole words; both sides have COPY_SLACK bytes behind. The ranges may overlap only behind the
- * bytes that count. */
-static inline void copy_words(uint8_t *to, const uint8_t *from, size_t size) {
-    for (size_t i = 0; i < size; i += 16) {
-        uint64_t low = load_u64(from + i), high = load_u64(from + i + 8);
-        store_u64(to + i, low);
-        store_u64(to + i + 8, high);
+/* Copies what a value shares with the one in front of it, which is not shorter; both sides have COPY_SLACK bytes
+ * behind. The ranges may overlap behind the bytes that count. */
+static inline void copy_back(uint8_t *to, const uint8_t *from, size_t size) {
+    uint64_t words[COPY_SLACK / 8];
+    if (size > COPY_SLACK) {
+        memcpy(to, from, size);
+        return;
     }
+    memcpy(words, from, sizeof words);
+    memcpy(to, words, sizeof words);
 }
 
 static enum plinth_status truncated(const char *encoding, struct plinth_error *error) {
@@ -21,37 +24,52 @@ static enum plinth_status truncated(const char *encoding, struct plinth_error *e
 enum plinth_status plain_bytes_decode(struct slice in, uint32_t count, uint32_t *offsets, struct buffer *bytes,
                                       struct plinth_error *error) {
     const uint8_t *at = in.data, *end = in.data ? in.data + in.size : NULL;
-    uint32_t written = 0;
     buffer_clear(bytes);
     if (in.size > UINT32_MAX / 2) return error_set(error, PLINTH_CORRUPT, "PLAIN data is longer than a page can be");
     if (!buffer_reserve(bytes, in.size + COPY_SLACK)) return error_no_memory(error, "Parquet values");
-    for (uint32_t i = 0; i < count; i++) {
-        if ((size_t)(end - at) < 4) return truncated("PLAIN", error);
-        uint32_t size = load_u32(at);
+    uint8_t *begin = bytes->data, *to = begin;
+    const uint8_t *last = in.size >= 4 + COPY_SLACK ? end - 4 - COPY_SLACK : NULL;
+    uint32_t i = 0;
+    /* Short values that are not at the end of the page need no check of their own. */
+    for (; i < count && last && at <= last; i++) {
+        size_t size = load_u32(at);
         at += 4;
-        if (size > (size_t)(end - at)) return truncated("PLAIN", error);
-        offsets[i] = written;
-        copy_within(bytes->data + written, at, size, end);
-        written += size;
+        offsets[i] = (uint32_t)(to - begin);
+        memcpy(to, at, COPY_SLACK);
+        if (__builtin_expect(size > COPY_SLACK, 0)) {
+            if (size > (size_t)(end - at)) return truncated("PLAIN", error);
+            memcpy(to + COPY_SLACK, at + COPY_SLACK, size - COPY_SLACK);
+        }
+        to += size;
         at += size;
     }
-    offsets[count] = written;
-    bytes->size = written;
+    for (; i < count; i++) {
+        if ((size_t)(end - at) < 4) return truncated("PLAIN", error);
+        size_t size = load_u32(at);
+        at += 4;
+        if (size > (size_t)(end - at)) return truncated("PLAIN", error);
+        offsets[i] = (uint32_t)(to - begin);
+        if (size > 0) memcpy(to, at, size);
+        to += size;
+        at += size;
+    }
+    bytes->size = (size_t)(to - begin);
+    offsets[count] = (uint32_t)bytes->size;
     return PLINTH_OK;
 }
 
 /* Turns offsets[1 .. count], which hold lengths, into offsets; their sum may be `bytes_max` at most. */
 static enum plinth_status offsets_from_lengths(uint32_t *offsets, uint32_t count, uint64_t bytes_max,
                                                const char *encoding, struct plinth_error *error) {
+    uint32_t longest = bits_max_u32(offsets + 1, count);
     uint64_t sum = 0;
-    uint32_t signs = 0;
     offsets[0] = 0;
-    for (uint32_t i = 1; i <= count; i++) {
-        signs |= offsets[i];
-        sum += offsets[i];
-        offsets[i] = (uint32_t)sum;
+    if (longest > INT32_MAX) return error_set(error, PLINTH_CORRUPT, "%s data has a negative length", encoding);
+    if ((uint64_t)longest * count <= UINT32_MAX) {
+        sum = bits_sums_u32(offsets + 1, count);
+    } else {
+        for (uint32_t i = 1; i <= count; i++) offsets[i] = (uint32_t)(sum += offsets[i]);
     }
-    if (signs >> 31) return error_set(error, PLINTH_CORRUPT, "%s data has a negative length", encoding);
     if (sum > bytes_max) return truncated(encoding, error);
     return PLINTH_OK;
 }
@@ -100,10 +118,7 @@ static void unfold(const uint32_t *prefixes, const uint32_t *suffixes, uint32_t 
     for (uint32_t i = 0; i < count; i++) {
         uint32_t prefix = prefixes[i], suffix = suffixes[i];
         if (offsets) offsets[i] = (uint32_t)(to - out);
-        if (prefix <= 64)
-            copy_words(to, last, prefix);
-        else
-            memcpy(to, last, prefix);
+        copy_back(to, last, prefix);
         copy_within(to + prefix, from, suffix, end);
         from += suffix;
         last = to;
@@ -143,14 +158,23 @@ static size_t view_bytes(const struct bytes_view *view) {
     return view->offsets[view->count] - view->offsets[0];
 }
 
-bool plain_bytes_encode(const struct bytes_view *view, struct buffer *out) {
-    if (!buffer_reserve(out, view_bytes(view) + (size_t)view->count * 4 + COPY_SLACK)) return false;
+bool plain_bytes_encode(const struct bytes_view *values, struct buffer *out) {
+    const struct bytes_view view = *values; /* what is stored cannot change a copy */
+    if (!buffer_reserve(out, view_bytes(values) + (size_t)view.count * 4 + COPY_SLACK)) return false;
     uint8_t *at = out->data + out->size;
-    const uint8_t *end = view->bytes + (view->offsets ? view->offsets[view->count] : view_bytes(view));
-    for (uint32_t i = 0; i < view->count; i++) {
-        struct slice value = bytes_view_at(view, i);
+    const uint8_t *end = view.bytes + (view.offsets ? view.offsets[view.count] : view_bytes(values));
+    uint32_t i = 0;
+    for (; i < view.count; i++) { /* until so near to the end that whole words reach over it */
+        struct slice value = bytes_view_at(&view, i);
+        if ((size_t)(end - value.data) < COPY_SLACK) break;
         store_u32(at, (uint32_t)value.size);
-        copy_within(at + 4, value.data, value.size, end);
+        copy_over(at + 4, value.data, value.size);
+        at += 4 + value.size;
+    }
+    for (; i < view.count; i++) {
+        struct slice value = bytes_view_at(&view, i);
+        store_u32(at, (uint32_t)value.size);
+        if (value.size > 0) memcpy(at + 4, value.data, value.size);
         at += 4 + value.size;
     }
     out->size = (size_t)(at - out->data);
@@ -158,12 +182,17 @@ bool plain_bytes_encode(const struct bytes_view *view, struct buffer *out) {
 }
 
 bool delta_length_encode(const struct bytes_view *view, struct buffer *lengths, struct buffer *out) {
+    const uint32_t *offsets = view->offsets;
+    uint32_t count = view->count, width = view->width;
     buffer_clear(lengths);
-    if (!buffer_reserve(lengths, (size_t)view->count * sizeof(int32_t) + 1)) return false;
+    if (!buffer_reserve(lengths, (size_t)count * sizeof(int32_t) + 1)) return false;
     int32_t *sizes = (int32_t *)(void *)lengths->data;
-    for (uint32_t i = 0; i < view->count; i++) sizes[i] = (int32_t)bytes_view_at(view, i).size;
-    if (!delta_encode_i32(sizes, view->count, out)) return false;
-    const uint8_t *first = view->offsets ? view->bytes + view->offsets[0] : view->bytes;
+    if (offsets)
+        for (uint32_t i = 0; i < count; i++) sizes[i] = (int32_t)(offsets[i + 1] - offsets[i]);
+    else
+        for (uint32_t i = 0; i < count; i++) sizes[i] = (int32_t)width;
+    if (!delta_encode_i32(sizes, count, out)) return false;
+    const uint8_t *first = offsets ? view->bytes + offsets[0] : view->bytes;
     return view_bytes(view) == 0 || buffer_append(out, first, view_bytes(view));
 }
 
@@ -177,27 +206,30 @@ static uint32_t shared_bytes(struct slice a, struct slice b) {
     return (uint32_t)i;
 }
 
-bool delta_bytes_encode(const struct bytes_view *view, struct buffer *lengths, struct buffer *out) {
+bool delta_bytes_encode(const struct bytes_view *values, struct buffer *lengths, struct buffer *out) {
+    const struct bytes_view view = *values;
     buffer_clear(lengths);
-    if (!buffer_reserve(lengths, (size_t)view->count * 2 * sizeof(int32_t) + 1)) return false;
-    int32_t *prefixes = (int32_t *)(void *)lengths->data, *suffixes = prefixes + view->count;
+    if (!buffer_reserve(lengths, (size_t)view.count * 2 * sizeof(int32_t) + 1)) return false;
+    int32_t *prefixes = (int32_t *)(void *)lengths->data, *suffixes = prefixes + view.count;
     struct slice last = slice_of(NULL, 0);
     size_t suffix_bytes = 0;
-    for (uint32_t i = 0; i < view->count; i++) {
-        struct slice value = bytes_view_at(view, i);
+    for (uint32_t i = 0; i < view.count; i++) {
+        struct slice value = bytes_view_at(&view, i);
         prefixes[i] = (int32_t)shared_bytes(last, value);
         suffixes[i] = (int32_t)value.size - prefixes[i];
         suffix_bytes += (size_t)suffixes[i];
         last = value;
     }
-    if (!delta_encode_i32(prefixes, view->count, out) || !delta_encode_i32(suffixes, view->count, out) ||
+    if (!delta_encode_i32(prefixes, view.count, out) || !delta_encode_i32(suffixes, view.count, out) ||
         !buffer_reserve(out, suffix_bytes + COPY_SLACK))
         return false;
     const uint8_t *end = last.data + last.size;
-    for (uint32_t i = 0; i < view->count; i++) {
-        struct slice value = bytes_view_at(view, i);
-        copy_within(out->data + out->size, value.data + prefixes[i], (size_t)suffixes[i], end);
-        out->size += (size_t)suffixes[i];
+    uint8_t *to = out->data + out->size;
+    for (uint32_t i = 0; i < view.count; i++) {
+        struct slice value = bytes_view_at(&view, i);
+        copy_within(to, value.data + prefixes[i], (size_t)suffixes[i], end);
+        to += suffixes[i];
     }
+    out->size = (size_t)(to - out->data);
     return true;
 }

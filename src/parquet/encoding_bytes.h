@@ -54,8 +54,8 @@ static inline struct slice bytes_view_at(const struct bytes_view *view, uint32_t
     if (!view->offsets) return slice_of(view->bytes + (size_t)i * view->width, view->width);
     return slice_of(view->bytes + view->offsets[i], view->offsets[i + 1] - view->offsets[i]);
 }
-PLINTH_MUST_CHECK bool plain_bytes_encode(const struct bytes_view *view, struct buffer *out);
+PLINTH_MUST_CHECK bool plain_bytes_encode(const struct bytes_view *values, struct buffer *out);
 PLINTH_MUST_CHECK bool delta_length_encode(const struct bytes_view *view, struct buffer *lengths, struct buffer *out);
-PLINTH_MUST_CHECK bool delta_bytes_encode(const struct bytes_view *view, struct buffer *lengths, struct buffer *out);
+PLINTH_MUST_CHECK bool delta_bytes_encode(const struct bytes_view *values, struct buffer *lengths, struct buffer *out);
 
 #endif

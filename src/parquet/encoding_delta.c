@@ -5,7 +5,7 @@
 #include "parquet/bits.h"
 #include "parquet/encoding_delta_sums.h"
 
-enum { BLOCK = 128, MINIBLOCKS = 4, MINIBLOCK = BLOCK / MINIBLOCKS, STEP = 32 };
+enum { STEP = 32 };
 
 /* ---- Decoding ---- */
 
@@ -26,12 +26,12 @@ static void put_first(struct delta_out *out, uint64_t value) {
 }
 
 /* Values of a miniblock, or of what there is of it. */
-static void put_deltas(struct delta_out *out, struct delta_packed packed) {
+static void put_deltas(struct delta_out *out, const struct delta_packed *packed) {
     if (out->i64)
         out->last = delta_sums_i64(packed, out->last, out->i64 + out->at);
     else
         out->last = delta_sums_i32(packed, out->last, out->i32 + out->at);
-    out->at += (uint32_t)packed.count;
+    out->at += (uint32_t)packed->count;
 }
 
 static enum plinth_status truncated(struct plinth_error *error) {
@@ -54,7 +54,7 @@ static enum plinth_status decode_block(struct reader *reader, struct delta_out *
         size_t left = reader_left(reader);
         if (needed > left) return truncated(error);
         /* Unpacking may read more than it needs of what is there. */
-        put_deltas(out, (struct delta_packed){reader->at, left, width, least, values});
+        put_deltas(out, &(struct delta_packed){reader->at, left, width, least, values});
         reader->at += whole < left ? whole : left;
     }
     return PLINTH_OK;
@@ -100,60 +100,52 @@ enum plinth_status delta_decode_i32(struct slice in, uint32_t count, int32_t *ou
 /* ---- Encoding ---- */
 
 static bool put_header(struct buffer *out, uint32_t count, int64_t first) {
-    return buffer_append_varint(out, BLOCK) && buffer_append_varint(out, MINIBLOCKS) &&
+    return buffer_append_varint(out, DELTA_BLOCK) && buffer_append_varint(out, DELTA_MINIBLOCKS) &&
            buffer_append_varint(out, count) && buffer_append_varint(out, zigzag_encode(first));
 }
 
-/* `deltas` has `count` (1 to BLOCK) differences less `least`; the rest of it is zeros. */
-static bool put_block(struct buffer *out, const uint64_t *deltas, uint32_t count, int64_t least) {
-    uint8_t widths[MINIBLOCKS] = {0};
+static bool put_block(struct buffer *out, const struct delta_block *block, bool is_u64) {
+    const uint32_t *narrow = (const uint32_t *)block->deltas;
+    uint8_t widths[DELTA_MINIBLOCKS];
     size_t bytes = 0;
-    for (uint32_t i = 0; i < MINIBLOCKS && i * MINIBLOCK < count; i++) {
-        uint64_t all = 0;
-        for (uint32_t k = 0; k < MINIBLOCK; k++) all |= deltas[i * MINIBLOCK + k];
-        widths[i] = (uint8_t)bits_width_u64(all);
-        bytes += MINIBLOCK / 8 * widths[i];
+    for (uint32_t i = 0; i < DELTA_MINIBLOCKS; i++) {
+        widths[i] = (uint8_t)bits_width_u64(block->used_bits[i]);
+        bytes += DELTA_MINIBLOCK / 8 * widths[i];
     }
-    if (!buffer_append_varint(out, zigzag_encode(least)) || !buffer_append(out, widths, sizeof widths) ||
+    if (!buffer_append_varint(out, zigzag_encode(block->least)) || !buffer_append(out, widths, sizeof widths) ||
         !buffer_reserve(out, bytes + BITS_PACK_SLACK))
         return false;
-    for (uint32_t i = 0; i < MINIBLOCKS; i++) {
-        bits_pack_u64(deltas + i * MINIBLOCK, MINIBLOCK, widths[i], out->data + out->size);
-        out->size += MINIBLOCK / 8 * widths[i];
+    for (uint32_t i = 0; i < DELTA_MINIBLOCKS; i++) {
+        uint8_t *to = out->data + out->size;
+        if (is_u64)
+            bits_pack_u64(block->deltas + i * DELTA_MINIBLOCK, DELTA_MINIBLOCK, widths[i], to);
+        else
+            bits_pack_u32(narrow + i * DELTA_MINIBLOCK, DELTA_MINIBLOCK, widths[i], to);
+        out->size += DELTA_MINIBLOCK / 8 * widths[i];
     }
     return true;
+}
+
+static uint32_t in_block(uint32_t begin, uint32_t count) {
+    return count - begin < DELTA_BLOCK ? count - begin : DELTA_BLOCK;
 }
 
 bool delta_encode_i64(const int64_t *values, uint32_t count, struct buffer *out) {
+    struct delta_block block;
     if (!put_header(out, count, count ? values[0] : 0)) return false;
-    for (uint32_t begin = 1; begin < count; begin += BLOCK) {
-        uint64_t deltas[BLOCK] = {0};
-        uint32_t many = count - begin < BLOCK ? count - begin : BLOCK;
-        int64_t least = INT64_MAX;
-        for (uint32_t i = 0; i < many; i++) {
-            deltas[i] = (uint64_t)values[begin + i] - (uint64_t)values[begin + i - 1];
-            if ((int64_t)deltas[i] < least) least = (int64_t)deltas[i];
-        }
-        for (uint32_t i = 0; i < many; i++) deltas[i] -= (uint64_t)least;
-        if (!put_block(out, deltas, many, least)) return false;
+    for (uint32_t begin = 1; begin < count; begin += DELTA_BLOCK) {
+        delta_block_i64(values + begin, in_block(begin, count), &block);
+        if (!put_block(out, &block, true)) return false;
     }
     return true;
 }
 
-/* In 32-bit arithmetic throughout, so that no miniblock is wider than 32 bits. */
 bool delta_encode_i32(const int32_t *values, uint32_t count, struct buffer *out) {
+    struct delta_block block;
     if (!put_header(out, count, count ? values[0] : 0)) return false;
-    for (uint32_t begin = 1; begin < count; begin += BLOCK) {
-        uint64_t deltas[BLOCK] = {0};
-        uint32_t many = count - begin < BLOCK ? count - begin : BLOCK;
-        int32_t least = INT32_MAX;
-        for (uint32_t i = 0; i < many; i++) {
-            uint32_t delta = (uint32_t)values[begin + i] - (uint32_t)values[begin + i - 1];
-            deltas[i] = delta;
-            if ((int32_t)delta < least) least = (int32_t)delta;
-        }
-        for (uint32_t i = 0; i < many; i++) deltas[i] = (uint32_t)deltas[i] - (uint32_t)least;
-        if (!put_block(out, deltas, many, least)) return false;
+    for (uint32_t begin = 1; begin < count; begin += DELTA_BLOCK) {
+        delta_block_i32(values + begin, in_block(begin, count), &block);
+        if (!put_block(out, &block, false)) return false;
     }
     return true;
 }

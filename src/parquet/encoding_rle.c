@@ -190,6 +190,8 @@ static uint32_t fill_of(uint32_t packed) { return (8 - packed % 8) % 8; }
 bool rle_encode_u32(const uint32_t *values, uint32_t count, unsigned width, struct buffer *out) {
     uint32_t packed_begin = 0, i = 0;
     while (i < count) {
+        /* No run of 8 begins here, or ends before what is compared: another run begins there. */
+        while (count - i > 8 && values[i + 6] != values[i + 7]) i += 7;
         uint32_t run = 1;
         while (run < count - i && values[i + run] == values[i]) run++;
         uint32_t fill = fill_of(i - packed_begin);

@@ -109,9 +109,14 @@ static enum plinth_status gather_bytes(const struct page_context *context, const
                          (unsigned long long)total);
     enum plinth_status st = resize(bytes, total, error);
     if (st) return st;
+    const uint32_t *begins = entries->offsets;
+    const uint8_t *from = entries->bytes;
+    uint8_t *to = bytes->data;
     for (uint32_t i = 0; i < count; i++) { /* both sides have COPY_SLACK bytes behind */
-        struct slice value = parquet_column_data_bytes(entries, indices[i]);
-        copy_over(bytes->data + offsets[i], value.data, value.size);
+        uint64_t both = load_u64((const uint8_t *)(begins + indices[i]));
+        uint32_t begin = (uint32_t)both, size = (uint32_t)(both >> 32) - begin;
+        copy_over(to, from + begin, size);
+        to += size;
     }
     return PLINTH_OK;
 }

@@ -99,17 +99,45 @@ static void deltas_are_added_up_as_by_the_scalar_code(void **state) {
         uint64_t first = test_random_u64(&random) >> test_random_below(&random, 64);
         uint64_t fast_last, slow_last;
         void *fast = guard_page_last(&fast_guard, count * 8), *slow = guard_page_last(&slow_guard, count * 8);
-        fast_last = delta_sums_i64(packed, first, fast);
-        slow_last = delta_sums_i64_scalar(packed, first, slow);
+        fast_last = delta_sums_i64(&packed, first, fast);
+        slow_last = delta_sums_i64_scalar(&packed, first, slow);
         assert_memory_equal(fast, slow, count * 8);
         assert_true(fast_last == slow_last);
         assert_true(slow_last == (count ? ((uint64_t *)slow)[count - 1] : first));
         fast = guard_page_last(&fast_guard, count * 4);
         slow = guard_page_last(&slow_guard, count * 4);
-        fast_last = delta_sums_i32(packed, first, fast);
-        slow_last = delta_sums_i32_scalar(packed, first, slow);
+        fast_last = delta_sums_i32(&packed, first, fast);
+        slow_last = delta_sums_i32_scalar(&packed, first, slow);
         assert_memory_equal(fast, slow, count * 4);
         assert_int_equal((uint32_t)fast_last, (uint32_t)slow_last);
+    }
+}
+
+static void differences_are_taken_as_by_the_scalar_code(void **state) {
+    struct test_random random = test_random_of(12);
+    int64_t values[DELTA_BLOCK + 1];
+    int32_t values_32[DELTA_BLOCK + 1];
+    struct delta_block fast, slow;
+    (void)state;
+    for (int round = 0; round < 20000; round++) {
+        size_t count = round % 4 ? DELTA_BLOCK : 1 + (size_t)test_random_below(&random, DELTA_BLOCK);
+        unsigned shift = (unsigned)test_random_below(&random, 64);
+        for (size_t i = 0; i <= count; i++) {
+            values[i] = (int64_t)test_random_u64(&random) >> shift;
+            if (round % 7 == 0) values[i] = test_random_below(&random, 2) ? INT64_MIN : INT64_MAX;
+            values_32[i] = round % 7 == 0 ? (values[i] < 0 ? INT32_MIN : INT32_MAX) : (int32_t)values[i];
+        }
+        void *in = guard_page_copy(&in_guard, values, (count + 1) * sizeof values[0]);
+        memset(&fast, 0xee, sizeof fast);
+        delta_block_i64((const int64_t *)in + 1, count, &fast);
+        delta_block_i64_scalar((const int64_t *)in + 1, count, &slow);
+        assert_memory_equal(&fast, &slow, sizeof fast);
+        in = guard_page_copy(&in_guard, values_32, (count + 1) * sizeof values_32[0]);
+        delta_block_i32((const int32_t *)in + 1, count, &fast);
+        delta_block_i32_scalar((const int32_t *)in + 1, count, &slow);
+        assert_int_equal(fast.least, slow.least);
+        assert_memory_equal(fast.used_bits, slow.used_bits, sizeof fast.used_bits);
+        assert_memory_equal(fast.deltas, slow.deltas, DELTA_BLOCK * sizeof(uint32_t));
     }
 }
 
@@ -127,6 +155,23 @@ static void the_highest_is_found_wherever_it_is(void **state) {
         }
     }
     assert_int_equal(bits_max_u32(values, 0), 0);
+}
+
+static void values_are_added_up_as_by_the_scalar_code(void **state) {
+    struct test_random random = test_random_of(11);
+    uint32_t values[VALUES_MAX];
+    (void)state;
+    for (int round = 0; round < 5000; round++) {
+        size_t count = size_below(&random, VALUES_MAX);
+        test_random_bytes(&random, values, sizeof values);
+        uint32_t *fast = (uint32_t *)(void *)guard_page_copy(&fast_guard, values, count * 4), sum = 0;
+        uint32_t *slow = (uint32_t *)(void *)guard_page_copy(&slow_guard, values, count * 4);
+        uint32_t last = bits_sums_u32(fast, count);
+        assert_int_equal(last, bits_sums_u32_scalar(slow, count));
+        if (count) assert_memory_equal(fast, slow, count * 4);
+        for (size_t i = 0; i < count; i++) assert_int_equal(slow[i], sum += values[i]);
+        assert_int_equal(last, sum);
+    }
 }
 
 static void equal_bytes_become_bits_as_by_the_scalar_code(void **state) {
@@ -324,7 +369,9 @@ int main(void) {
         cmocka_unit_test(bits_are_unpacked_as_by_the_scalar_code),
         cmocka_unit_test(bits_are_packed_as_by_the_scalar_code),
         cmocka_unit_test(deltas_are_added_up_as_by_the_scalar_code),
+        cmocka_unit_test(differences_are_taken_as_by_the_scalar_code),
         cmocka_unit_test(the_highest_is_found_wherever_it_is),
+        cmocka_unit_test(values_are_added_up_as_by_the_scalar_code),
         cmocka_unit_test(equal_bytes_become_bits_as_by_the_scalar_code),
         cmocka_unit_test(streams_are_split_and_joined_as_by_the_scalar_code),
         cmocka_unit_test(values_are_spread_to_their_slots_and_gathered_from_them),
