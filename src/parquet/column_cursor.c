@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "parquet/bits.h"
 #include "parquet/levels.h"
+#include "parquet/row_buffer.h"
 
 enum { WINDOW_BYTES = 512 << 10, HEADER_GUESS = 4096 };
 
@@ -154,67 +155,6 @@ static enum plinth_status decode_data_page(struct column_cursor *cursor, struct 
 
 /* ---- Rows that go on in the next page ---- */
 
-static bool join_bits(struct buffer *bitmap, uint64_t have, const uint8_t *bits, uint64_t count) {
-    size_t bytes = (size_t)bits_bytes(have + count, 1);
-    if (bytes > bitmap->size && !buffer_append_zeros(bitmap, bytes - bitmap->size)) return false;
-    if (bits)
-        bits_copy(bitmap->data, have, bits, 0, count);
-    else
-        bits_fill(bitmap->data, have, count, true);
-    return true;
-}
-
-static bool join_bytes(struct parquet_column_buffer *into, const struct parquet_column_data *from, uint64_t count) {
-    uint32_t first = from->offsets[0], size = from->offsets[count] - first, base = (uint32_t)into->values.size;
-    if (into->offsets.size == 0 && !buffer_append_u32(&into->offsets, 0)) return false;
-    if (size > 0 && !buffer_append(&into->values, from->bytes + first, size)) return false;
-    for (uint64_t i = 1; i <= count; i++)
-        if (!buffer_append_u32(&into->offsets, base + (from->offsets[i] - first))) return false;
-    return true;
-}
-
-static bool join_values(const struct parquet_column *column, struct parquet_column_buffer *into,
-                        const struct parquet_column_data *from, uint64_t count) {
-    if (column->type == PARQUET_TYPE_BYTE_ARRAY) return join_bytes(into, from, count);
-    if (column->type == PARQUET_TYPE_BOOLEAN) return join_bits(&into->values, into->data.slots, from->values, count);
-    return buffer_append(&into->values, from->values, (size_t)count * column->width);
-}
-
-/* Appends the first `count` slots of `from` to `into`, which holds only what was appended to it; its buffer `page`
- * takes the repetition levels. */
-static bool join(const struct parquet_column *column, struct parquet_column_buffer *into,
-                 const struct parquet_column_data *from, uint64_t count) {
-    struct parquet_column_data *data = &into->data;
-    if (!join_values(column, into, from, count) || !join_bits(&into->validity, data->slots, from->validity, count) ||
-        !buffer_append(&into->levels, from->definition_levels, (size_t)count) ||
-        !buffer_append(&into->page, from->repetition_levels, (size_t)count))
-        return false;
-    data->rows += levels_count_zeros(from->repetition_levels, count);
-    data->slots += count;
-    data->null_count += from->validity ? count - bits_count(from->validity, 0, count) : 0;
-    return true;
-}
-
-static void point_to_joined(const struct parquet_column *column, struct parquet_column_buffer *joined) {
-    struct parquet_column_data *data = &joined->data;
-    bool is_bytes = column->type == PARQUET_TYPE_BYTE_ARRAY;
-    data->validity = data->null_count > 0 ? joined->validity.data : NULL;
-    data->values = is_bytes ? NULL : joined->values.data;
-    data->offsets = is_bytes ? (const uint32_t *)(void *)joined->offsets.data : NULL;
-    data->bytes = !is_bytes ? NULL : joined->values.data ? joined->values.data : (const uint8_t *)data->offsets;
-    data->definition_levels = joined->levels.data;
-    data->repetition_levels = joined->page.data;
-}
-
-static void clear_joined(struct parquet_column_buffer *joined) {
-    joined->data = (struct parquet_column_data){0};
-    buffer_clear(&joined->page);
-    buffer_clear(&joined->values);
-    buffer_clear(&joined->offsets);
-    buffer_clear(&joined->validity);
-    buffer_clear(&joined->levels);
-}
-
 /* About the bytes that the first `count` slots take. */
 static uint64_t bytes_of(const struct parquet_column *column, const struct parquet_column_data *data, uint64_t count) {
     uint64_t bytes = data->offsets ? data->offsets[count] - data->offsets[0] : 0;
@@ -230,12 +170,12 @@ static enum plinth_status join_ahead(struct column_cursor *cursor, uint64_t slot
         most)
         return error_set(error, PLINTH_OUT_OF_MEMORY, "column %.100s: a row is over the memory limit of %llu bytes",
                          cursor->about->path, (unsigned long long)most);
-    if (is_first) clear_joined(joined);
-    if ((is_first && !join(cursor->about, joined, &cursor->rows, cursor->rows.slots)) ||
-        !join(cursor->about, joined, &cursor->ahead.data, slots))
+    uint64_t rows = cursor->rows.rows; /* which begin in `rows`: none begins in what is joined to them */
+    if (is_first) column_rows_clear(joined);
+    if ((is_first && !column_rows_append(cursor->about, joined, &cursor->rows, 0, cursor->rows.slots)) ||
+        !column_rows_append(cursor->about, joined, &cursor->ahead.data, 0, slots))
         return error_no_memory(error, "Parquet rows");
-    point_to_joined(cursor->about, joined);
-    cursor->rows = joined->data;
+    column_rows_view(cursor->about, joined, rows, &cursor->rows);
     return PLINTH_OK;
 }
 

@@ -5,10 +5,26 @@
 
 #include "parquet/schema.h"
 
+/* ---- One column ----
+ *
+ * Such a buffer holds what was appended and nothing else: `levels` has the definition levels, `page` the repetition
+ * levels, of columns that have them; of `data` only `slots` counts until column_rows_view. */
+
+/* Appends slots begin .. begin + count - 1. False when memory is out, or the bytes of a column reach 2 GiB. */
+PLINTH_MUST_CHECK bool column_rows_append(const struct parquet_column *column, struct parquet_column_buffer *into,
+                                          const struct parquet_column_data *from, uint64_t begin, uint64_t count);
+/* Forgets the slots, keeps the memory. */
+void column_rows_clear(struct parquet_column_buffer *buffer);
+/* The slots as a view of `rows` rows, valid until the next append. */
+void column_rows_view(const struct parquet_column *column, const struct parquet_column_buffer *buffer, uint64_t rows,
+                      struct parquet_column_data *view);
+
+/* ---- All columns ---- */
+
 struct row_buffer {
     const struct parquet_schema *schema;
-    struct parquet_column_buffer *columns; /* `levels` has definition levels, `page` repetition levels */
-    struct parquet_column_data *data;      /* views of them, after row_buffer_view */
+    struct parquet_column_buffer *columns;
+    struct parquet_column_data *data; /* views of them, after row_buffer_view */
     uint64_t rows;
 };
 
