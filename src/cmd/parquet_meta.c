@@ -217,7 +217,7 @@ static void print_escaped(struct slice text, size_t bytes_max) {
     struct buffer shown = BUFFER_INIT;
     if (!escaped_text_append(&shown, text)) cli_no_memory();
     shorten(&shown, bytes_max);
-    fwrite(shown.data, 1, shown.size, stdout);
+    if (shown.size) fwrite(shown.data, 1, shown.size, stdout);
     buffer_deinit(&shown);
 }
 

@@ -14,6 +14,32 @@
 
 enum { ROWS = 3000 };
 
+/* How many more allocations succeed; the one after that fails. Negative: all succeed. */
+static int64_t allocations_left = -1;
+static bool has_failed;
+
+static bool may_allocate(void) {
+    if (allocations_left < 0) return true;
+    has_failed |= allocations_left == 0;
+    return allocations_left-- != 0;
+}
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+
+void *__wrap_malloc(size_t size) { return may_allocate() ? __real_malloc(size) : NULL; }
+void *__wrap_calloc(size_t count, size_t size) { return may_allocate() ? __real_calloc(count, size) : NULL; }
+void *__wrap_realloc(void *memory, size_t size) { return may_allocate() ? __real_realloc(memory, size) : NULL; }
+void *__wrap_aligned_alloc(size_t alignment, size_t size) {
+    return may_allocate() ? __real_aligned_alloc(alignment, size) : NULL;
+}
+
 struct fixture {
     char directory[TEST_PATH_MAX];
     char scratch[TEST_PATH_MAX + 16];
@@ -406,6 +432,46 @@ static void a_damaged_page_of_the_input_is_named(void **state) {
     memory_file_deinit(&output);
 }
 
+/* Whatever runs out of memory: a status, and nothing leaks (the sanitizers look). */
+static void an_allocation_that_fails_is_a_status(void **state) {
+    struct fixture *fixture = *state;
+    const struct plinth_parquet_sorting by = {"row", true, false};
+    struct parquet_rewrite_options options = default_options(fixture);
+    struct parquet_verify_counts verified;
+    struct parquet_rewrite_counts counts;
+    struct parquet_reader *reader;
+    struct plinth_error error = {0};
+    enum plinth_status st;
+    uint64_t failures = 0;
+    bool selected[SAMPLE_LISTS_COLUMNS] = {[0] = true, [1 + SAMPLE_KEY] = true, [1 + SAMPLE_BOOLEAN] = true};
+    options.write.sorting = &by;
+    options.write.sorting_count = 1;
+    options.memory_bytes_max = 4000;
+    options.selected = selected;
+    assert_ok(parquet_reader_open(memory_file_source(&fixture->lists, true), NULL, &reader, &error), &error);
+    int64_t stop = 0;
+    for (bool goes_on = true; goes_on; stop += 1 + stop / 50) {
+        struct memory_file output;
+        memory_file_init(&output);
+        has_failed = false;
+        allocations_left = stop;
+        st = parquet_verify(reader, NULL, &verified, &error);
+        goes_on = has_failed;
+        assert_true(st == (has_failed ? PLINTH_OUT_OF_MEMORY : PLINTH_OK));
+        has_failed = false;
+        allocations_left = stop;
+        st = parquet_rewrite(reader, append_output, &output, &options, &counts, &error);
+        allocations_left = -1;
+        goes_on |= has_failed;
+        failures += has_failed;
+        assert_true(st == (has_failed ? PLINTH_OUT_OF_MEMORY : PLINTH_OK));
+        memory_file_deinit(&output);
+    }
+    assert_true(failures > 50);
+    assert_nothing_is_left(fixture);
+    parquet_reader_close(reader);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_layout_has_the_same_rows),
@@ -417,6 +483,7 @@ int main(void) {
         cmocka_unit_test(columns_that_rows_cannot_be_sorted_by_are_refused),
         cmocka_unit_test(a_full_disk_is_a_status),
         cmocka_unit_test(a_damaged_page_of_the_input_is_named),
+        cmocka_unit_test(an_allocation_that_fails_is_a_status),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
