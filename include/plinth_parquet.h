@@ -247,6 +247,7 @@ struct plinth_parquet_write_options {
     /* A dictionary that would be larger is given up. A row that is read by itself costs the decoding of the
      * dictionaries of its columns, so that small ones are better there. 0: 1 MiB. */
     uint32_t dictionary_bytes_max;
+    uint32_t threads; /* that encode columns, the caller's included; 0: 1. The bytes are the same with any number. */
 };
 /* ZSTD, encodings by measurement. */
 PLINTH_API struct plinth_parquet_write_options plinth_parquet_write_options_default(void);

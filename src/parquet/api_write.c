@@ -139,6 +139,7 @@ static enum plinth_status apply_options(struct plinth_parquet_writer *writer,
                          options->data_page_version);
     writer->file_options = (struct parquet_writer_options){
         .stripe_rows = options->page_rows ? options->page_rows : PAGE_ROWS_DEFAULT,
+        .threads = options->threads,
         .row_group_rows = options->row_group_rows ? options->row_group_rows : ROW_GROUP_ROWS_DEFAULT,
         .data_page_version = (uint8_t)options->data_page_version,
         .no_checksums = options->no_checksums};

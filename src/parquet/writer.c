@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "parquet/column_crew.h"
 #include "parquet/column_writer.h"
 #include "parquet/page_write.h"
 
@@ -17,7 +18,7 @@ struct parquet_writer {
     struct parquet_writer_options options;
     struct parquet_sorting_column *sorting;
     struct column_writer *columns;
-    struct encode_scratch scratch;
+    struct column_crew *crew;
     struct buffer out; /* small things on their way to the sink */
     uint64_t position;
     uint32_t stripe_rows;      /* in the open stripe */
@@ -95,6 +96,8 @@ enum plinth_status parquet_writer_create(struct parquet_sink *sink, const struct
     const char *root = options && options->root_name ? options->root_name : "schema";
     enum plinth_status st = parquet_schema_init(&writer->schema, &writer->arena, root, nodes, node_count, error);
     if (!st) st = copy_options(writer, options, error);
+    uint32_t threads = writer->options.threads, most = writer->schema.column_count;
+    if (!st) st = column_crew_create(threads < most ? threads : most, &writer->crew, error);
     if (!st) st = create_columns(writer, columns, error);
     if (st)
         parquet_writer_destroy(writer);
@@ -108,7 +111,7 @@ void parquet_writer_destroy(struct parquet_writer *writer) {
     for (uint32_t i = 0; writer->columns && i < writer->schema.column_count; i++)
         column_writer_deinit(&writer->columns[i]);
     free(writer->columns);
-    encode_scratch_deinit(&writer->scratch);
+    column_crew_destroy(writer->crew);
     buffer_deinit(&writer->out);
     buffer_deinit(&writer->row_groups);
     buffer_deinit(&writer->key_values);
@@ -255,6 +258,13 @@ static enum plinth_status put_chunk(struct parquet_writer *writer, struct column
 
 static enum plinth_status end_row_group(struct parquet_writer *writer, struct plinth_error *error);
 
+static enum plinth_status end_column_chunk(void *context, uint32_t i, struct encode_scratch *scratch,
+                                           struct arena *arena, struct plinth_error *error) {
+    struct parquet_writer *writer = context;
+    (void)arena;
+    return column_writer_end_chunk(&writer->columns[i], scratch, error);
+}
+
 static enum plinth_status put_row_group(struct parquet_writer *writer, struct plinth_error *error) {
     uint32_t columns = writer->schema.column_count;
     struct parquet_row_group group = {.row_count = writer->row_group_rows,
@@ -264,8 +274,7 @@ static enum plinth_status put_row_group(struct parquet_writer *writer, struct pl
     group.columns = arena_zalloc(&writer->arena, columns * sizeof *group.columns);
     if (!group.columns) return error_no_memory(error, "Parquet metadata");
     enum plinth_status st = PLINTH_OK;
-    for (uint32_t i = 0; !st && i < columns; i++)
-        st = column_writer_end_chunk(&writer->columns[i], &writer->scratch, error);
+    st = column_crew_run(writer->crew, columns, end_column_chunk, writer, error);
     for (uint32_t i = 0; !st && i < columns; i++) st = put_bloom(writer, &writer->columns[i], &group.columns[i], error);
     if (!st) st = put(writer, slice_of(NULL, 0), error);
     group.file_offset = writer->position;
@@ -285,45 +294,63 @@ static enum plinth_status put_row_group(struct parquet_writer *writer, struct pl
 
 /* ---- Rows ---- */
 
+/* What the crew does with each column of some rows. */
+struct rows_work {
+    struct parquet_writer *writer;
+    const struct parquet_column_data *columns;
+    struct column_writer *const *begun;
+    uint64_t rows;
+};
+
 /* The column's first pages, of whole stripes. */
-static enum plinth_status begin_column(struct parquet_writer *writer, uint32_t i,
-                                       const struct parquet_column_data *data, uint64_t rows,
+static enum plinth_status begin_column(void *context, uint32_t i, struct encode_scratch *scratch, struct arena *arena,
                                        struct plinth_error *error) {
-    enum plinth_status st = column_writer_begin_batch(&writer->columns[i], data, data->rows, error);
-    for (uint64_t at = 0; !st && at < rows; at += writer->options.stripe_rows)
-        st = column_writer_write_page(&writer->columns[i], data, writer->options.stripe_rows, &writer->scratch,
-                                      &writer->arena, error);
+    const struct rows_work *work = context;
+    struct column_writer *column = &work->writer->columns[i], *begun = work->begun[i];
+    const struct parquet_column_data *data = &work->columns[i];
+    uint32_t stripe_rows = work->writer->options.stripe_rows;
+    if (begun) {
+        assert(begun->rows == work->rows);
+        column_writer_deinit(column);
+        *column = *begun;
+        column->column = &work->writer->schema.columns[i];
+        *begun = (struct column_writer){0};
+        return PLINTH_OK;
+    }
+    enum plinth_status st = column_writer_begin_batch(column, data, data->rows, error);
+    for (uint64_t at = 0; !st && at < work->rows; at += stripe_rows)
+        st = column_writer_write_page(column, data, stripe_rows, scratch, arena, error);
     return st;
+}
+
+static enum plinth_status write_column_page(void *context, uint32_t i, struct encode_scratch *scratch,
+                                            struct arena *arena, struct plinth_error *error) {
+    const struct rows_work *work = context;
+    return column_writer_write_page(&work->writer->columns[i], &work->columns[i], (uint32_t)work->rows, scratch, arena,
+                                    error);
+}
+
+static enum plinth_status end_column_stripe(void *context, uint32_t i, struct encode_scratch *scratch,
+                                            struct arena *arena, struct plinth_error *error) {
+    struct parquet_writer *writer = context;
+    return column_writer_end_stripe(&writer->columns[i], scratch, arena, error);
 }
 
 enum plinth_status parquet_writer_begin_with(struct parquet_writer *writer, struct column_writer *const *begun,
                                              const struct parquet_column_data *columns, uint64_t rows,
                                              struct plinth_error *error) {
-    enum plinth_status st = PLINTH_OK;
+    struct rows_work work = {writer, columns, begun, rows};
     assert(writer->row_group_rows == 0 && rows <= writer->options.row_group_rows);
-    for (uint32_t i = 0; !st && i < writer->schema.column_count; i++) {
-        if (!begun[i]) {
-            st = begin_column(writer, i, &columns[i], rows, error);
-            continue;
-        }
-        assert(begun[i]->rows == rows);
-        column_writer_deinit(&writer->columns[i]);
-        writer->columns[i] = *begun[i];
-        writer->columns[i].column = &writer->schema.columns[i];
-        *begun[i] = (struct column_writer){0};
-    }
+    enum plinth_status st = column_crew_run(writer->crew, writer->schema.column_count, begin_column, &work, error);
     writer->row_group_rows = rows;
     if (!st && rows == writer->options.row_group_rows) st = end_row_group(writer, error);
     return keep(writer, st);
 }
 
 static enum plinth_status end_stripe(struct parquet_writer *writer, struct plinth_error *error) {
-    for (uint32_t i = 0; writer->stripe_rows > 0 && i < writer->schema.column_count; i++) {
-        enum plinth_status st = column_writer_end_stripe(&writer->columns[i], &writer->scratch, &writer->arena, error);
-        if (st) return st;
-    }
+    if (writer->stripe_rows == 0) return PLINTH_OK;
     writer->stripe_rows = 0;
-    return PLINTH_OK;
+    return column_crew_run(writer->crew, writer->schema.column_count, end_column_stripe, writer, error);
 }
 
 static enum plinth_status end_row_group(struct parquet_writer *writer, struct plinth_error *error) {
@@ -335,13 +362,9 @@ static enum plinth_status end_row_group(struct parquet_writer *writer, struct pl
 /* A full stripe, encoded right from the caller's memory. */
 static enum plinth_status write_whole_stripe(struct parquet_writer *writer, const struct parquet_column_data *columns,
                                              uint32_t rows, struct plinth_error *error) {
-    for (uint32_t i = 0; i < writer->schema.column_count; i++) {
-        enum plinth_status st =
-            column_writer_write_page(&writer->columns[i], &columns[i], rows, &writer->scratch, &writer->arena, error);
-        if (st) return st;
-    }
+    struct rows_work work = {writer, columns, NULL, rows};
     writer->row_group_rows += rows;
-    return PLINTH_OK;
+    return column_crew_run(writer->crew, writer->schema.column_count, write_column_page, &work, error);
 }
 
 static enum plinth_status append_to_stripe(struct parquet_writer *writer, const struct parquet_column_data *columns,
@@ -464,7 +487,8 @@ static enum plinth_status put_column_index(struct parquet_writer *writer, uint32
                                            struct plinth_error *error) {
     const struct column_writer *about = &writer->columns[column];
     if (!has_column_index(about, pages)) return PLINTH_OK;
-    struct buffer *list = &writer->scratch.values, *levels = &writer->scratch.integers;
+    struct encode_scratch *scratch = column_crew_scratch(writer->crew);
+    struct buffer *list = &scratch->values, *levels = &scratch->integers;
     buffer_clear(list);
     buffer_clear(&writer->out);
     for (uint32_t i = 0; i < pages->count; i++)
@@ -485,7 +509,8 @@ static enum plinth_status put_offset_index(struct parquet_writer *writer, uint32
                                            const struct chunk_pages *pages, struct parquet_column_chunk *chunk,
                                            struct plinth_error *error) {
     bool is_bytes = writer->schema.columns[column].type == PARQUET_TYPE_BYTE_ARRAY;
-    struct buffer *locations = &writer->scratch.values, *sizes = &writer->scratch.integers;
+    struct encode_scratch *scratch = column_crew_scratch(writer->crew);
+    struct buffer *locations = &scratch->values, *sizes = &scratch->integers;
     if (pages->count == 0) return PLINTH_OK;
     buffer_clear(locations);
     buffer_clear(sizes);
@@ -572,7 +597,7 @@ uint64_t parquet_writer_stripe_bytes(const struct parquet_writer *writer) {
 uint32_t parquet_writer_stripe_rows(const struct parquet_writer *writer) { return writer->stripe_rows; }
 
 uint64_t parquet_writer_memory(const struct parquet_writer *writer) {
-    uint64_t bytes = sizeof *writer + writer->arena.used_bytes + encode_scratch_memory(&writer->scratch) +
+    uint64_t bytes = sizeof *writer + writer->arena.used_bytes + column_crew_memory(writer->crew) +
                      writer->out.capacity + writer->row_groups.capacity + writer->key_values.capacity +
                      writer->chunk_pages.capacity;
     for (uint32_t i = 0; i < writer->schema.column_count; i++) bytes += column_writer_memory(&writer->columns[i]);

@@ -72,6 +72,7 @@ struct parquet_writer_options {
     const char *root_name;                        /* null: "schema" */
     const struct parquet_sorting_column *sorting; /* how the caller's rows are sorted; copied */
     uint32_t sorting_count;
+    uint32_t threads; /* that encode columns, the caller's included; 0: 1. The bytes are the same with any number */
 };
 
 struct parquet_writer;

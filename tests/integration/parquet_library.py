@@ -68,7 +68,7 @@ class WriteOptions(ctypes.Structure):
                 ("row_group_rows", _u64), ("data_page_version", ctypes.c_int), ("no_statistics", ctypes.c_bool),
                 ("no_page_index", ctypes.c_bool), ("no_checksums", ctypes.c_bool), ("no_dictionary", ctypes.c_bool),
                 ("columns", ctypes.POINTER(ColumnOptions)), ("column_count", _u32), ("sorting", ctypes.POINTER(Sorting)),
-                ("sorting_count", _u32), ("created_by", _text), ("dictionary_bytes_max", _u32)]
+                ("sorting_count", _u32), ("created_by", _text), ("dictionary_bytes_max", _u32), ("threads", _u32)]
 
 
 class Stream(ctypes.Structure):
