@@ -425,17 +425,23 @@ struct plinth_read_options {
 /* Named snapshots: kept, also over restarts, until they are dropped, and read by plinth_read_options.snapshot_name.
  * Every version from the oldest one on takes room until then. At most 1,024. Both calls are durable on return. Tables
  * and indexes that are dropped are gone from snapshots, too. */
-/* The state that reads with `of` see (null: now), under `name`; `position` may be null. PLINTH_ALREADY_EXISTS, and what
- * `of` may give. */
+/* The state that reads with `of` see (null: now), under `name`; `position` may be null. `with_log` keeps the log behind
+ * it, too, so that a change feed can begin there (plinth_feed_open): the log then grows until the snapshot is moved or
+ * dropped. PLINTH_ALREADY_EXISTS, and what `of` may give. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_snapshot_keep(struct plinth *db, const char *name,
                                                                      const struct plinth_read_options *of,
-                                                                     struct plinth_position *position,
+                                                                     bool with_log, struct plinth_position *position,
                                                                      struct plinth_error *error);
+/* Moves it forwards to a later visible position: what a reader of changes does with the last one that it is done with.
+ */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_snapshot_move(struct plinth *db, const char *name, struct plinth_position to, struct plinth_error *error);
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_snapshot_drop(struct plinth *db, const char *name,
                                                                      struct plinth_error *error);
-/* Called for each named snapshot, ordered by name: the state, and when it was made (microseconds since 1970). */
-typedef void plinth_snapshot_visitor(void *context, const char *name, struct plinth_position position,
-                                     uint64_t time_us);
+/* Called for each named snapshot, ordered by name: the state, when it was made or moved (microseconds since 1970), and
+ * whether it keeps the log. */
+typedef void plinth_snapshot_visitor(void *context, const char *name, struct plinth_position position, uint64_t time_us,
+                                     bool with_log);
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_snapshot_list(struct plinth *db, plinth_snapshot_visitor *visit,
                                                                      void *context, struct plinth_error *error);
 
@@ -514,6 +520,61 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_scan_next(struct plinth_s
 /* The state that the scan sees. */
 PLINTH_API struct plinth_position plinth_scan_position(const struct plinth_scan *scan);
 PLINTH_API void plinth_scan_close(struct plinth_scan *scan);
+
+/* ---- change feed ---------------------------------------------------------------------------------- */
+
+/* What was written, in the order of the log, each acknowledged write once: what replayed onto the state that it begins
+ * behind gives every later state. Writes that did nothing (a transaction that lost, a repeated sequence) are not in it.
+ */
+struct plinth_feed;
+
+/* Zero-initialise for the defaults: everything from now on. */
+struct plinth_feed_options {
+    struct plinth_position
+        after;                 /* begin behind this one: of a read, a snapshot, or the last change that is done with */
+    const char *snapshot_name; /* or: behind this named snapshot */
+    const char *database, *table; /* only this table or key space; null table: all. Null database: "default" */
+    struct plinth_slice prefix;   /* only keys that begin so; of key spaces */
+    bool with_previous;           /* what keys held before */
+};
+
+/* One key, as it was written. */
+struct plinth_feed_operation {
+    struct plinth_operation operation;
+    bool existed; /* before; with_previous only */
+    struct plinth_slice previous;
+};
+/* Rows of one table: upserted with the columns that were written (the others became null), or deleted by key. They
+ * belong to the change; `schema` and `array` may be moved out of it (set ->release to null). */
+struct plinth_feed_rows {
+    const char *database, *table;
+    bool deleted;
+    struct ArrowSchema *schema;
+    struct ArrowArray *array;
+};
+/* One write: all of it was applied at once. A batch of rows that is not atomic may come as several changes. Valid until
+ * the next call on the feed. */
+struct plinth_change {
+    struct plinth_position position;
+    uint64_t time_us; /* when it was written, microseconds since 1970 */
+    const struct plinth_feed_operation *operations;
+    size_t operation_count;
+    const struct plinth_feed_rows *rows;
+    size_t rows_count;
+};
+
+/* While a feed is open the log stays from its place on. PLINTH_TOO_OLD: the log does not reach back to that position
+ * any more, take a new snapshot; PLINTH_NOT_FOUND names what is missing. One thread at a time may use a feed. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_feed_open(struct plinth *db,
+                                                                 const struct plinth_feed_options *options,
+                                                                 struct plinth_feed **feed, struct plinth_error *error);
+/* The next change that is as durable as reads ask for; waits up to `wait_ms` for one, then *found is false. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_feed_next(struct plinth_feed *feed, uint32_t wait_ms,
+                                                                 struct plinth_change *change, bool *found,
+                                                                 struct plinth_error *error);
+/* How far it has come: begin behind this to go on after the last change. It moves past what the options leave out. */
+PLINTH_API struct plinth_position plinth_feed_position(const struct plinth_feed *feed);
+PLINTH_API void plinth_feed_close(struct plinth_feed *feed);
 
 /* ---- transactions --------------------------------------------------------------------------------- */
 

@@ -204,16 +204,16 @@ enum plinth_status commit_decode(enum change_kind kind, struct slice payload, st
 /* ---- snapshots ---- */
 
 bool keep_change_encode(struct buffer *into, const struct keep_change *change) {
-    return buffer_append_u8(into, change->drop ? 2 : 1) && buffer_append_string(into, change->name) &&
-           (change->drop || buffer_append_varint(into, change->lsn));
+    return buffer_append_u8(into, (uint8_t)change->operation) && buffer_append_string(into, change->name) &&
+           (change->operation == KEEP_DROP || buffer_append_varint(into, change->lsn));
 }
 
 bool keep_change_decode(struct slice payload, struct keep_change *change) {
     struct reader from = reader_of(payload);
-    uint8_t operation = reader_u8(&from);
-    *change = (struct keep_change){.drop = operation == 2};
+    *change = (struct keep_change){.operation = (enum keep_operation)reader_u8(&from)};
     change->name = reader_string(&from);
-    if (!change->drop) change->lsn = reader_varint(&from);
-    return !from.failed && reader_left(&from) == 0 && (operation == 1 || operation == 2) && change->name.size &&
-           change->name.size <= PLINTH_NAME_BYTES_MAX && !memchr(change->name.data, 0, change->name.size);
+    if (change->operation != KEEP_DROP) change->lsn = reader_varint(&from);
+    return !from.failed && reader_left(&from) == 0 && change->operation >= KEEP_STATE &&
+           change->operation <= KEEP_MOVE && change->name.size && change->name.size <= PLINTH_NAME_BYTES_MAX &&
+           !memchr(change->name.data, 0, change->name.size);
 }

@@ -26,8 +26,9 @@
  * (column/type.h), values (column_encode, column/batch.h) Rows are in the order of their key and no key is there twice,
  * over all parts of a unit; without a key they are in the order of their arrival. From feature level 2 on.
  *
- *   KEEP            1 keep, 2 drop | snapshot's name | keep: the LSN that it is of. From feature level 3 on
- *   HISTORY         microseconds that every state stays readable for; 0: none. From feature level 3 on
+ *   KEEP            1 keep, 2 drop, 3 keep with the log behind it, 4 move | snapshot's name | but for 2: the LSN that
+ * it is of. From feature level 3 on HISTORY         microseconds that every state stays readable for; 0: none. From
+ * feature level 3 on
  *
  *   operation       kind u8 | table: tenant, database, table (absent with OPERATION_SAME_TABLE) | key string (without
  *                   table prefix) | SET: value string, index list string (table/row.h)
@@ -133,10 +134,11 @@ enum { ROWS_CHANGE_BYTES_MAX = 96 };
 bool rows_change_decode(struct slice payload, struct rows_change *change);
 
 /* A KEEP payload. */
+enum keep_operation { KEEP_STATE = 1, KEEP_DROP = 2, KEEP_WITH_LOG = 3, KEEP_MOVE = 4 };
 struct keep_change {
-    bool drop;
+    enum keep_operation operation;
     struct slice name;
-    uint64_t lsn; /* not when it drops */
+    uint64_t lsn; /* not of KEEP_DROP */
 };
 PLINTH_MUST_CHECK bool keep_change_encode(struct buffer *into, const struct keep_change *change);
 bool keep_change_decode(struct slice payload, struct keep_change *change);

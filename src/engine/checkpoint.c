@@ -1,6 +1,6 @@
 /* Checkpoints: the shard's state as an object "checkpoints/<log id>/<LSN>", so that opening replays little and the log
  * can be trimmed. The two newest are kept; the log is trimmed behind what the second newest needs, so that one damaged
- * checkpoint costs time and nothing else. */
+ * checkpoint costs time and nothing else, and behind what change feeds need. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,7 +113,15 @@ enum plinth_status engine_trim_log(struct plinth *db, struct plinth_error *error
     pthread_mutex_lock(&db->checkpoint_mutex);
     uint64_t needed = db->checkpoint_second;
     pthread_mutex_unlock(&db->checkpoint_mutex);
-    return needed ? log_trim(db->log, needed, error) : PLINTH_OK;
+    uint64_t feeds = engine_feeds_lsn(db);
+    if (feeds < needed) needed = feeds;
+    if (!needed) return PLINTH_OK;
+    pthread_mutex_lock(&db->sequence_mutex);
+    uint64_t kept = history_log_lsn(&db->shard.history);
+    if (kept < needed) needed = kept;
+    shard_forget_voids(&db->shard, needed);
+    pthread_mutex_unlock(&db->sequence_mutex);
+    return log_trim(db->log, needed, error);
 }
 
 static enum plinth_status read_object(struct store *store, const char *name, struct buffer *bytes,

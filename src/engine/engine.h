@@ -66,7 +66,8 @@ struct plinth {
     pthread_mutex_t snapshot_mutex;
     struct plinth_snapshot *snapshots; /* list */
     uint64_t snapshot_count;
-    uint64_t horizon_lsn; /* the highest horizon that a flush or compaction has been given */
+    uint64_t horizon_lsn;      /* the highest horizon that a flush or compaction has been given */
+    struct plinth_feed *feeds; /* list */
 
     struct log_epoch *epochs;
     size_t epoch_count;
@@ -200,6 +201,9 @@ PLINTH_MUST_CHECK enum plinth_status engine_find_past(struct plinth *db, const s
 void engine_free_snapshots(struct plinth *db);
 /* What counts as now for partitions that are to be dropped, when it is `now_us`: the start of the history window. */
 uint64_t engine_retention_time_us(struct plinth *db, uint64_t now_us);
+
+/* feed.c: the first LSN that an open feed needs; UINT64_MAX when none is open. */
+uint64_t engine_feeds_lsn(struct plinth *db);
 
 /* ---- jobs: flush.c, compact.c, checkpoint.c, garbage.c ---- */
 

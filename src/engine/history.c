@@ -23,8 +23,16 @@ const struct named_snapshot *history_find_name(const struct history *history, st
     return NULL;
 }
 
-bool history_add_name(struct history *history, struct slice name, uint64_t lsn, uint64_t time_us) {
-    struct named_snapshot made = {.name = malloc(name.size + 1), .lsn = lsn, .time_us = time_us};
+uint64_t history_log_lsn(const struct history *history) {
+    uint64_t lowest = UINT64_MAX;
+    for (uint64_t i = 0; i < history->name_count; i++)
+        if (history->names[i].log_lsn && history->names[i].log_lsn < lowest) lowest = history->names[i].log_lsn;
+    return lowest;
+}
+
+bool history_add_name(struct history *history, struct slice name, const struct named_snapshot *snapshot) {
+    struct named_snapshot made = *snapshot;
+    made.name = malloc(name.size + 1);
     if (!made.name || !ARRAY_PUSH(history->names, history->name_count, made)) {
         free(made.name);
         return false;
@@ -128,7 +136,9 @@ bool history_encode(struct buffer *into, const struct history *history) {
     bool ok = buffer_append_varint(into, history->name_count);
     for (uint64_t i = 0; ok && i < history->name_count; i++)
         ok = buffer_append_string(into, slice_of_string(history->names[i].name)) &&
-             buffer_append_varint(into, history->names[i].lsn) && buffer_append_varint(into, history->names[i].time_us);
+             buffer_append_varint(into, history->names[i].lsn) &&
+             buffer_append_varint(into, history->names[i].time_us) &&
+             buffer_append_varint(into, history->names[i].log_lsn);
     ok = ok && buffer_append_varint(into, history->window_us) && buffer_append_varint(into, history->floor_lsn) &&
          buffer_append_varint(into, history->newest.time_us) && buffer_append_varint(into, history->newest.lsn) &&
          buffer_append_varint(into, history->moment_count);
@@ -144,11 +154,13 @@ bool history_encode(struct buffer *into, const struct history *history) {
 bool history_decode(struct reader *from, struct history *history) {
     for (uint64_t left = reader_varint(from); left && !from->failed; left--) {
         struct slice name = reader_string(from);
-        uint64_t lsn = reader_varint(from), time_us = reader_varint(from);
+        struct named_snapshot snapshot = {.lsn = reader_varint(from)};
+        snapshot.time_us = reader_varint(from);
+        snapshot.log_lsn = reader_varint(from);
         if (from->failed || !name.size || name.size > PLINTH_NAME_BYTES_MAX || memchr(name.data, 0, name.size) ||
             history_find_name(history, name) || history->name_count >= HISTORY_NAMES_MAX)
             return false;
-        if (!history_add_name(history, name, lsn, time_us)) return false;
+        if (!history_add_name(history, name, &snapshot)) return false;
     }
     history->window_us = reader_varint(from);
     history->floor_lsn = reader_varint(from);

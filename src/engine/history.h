@@ -1,6 +1,7 @@
 /* What of the past a shard keeps: named snapshots, and a window of time in which every state is readable.
  *
- * Part of the shard's state. Named snapshots are LSNs that stay readable until they are dropped. The window is kept by
+ * Part of the shard's state. Named snapshots are LSNs that stay readable until they are dropped; some keep the log
+ * behind them, too, so that a change feed can begin there. The window is kept by
  * moments: pairs of a shard time and the last LSN that had it, noted about every second (of a long window less often),
  * so that a time can be turned into a state. The newest record's pair is always known: after it nothing has changed. */
 #ifndef PLINTH_ENGINE_HISTORY_H
@@ -14,7 +15,8 @@ enum { HISTORY_NAMES_MAX = 1024 };
 struct named_snapshot {
     char *name;
     uint64_t lsn;
-    uint64_t time_us; /* shard time when it was made */
+    uint64_t time_us; /* shard time when it was made, or moved here */
+    uint64_t log_lsn; /* the log is kept from here on, for change feeds; 0: it need not be */
 };
 
 struct moment {
@@ -35,10 +37,13 @@ struct history {
 void history_deinit(struct history *history);
 
 const struct named_snapshot *history_find_name(const struct history *history, struct slice name);
-/* False when memory is out; the name is new. */
-PLINTH_MUST_CHECK bool history_add_name(struct history *history, struct slice name, uint64_t lsn, uint64_t time_us);
+/* Adds a copy of `snapshot`, whose name is new. False when memory is out. */
+PLINTH_MUST_CHECK bool history_add_name(struct history *history, struct slice name,
+                                        const struct named_snapshot *snapshot);
 /* False when there is no such name. */
 bool history_drop_name(struct history *history, struct slice name);
+/* The first LSN of the log that a named snapshot needs; UINT64_MAX when none does. */
+uint64_t history_log_lsn(const struct history *history);
 
 /* Sets the window from the record `lsn` on; states before what the former window kept stay gone. False when memory is
  * out. */

@@ -254,7 +254,7 @@ static enum plinth_status decide_rows(struct shard *shard, uint64_t lsn, const s
     return add_producer(shard, lsn, header, rows_part_of(header, &change), error);
 }
 
-bool shard_is_void(const struct shard *shard, uint64_t lsn) {
+uint64_t shard_voids_below(const struct shard *shard, uint64_t lsn) {
     uint64_t low = 0, high = shard->void_count;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
@@ -263,7 +263,28 @@ bool shard_is_void(const struct shard *shard, uint64_t lsn) {
         else
             high = middle;
     }
-    return low < shard->void_count && shard->voids[low] == lsn;
+    return low;
+}
+
+bool shard_is_void(const struct shard *shard, uint64_t lsn) {
+    uint64_t at = shard_voids_below(shard, lsn);
+    return at < shard->void_count && shard->voids[at] == lsn;
+}
+
+uint64_t shard_verdicts_lsn(const struct shard *shard) {
+    uint64_t replay = shard_replay_lsn(shard), log = history_log_lsn(&shard->history);
+    return log < replay ? log : replay;
+}
+
+void shard_forget_voids(struct shard *shard, uint64_t lsn) {
+    uint64_t kept_from = shard_verdicts_lsn(shard);
+    if (lsn > kept_from) lsn = kept_from;
+    if (lsn <= shard->voids_from) return;
+    uint64_t dropped = shard_voids_below(shard, lsn);
+    shard->voids_from = lsn;
+    if (!dropped) return;
+    shard->void_count -= dropped;
+    memmove(shard->voids, shard->voids + dropped, shard->void_count * sizeof *shard->voids);
 }
 
 void shard_replay(struct shard *shard, uint64_t lsn, const struct record_header *header, struct slice payload) {
@@ -583,13 +604,25 @@ static enum plinth_status decide_keep(struct shard *shard, uint64_t lsn, struct 
         decision->verdict = VERDICT_REFUSED;
         return PLINTH_OK;
     }
-    bool there = history_find_name(&shard->history, change.name) != NULL;
-    if (there != change.drop || (!there && shard->history.name_count >= HISTORY_NAMES_MAX))
+    struct named_snapshot *there = (struct named_snapshot *)history_find_name(&shard->history, change.name);
+    bool adds = change.operation == KEEP_STATE || change.operation == KEEP_WITH_LOG;
+    /* Parts of units that are not finished yet belong to changes behind the snapshot. */
+    uint64_t unit = units_first_lsn(&shard->units), log_lsn = change.lsn + 1 < unit ? change.lsn + 1 : unit;
+    if (adds ? there || shard->history.name_count >= HISTORY_NAMES_MAX : !there) {
         decision->verdict = VERDICT_VOID;
-    else if (change.drop)
+    } else if (adds) {
+        struct named_snapshot made = {.lsn = change.lsn, .time_us = shard->time_us};
+        if (change.operation == KEEP_WITH_LOG) made.log_lsn = log_lsn;
+        if (!history_add_name(&shard->history, change.name, &made)) return error_no_memory(error, "named snapshots");
+    } else if (change.operation == KEEP_DROP) {
         history_drop_name(&shard->history, change.name);
-    else if (!history_add_name(&shard->history, change.name, change.lsn, shard->time_us))
-        return error_no_memory(error, "named snapshots");
+    } else if (change.lsn < there->lsn) {
+        decision->verdict = VERDICT_VOID;
+    } else {
+        there->lsn = change.lsn;
+        there->time_us = shard->time_us;
+        if (there->log_lsn && log_lsn > there->log_lsn) there->log_lsn = log_lsn;
+    }
     return PLINTH_OK;
 }
 

@@ -96,9 +96,10 @@ struct shard {
     uint64_t host_count;
     struct shard_garbage *garbage; /* ordered by since_lsn */
     uint64_t garbage_count;
-    uint64_t *voids; /* data records that did nothing, ascending; trimmed at checkpoints */
+    uint64_t *voids; /* data records that did nothing, ascending; known are those at or above voids_from */
     uint64_t void_count;
-    uint64_t alarms; /* records refused */
+    uint64_t voids_from; /* how far back is the host's choice: no part of the state that hosts agree on */
+    uint64_t alarms;     /* records refused */
     uint64_t time_alarms;
 };
 
@@ -121,8 +122,15 @@ PLINTH_MUST_CHECK enum plinth_status shard_decide(struct shard *shard, uint64_t 
                                                   struct decision *decision, struct plinth_error *error);
 /* For records at or below the checkpoint that `shard` was decoded from: fills the conflict window again. */
 void shard_replay(struct shard *shard, uint64_t lsn, const struct record_header *header, struct slice payload);
-/* Whether a data record above the replay start did nothing. */
+/* Whether a data record at or above voids_from did nothing. */
 bool shard_is_void(const struct shard *shard, uint64_t lsn);
+/* How many known void records there are below `lsn`. */
+uint64_t shard_voids_below(const struct shard *shard, uint64_t lsn);
+/* The first record whose verdict somebody needs: a replay, or a change feed behind a named snapshot. Checkpoints know
+ * the verdicts from here on. */
+uint64_t shard_verdicts_lsn(const struct shard *shard);
+/* Forgets the verdicts of records below `lsn` that nobody needs. */
+void shard_forget_voids(struct shard *shard, uint64_t lsn);
 
 /* What a write of this producer would meet now; see producers.h. */
 enum producer_verdict shard_check_producer(const struct shard *shard, const struct record_header *header,
@@ -142,12 +150,12 @@ const struct shard_job *shard_find_job(const struct shard *shard, uint64_t id);
  * segments), at least 1. */
 uint64_t shard_replay_lsn(const struct shard *shard);
 
-/* The checkpoint's bytes: magic, format, CRC32C, LSN, then the state. Forgets voids below the replay start. */
-PLINTH_MUST_CHECK bool shard_encode(struct buffer *into, struct shard *shard);
+/* The checkpoint's bytes: magic, format, CRC32C, LSN, then the state. */
+PLINTH_MUST_CHECK bool shard_encode(struct buffer *into, const struct shard *shard);
 /* PLINTH_CORRUPT or PLINTH_UNSUPPORTED name what is wrong; `shard` is then empty. The window is empty at first:
  * replay fills it. */
 PLINTH_MUST_CHECK enum plinth_status shard_decode(struct slice bytes, struct shard *shard, struct plinth_error *error);
 /* A hash of everything that two replicas at the same LSN must agree on. */
-uint64_t shard_hash(struct shard *shard);
+uint64_t shard_hash(const struct shard *shard);
 
 #endif

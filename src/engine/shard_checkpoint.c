@@ -49,8 +49,9 @@ static bool encode_lists(struct buffer *into, const struct shard *shard) {
     for (uint64_t i = 0; ok && i < shard->garbage_count; i++)
         ok = buffer_append_string(into, slice_of_string(shard->garbage[i].name)) &&
              buffer_append_varint(into, shard->garbage[i].since_lsn);
-    ok = ok && buffer_append_varint(into, shard->void_count);
-    for (uint64_t i = 0; ok && i < shard->void_count; i++) ok = buffer_append_varint(into, shard->voids[i]);
+    uint64_t first = shard_voids_below(shard, shard_verdicts_lsn(shard));
+    ok = ok && buffer_append_varint(into, shard->void_count - first);
+    for (uint64_t i = first; ok && i < shard->void_count; i++) ok = buffer_append_varint(into, shard->voids[i]);
     return ok && buffer_append_varint(into, RESERVED) && buffer_append_varint(into, shard->time_alarms) &&
            buffer_append_varint(into, shard->alarms);
 }
@@ -68,23 +69,13 @@ static bool encode_state(struct buffer *into, const struct shard *shard) {
     return ok && (shard->feature_level < FEATURE_LEVEL_HISTORY || history_encode(into, &shard->history));
 }
 
-/* Verdicts below the replay start are never asked for again. */
-static void trim_voids(struct shard *shard) {
-    uint64_t start = shard_replay_lsn(shard), dropped = 0;
-    while (dropped < shard->void_count && shard->voids[dropped] < start) dropped++;
-    if (!dropped) return;
-    shard->void_count -= dropped;
-    memmove(shard->voids, shard->voids + dropped, shard->void_count * sizeof *shard->voids);
-}
-
 /* `bytes` is a whole checkpoint. */
 static uint32_t checksum_of(struct slice bytes) {
     uint32_t crc = crc32c(0, bytes.data + sizeof magic, 4);
     return crc32c(crc, bytes.data + CHECKPOINT_HEAD_BYTES, bytes.size - CHECKPOINT_HEAD_BYTES);
 }
 
-bool shard_encode(struct buffer *into, struct shard *shard) {
-    trim_voids(shard);
+bool shard_encode(struct buffer *into, const struct shard *shard) {
     size_t start = into->size;
     bool ok = buffer_append(into, magic, sizeof magic) && buffer_append_u32(into, CHECKPOINT_FORMAT) &&
               buffer_append_u32(into, 0) && buffer_append_u64(into, shard->lsn) && encode_state(into, shard);
@@ -204,11 +195,14 @@ enum plinth_status shard_decode(struct slice bytes, struct shard *shard, struct 
     struct reader from = reader_of(slice_of(bytes.data + CHECKPOINT_HEAD_BYTES, bytes.size - CHECKPOINT_HEAD_BYTES));
     shard->lsn = reader_u64(&from);
     enum plinth_status st = decode_state(&from, shard, error);
-    if (st) shard_deinit(shard);
+    if (st)
+        shard_deinit(shard);
+    else
+        shard->voids_from = shard_verdicts_lsn(shard);
     return st;
 }
 
-uint64_t shard_hash(struct shard *shard) {
+uint64_t shard_hash(const struct shard *shard) {
     struct buffer bytes = BUFFER_INIT;
     uint64_t hash = shard_encode(&bytes, shard) ? hash_stable(bytes.data, bytes.size) : 0;
     buffer_deinit(&bytes);

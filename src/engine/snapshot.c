@@ -194,7 +194,7 @@ static enum plinth_status snapshot_of(struct plinth *db, const struct plinth_rea
 }
 
 enum plinth_status plinth_snapshot_keep(struct plinth *db, const char *name, const struct plinth_read_options *of,
-                                        struct plinth_position *position, struct plinth_error *error) {
+                                        bool with_log, struct plinth_position *position, struct plinth_error *error) {
     if (position) *position = (struct plinth_position){0, 0};
     error_clear(error);
     struct slice named = slice_of_string(name);
@@ -206,7 +206,8 @@ enum plinth_status plinth_snapshot_keep(struct plinth *db, const char *name, con
     if (!st && !(copy = strdup(name))) st = error_no_memory(error, "named snapshot");
     if (!st) st = snapshot_of(db, of, &made, error); /* pinned before the log says so, and until it does */
     if (!st) {
-        struct keep_change change = {.name = named, .lsn = made->lsn};
+        struct keep_change change = {
+            .operation = with_log ? KEEP_WITH_LOG : KEEP_STATE, .name = named, .lsn = made->lsn};
         st = append_keep(db, &change, &decision, error);
     }
     if (!st && decision.verdict != VERDICT_APPLIED) st = refuse_name(db, named, error);
@@ -231,7 +232,7 @@ enum plinth_status plinth_snapshot_drop(struct plinth *db, const char *name, str
     error_clear(error);
     struct slice named = slice_of_string(name);
     struct decision decision = {VERDICT_APPLIED, 0};
-    struct keep_change change = {.drop = true, .name = named};
+    struct keep_change change = {.operation = KEEP_DROP, .name = named};
     enum plinth_status st = catalog_check_name("snapshot", named, error);
     if (!st) st = engine_check(db, error);
     if (st) return st;
@@ -249,6 +250,37 @@ enum plinth_status plinth_snapshot_drop(struct plinth *db, const char *name, str
     return PLINTH_OK;
 }
 
+enum plinth_status plinth_snapshot_move(struct plinth *db, const char *name, struct plinth_position to,
+                                        struct plinth_error *error) {
+    error_clear(error);
+    struct slice named = slice_of_string(name);
+    struct decision decision = {VERDICT_APPLIED, 0};
+    struct keep_change change = {.operation = KEEP_MOVE, .name = named, .lsn = to.lsn};
+    uint64_t from = 0;
+    enum plinth_status st = catalog_check_name("snapshot", named, error);
+    if (!st) st = engine_check(db, error);
+    if (!st) st = engine_check_position(db, to, error);
+    if (!st && to.lsn > engine_visible_lsn(db))
+        st = error_set(error, PLINTH_INVALID_ARGUMENT, "position %llu is not visible yet", (unsigned long long)to.lsn);
+    if (st) return st;
+    pthread_mutex_lock(&db->snapshot_mutex);
+    struct plinth_snapshot *there = find_named(db, named);
+    if (there) from = there->lsn;
+    pthread_mutex_unlock(&db->snapshot_mutex);
+    if (!there) return no_such_name(named, error);
+    st = append_keep(db, &change, &decision, error);
+    if (!st && decision.verdict != VERDICT_APPLIED)
+        st = error_set(error, PLINTH_INVALID_ARGUMENT,
+                       "snapshot \"%.*s\" is of position %llu: it moves forwards only, not to %llu", (int)named.size,
+                       named.data, (unsigned long long)from, (unsigned long long)to.lsn);
+    if (st) return st;
+    pthread_mutex_lock(&db->snapshot_mutex);
+    there = find_named(db, named);
+    if (there && there->lsn < to.lsn) there->lsn = to.lsn;
+    pthread_mutex_unlock(&db->snapshot_mutex);
+    return PLINTH_OK;
+}
+
 enum plinth_status plinth_snapshot_list(struct plinth *db, plinth_snapshot_visitor *visit, void *context,
                                         struct plinth_error *error) {
     error_clear(error);
@@ -261,7 +293,8 @@ enum plinth_status plinth_snapshot_list(struct plinth *db, plinth_snapshot_visit
     struct reader from = reader_of(buffer_slice(&bytes));
     ok = ok && history_decode(&from, &copy);
     for (uint64_t i = 0; ok && i < copy.name_count; i++)
-        visit(context, copy.names[i].name, engine_position(db, copy.names[i].lsn), copy.names[i].time_us);
+        visit(context, copy.names[i].name, engine_position(db, copy.names[i].lsn), copy.names[i].time_us,
+              copy.names[i].log_lsn != 0);
     history_deinit(&copy);
     buffer_deinit(&bytes);
     return ok ? PLINTH_OK : error_no_memory(error, "list of snapshots");

@@ -18,7 +18,9 @@ static void keep_snapshot_work(struct service_call *call) {
     enum plinth_status st = request_unpack(&plinth__v1__keep_snapshot_request__descriptor, buffer_slice(&call->request),
                                            &arena, &request, &error);
     if (!st) st = request_read_init(service, request->of, &read, &error);
-    if (!st) st = plinth_snapshot_keep(service->db, request->name, request->of ? &read.options : NULL, &kept, &error);
+    if (!st)
+        st = plinth_snapshot_keep(service->db, request->name, request->of ? &read.options : NULL, request->with_log,
+                                  &kept, &error);
     request_read_deinit(service, &read);
     arena_deinit(&arena);
     if (st) {
@@ -77,7 +79,8 @@ struct snapshot_list {
     bool failed;
 };
 
-static void list_one(void *context, const char *name, struct plinth_position position, uint64_t time_us) {
+static void list_one(void *context, const char *name, struct plinth_position position, uint64_t time_us,
+                     bool with_log) {
     struct snapshot_list *list = context;
     struct listed_snapshot *listed = arena_zalloc(&list->arena, sizeof *listed);
     char *copy = (char *)arena_copy(&list->arena, slice_of_string(name));
@@ -91,6 +94,7 @@ static void list_one(void *context, const char *name, struct plinth_position pos
     listed->message.name = copy;
     listed->message.position = &listed->position;
     listed->message.time_us = time_us;
+    listed->message.with_log = with_log;
     *list->end = listed;
     list->end = &listed->next;
     list->count++;

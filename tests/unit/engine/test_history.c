@@ -57,11 +57,12 @@ static void a_window_never_reaches_back_to_what_a_shorter_one_gave_up(void **sta
 static void what_is_encoded_is_decoded(void **state) {
     (void)state;
     struct history history = {0}, copy = {0};
-    assert_true(history_add_name(&history, slice_of_string("owl"), 7, 70));
-    assert_true(history_add_name(&history, slice_of_string("cat"), 9, 90));
-    assert_true(history_add_name(&history, slice_of_string("dog"), 8, 80));
+    assert_true(history_add_name(&history, slice_of_string("owl"), &(struct named_snapshot){.lsn = 7, .time_us = 70}));
+    assert_true(history_add_name(&history, slice_of_string("cat"), &(struct named_snapshot){.lsn = 9, .log_lsn = 10}));
+    assert_true(history_add_name(&history, slice_of_string("dog"), &(struct named_snapshot){.lsn = 8, .log_lsn = 6}));
     assert_string_equal(history.names[0].name, "cat");
     assert_string_equal(history.names[2].name, "owl");
+    assert_int_equal(history_log_lsn(&history), 6);
     assert_true(history_set_window(&history, 77000000, 10, 1000000));
     for (uint64_t i = 0; i < 50; i++) assert_true(history_note(&history, 11 + i, 1000000 + i * 900000));
     struct buffer bytes = BUFFER_INIT, again = BUFFER_INIT;
@@ -139,8 +140,9 @@ static void merge_and_reopen(struct fixture *f) {
     assert_ok(plinth_compact(f->db, &f->error), &f->error);
 }
 
-static void count_name(void *context, const char *name, struct plinth_position position, uint64_t time_us) {
-    assert_true(position.lsn && time_us && *name);
+static void count_name(void *context, const char *name, struct plinth_position position, uint64_t time_us,
+                       bool with_log) {
+    assert_true(position.lsn && time_us && *name && !with_log);
     ++*(int *)context;
 }
 
@@ -149,11 +151,12 @@ static void a_named_snapshot_is_kept_over_merges_and_restarts_until_it_is_droppe
     struct plinth_read_options first = {.snapshot_name = "first"}, second = {.snapshot_name = "second"};
     struct plinth_position kept;
     set(f, "cat", "1");
-    assert_ok(plinth_snapshot_keep(f->db, "first", NULL, &kept, &f->error), &f->error);
+    assert_ok(plinth_snapshot_keep(f->db, "first", NULL, false, &kept, &f->error), &f->error);
     set(f, "cat", "2");
     set(f, "dog", "2");
-    assert_ok(plinth_snapshot_keep(f->db, "second", NULL, NULL, &f->error), &f->error);
-    assert_status(plinth_snapshot_keep(f->db, "second", NULL, NULL, &f->error), PLINTH_ALREADY_EXISTS, &f->error);
+    assert_ok(plinth_snapshot_keep(f->db, "second", NULL, false, NULL, &f->error), &f->error);
+    assert_status(plinth_snapshot_keep(f->db, "second", NULL, false, NULL, &f->error), PLINTH_ALREADY_EXISTS,
+                  &f->error);
     assert_ok(plinth_delete(f->db, f->space, plinth_text("cat"), NULL, NULL, &f->error), &f->error);
     for (int life = 0; life < 2; life++) {
         expect(f, "cat", "1", &first);
@@ -183,7 +186,7 @@ static void a_named_snapshot_is_kept_over_merges_and_restarts_until_it_is_droppe
     struct plinth_stats stats;
     plinth_stats_read(f->db, &stats);
     assert_int_equal(stats.segment_rows, 1); /* dog */
-    assert_status(plinth_snapshot_keep(f->db, "", NULL, NULL, &f->error), PLINTH_INVALID_ARGUMENT, &f->error);
+    assert_status(plinth_snapshot_keep(f->db, "", NULL, false, NULL, &f->error), PLINTH_INVALID_ARGUMENT, &f->error);
     plinth_buffer_deinit(&value);
 }
 

@@ -1,0 +1,325 @@
+/* The change feed: replayed into another engine it gives the same state, from wherever it is taken up again. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "column/arrow_data.h"
+#include "engine/engine.h"
+#include "support/key_model.h"
+#include "support/table_support.h"
+
+static const struct plinth_options small_options = {
+    .memtable_bytes = 64 << 10, .cache_bytes = 4 << 20, .log_segment_bytes = 64 << 10};
+
+struct fixture {
+    char path[TEST_PATH_MAX], copy_path[TEST_PATH_MAX];
+    struct plinth *db, *copy;
+    struct plinth_space space;
+    struct plinth_error error;
+};
+
+static void open_db(struct fixture *f) {
+    assert_ok(plinth_open(f->path, &small_options, &f->db, &f->error), &f->error);
+    assert_ok(plinth_space_find(f->db, NULL, NULL, &f->space, &f->error), &f->error);
+    f->db->rows_record_bytes_max = 256;
+}
+
+static int setup(void **state) {
+    struct fixture *f = calloc(1, sizeof *f);
+    test_directory_create(f->path);
+    test_directory_create(f->copy_path);
+    open_db(f);
+    assert_ok(plinth_open(f->copy_path, &small_options, &f->copy, &f->error), &f->error);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state) {
+    struct fixture *f = *state;
+    plinth_close(f->db);
+    plinth_close(f->copy);
+    test_directory_remove(f->path);
+    test_directory_remove(f->copy_path);
+    free(f);
+    return 0;
+}
+
+static struct plinth_position set(struct fixture *f, const char *key, const char *value) {
+    struct plinth_position position;
+    assert_ok(plinth_set(f->db, f->space, plinth_text(key), plinth_text(value), NULL, &position, &f->error), &f->error);
+    return position;
+}
+
+static struct plinth_feed *open_feed(struct fixture *f, const struct plinth_feed_options *options) {
+    struct plinth_feed *feed;
+    assert_ok(plinth_feed_open(f->db, options, &feed, &f->error), &f->error);
+    return feed;
+}
+
+/* Applies a change to the copy, whose spaces have the same ids. */
+static void replay(struct fixture *f, const struct plinth_change *change) {
+    if (change->operation_count) {
+        struct plinth_operation *operations = calloc(change->operation_count, sizeof *operations);
+        for (size_t i = 0; i < change->operation_count; i++) operations[i] = change->operations[i].operation;
+        assert_ok(plinth_write(f->copy, operations, change->operation_count, NULL, NULL, &f->error), &f->error);
+        free(operations);
+    }
+    for (size_t i = 0; i < change->rows_count; i++) {
+        const struct plinth_feed_rows *rows = &change->rows[i];
+        assert_string_equal(rows->database, "default");
+        if (rows->deleted)
+            assert_ok(plinth_rows_delete(f->copy, rows->database, rows->table, rows->schema, rows->array, NULL, NULL,
+                                         &f->error),
+                      &f->error);
+        else
+            assert_ok(plinth_rows_write(f->copy, rows->database, rows->table, rows->schema, rows->array, NULL, NULL,
+                                        &f->error),
+                      &f->error);
+    }
+}
+
+/* Replays what there is; returns how many changes. */
+static int drain(struct fixture *f, struct plinth_feed *feed) {
+    struct plinth_change change;
+    bool found = true;
+    int count = 0;
+    for (; found; count += found) {
+        assert_ok(plinth_feed_next(feed, 0, &change, &found, &f->error), &f->error);
+        if (found) replay(f, &change);
+    }
+    return count;
+}
+
+static const char columns[] = "name string, n int64, note string?";
+
+static void write_rows(struct fixture *f, struct test_random *random, bool atomic) {
+    char text[4000];
+    size_t used = 0;
+    int rows = (int)test_random_below(random, 60) + 1;
+    for (int i = 0; i < rows; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%sbird%02d,%d,%s", i ? ";" : "",
+                                 (int)test_random_below(random, 40), (int)test_random_below(random, 1000),
+                                 test_random_below(random, 3) ? "seen in the old tree" : "-");
+    struct test_rows made;
+    test_rows_init(&made, columns, text);
+    struct rows_write write = {ROWS_UPSERT, &made.schema, made.batch, .atomic = atomic};
+    struct rows_result result;
+    assert_ok(rows_submit(f->db, test_table_id(f->db, "birds"), &write, NULL, &result, &f->error), &f->error);
+    assert_ok(rows_wait(f->db, NULL, &result, &f->error), &f->error);
+    rows_result_deinit(&result);
+    test_rows_deinit(&made);
+}
+
+static void delete_rows(struct fixture *f, struct test_random *random) {
+    char text[64];
+    snprintf(text, sizeof text, "bird%02d;bird%02d", (int)test_random_below(random, 20),
+             20 + (int)test_random_below(random, 20));
+    struct rows_result result;
+    assert_ok(test_rows_write(f->db, "birds", ROWS_DELETE, "name string", text, NULL, &result, &f->error), &f->error);
+    rows_result_deinit(&result);
+}
+
+/* A conditional record that loses at its own place in the log, as one of another host may. */
+static void append_loser(struct fixture *f, uint64_t snapshot_lsn) {
+    struct buffer payload = BUFFER_INIT, stored = BUFFER_INIT;
+    struct table_id table = table_in(f->space);
+    struct operation operation = {
+        .kind = OPERATION_SET, .table = table, .key = slice_of_string("in-vain"), .value = slice_of_string("x")};
+    assert_true(engine_stored_key(&stored, table, slice_of_string("once")) &&
+                buffer_append_varint(&payload, snapshot_lsn) && buffer_append_varint(&payload, 1) &&
+                buffer_append_string(&payload, buffer_slice(&stored)) && buffer_append_varint(&payload, 0) &&
+                buffer_append_varint(&payload, 1) && operation_append(&payload, &operation, NULL));
+    struct decision decision;
+    uint64_t lsn;
+    assert_ok(engine_append(f->db, CHANGE_CONDITIONAL, buffer_slice(&payload), &lsn, &decision, &f->error), &f->error);
+    assert_int_equal(decision.verdict, VERDICT_CONFLICT);
+    buffer_deinit(&payload);
+    buffer_deinit(&stored);
+}
+
+/* A transaction that loses, and a write that its producer repeats: neither is in the feed. */
+static void write_in_vain(struct fixture *f, uint64_t number) {
+    struct plinth_operation operation = {
+        .kind = PLINTH_SET, .space = f->space, .key = plinth_text("in-vain"), .value = plinth_text("x")};
+    struct plinth_comparison comparison = {.expectation = PLINTH_EXPECT_PRESENT};
+    assert_status(plinth_compare_and_set(f->db, &operation, &comparison, NULL, NULL, NULL, &f->error), PLINTH_CONFLICT,
+                  &f->error);
+    struct plinth_write_options options = {.producer_id = 9, .sequence = number};
+    operation.key = plinth_text("once");
+    assert_ok(plinth_write(f->db, &operation, 1, &options, NULL, &f->error), &f->error);
+    operation.value = plinth_text("again");
+    assert_ok(plinth_write(f->db, &operation, 1, &options, NULL, &f->error), &f->error);
+}
+
+static void check_equal(struct fixture *f, const struct key_model *model) {
+    key_model_check(model, f->copy, NULL);
+    char *rows = test_table_dump(f->db, "birds");
+    test_table_check(f->copy, "birds", rows);
+    free(rows);
+}
+
+static void a_feed_that_is_replayed_gives_the_same_state(void **state) {
+    struct fixture *f = *state;
+    const uint64_t seed = 77;
+    struct test_random random = test_random_of(seed);
+    struct key_model model = {0};
+    test_table_create(f->db, "birds", columns, "name", false);
+    test_table_create(f->copy, "birds", columns, "name", false);
+    assert_ok(plinth_snapshot_keep(f->db, "reader", NULL, true, NULL, &f->error), &f->error);
+    struct plinth_feed *feed = open_feed(f, &(struct plinth_feed_options){.snapshot_name = "reader"});
+    for (uint64_t number = 1; number <= 600; number++) {
+        struct key_model_step step = key_model_step_of(seed, number);
+        assert_ok(key_model_write(f->db, &step, NULL, NULL, &f->error), &f->error);
+        key_model_apply(&model, &step);
+        switch (test_random_below(&random, 24)) {
+        case 0:
+        case 1: write_rows(f, &random, false); break;
+        case 2:
+        case 3: write_rows(f, &random, true); break;
+        case 4: delete_rows(f, &random); break;
+        case 5: assert_ok(plinth_flush(f->db, &f->error), &f->error); break;
+        case 6: drain(f, feed); break;
+        case 7: /* the reader goes and comes again, and says how far it has come */
+            drain(f, feed);
+            assert_ok(plinth_snapshot_move(f->db, "reader", plinth_feed_position(feed), &f->error), &f->error);
+            plinth_feed_close(feed);
+            if (test_random_below(&random, 2)) assert_ok(plinth_compact(f->db, &f->error), &f->error);
+            feed = open_feed(f, &(struct plinth_feed_options){.snapshot_name = "reader"});
+            break;
+        case 8: /* the engine goes; what was replayed twice is the same */
+            drain(f, feed);
+            plinth_feed_close(feed);
+            assert_ok(plinth_flush(f->db, &f->error), &f->error);
+            plinth_close(f->db);
+            open_db(f);
+            feed = open_feed(f, &(struct plinth_feed_options){.snapshot_name = "reader"});
+            break;
+        default: break;
+        }
+    }
+    drain(f, feed);
+    plinth_feed_close(feed);
+    check_equal(f, &model);
+}
+
+static void writes_that_did_nothing_are_left_out(void **state) {
+    struct fixture *f = *state;
+    struct plinth_feed *feed = open_feed(f, NULL);
+    struct plinth_position before = plinth_feed_position(feed);
+    for (uint64_t number = 1; number <= 20; number++) {
+        uint64_t snapshot_lsn = engine_visible_lsn(f->db);
+        write_in_vain(f, number);
+        append_loser(f, snapshot_lsn);
+    }
+    assert_int_equal(drain(f, feed), 20);
+    plinth_feed_close(feed);
+    /* from checkpoint and log, too */
+    plinth_close(f->db);
+    open_db(f);
+    struct plinth_feed_options options = {.after = before};
+    feed = open_feed(f, &options);
+    assert_int_equal(drain(f, feed), 20);
+    struct plinth_buffer value = {0};
+    struct plinth_space space;
+    assert_ok(plinth_space_find(f->copy, NULL, NULL, &space, &f->error), &f->error);
+    assert_ok(plinth_get(f->copy, space, plinth_text("once"), NULL, &value, NULL, &f->error), &f->error);
+    assert_int_equal(value.size, 1);
+    assert_status(plinth_get(f->copy, space, plinth_text("in-vain"), NULL, &value, NULL, &f->error), PLINTH_NOT_FOUND,
+                  &f->error);
+    plinth_buffer_deinit(&value);
+    plinth_feed_close(feed);
+}
+
+static void a_feed_tells_what_was_there_before_and_only_what_is_asked_for(void **state) {
+    struct fixture *f = *state;
+    struct plinth_space other;
+    assert_ok(plinth_space_create(f->db, NULL, "other", &other, &f->error), &f->error);
+    set(f, "a/1", "old");
+    struct plinth_feed_options options = {.table = "default", .prefix = plinth_text("a/"), .with_previous = true};
+    struct plinth_feed *feed = open_feed(f, &options);
+    set(f, "a/1", "new");
+    set(f, "b/1", "x");
+    assert_ok(plinth_set(f->db, other, plinth_text("a/1"), plinth_text("x"), NULL, NULL, &f->error), &f->error);
+    set(f, "a/2", "x");
+    assert_ok(plinth_delete(f->db, f->space, plinth_text("a/1"), NULL, NULL, &f->error), &f->error);
+    struct plinth_position last = set(f, "b/2", "x");
+    assert_ok(plinth_compact(f->db, &f->error), &f->error);
+    static const struct {
+        const char *key, *value, *previous;
+    } wanted[] = {{"a/1", "new", "old"}, {"a/2", "x", NULL}, {"a/1", NULL, "new"}};
+    struct plinth_change change;
+    bool found;
+    for (int i = 0; i < 3; i++) {
+        assert_ok(plinth_feed_next(feed, 1000, &change, &found, &f->error), &f->error);
+        assert_true(found);
+        assert_int_equal(change.operation_count, 1);
+        assert_true(change.time_us > 1000000);
+        const struct plinth_feed_operation *fed = &change.operations[0];
+        assert_memory_equal(fed->operation.key.data, wanted[i].key, 3);
+        assert_int_equal(fed->operation.kind, wanted[i].value ? PLINTH_SET : PLINTH_DELETE);
+        if (wanted[i].value) assert_memory_equal(fed->operation.value.data, wanted[i].value, fed->operation.value.size);
+        assert_int_equal(fed->existed, wanted[i].previous != NULL);
+        if (wanted[i].previous) assert_memory_equal(fed->previous.data, wanted[i].previous, fed->previous.size);
+    }
+    assert_ok(plinth_feed_next(feed, 0, &change, &found, &f->error), &f->error);
+    assert_false(found);
+    assert_true(plinth_feed_position(feed).lsn >= last.lsn);
+    plinth_feed_close(feed);
+}
+
+static void a_position_that_the_log_has_left_behind_is_refused(void **state) {
+    struct fixture *f = *state;
+    struct plinth_feed *feed;
+    struct plinth_position first = set(f, "a", "1");
+    char value[4000];
+    memset(value, 'x', sizeof value - 1);
+    value[sizeof value - 1] = 0;
+    for (int i = 0; i < 200; i++) set(f, "b", value);
+    for (int i = 0; i < 3; i++) {
+        set(f, "b", value);
+        assert_ok(plinth_compact(f->db, &f->error), &f->error);
+    }
+    plinth_close(f->db);
+    open_db(f);
+    struct plinth_feed_options options = {.after = first};
+    assert_status(plinth_feed_open(f->db, &options, &feed, &f->error), PLINTH_TOO_OLD, &f->error);
+    assert_error_names(&f->error, "new snapshot");
+    options = (struct plinth_feed_options){.table = "nowhere"};
+    assert_status(plinth_feed_open(f->db, &options, &feed, &f->error), PLINTH_NOT_FOUND, &f->error);
+    assert_error_names(&f->error, "nowhere");
+    options = (struct plinth_feed_options){.snapshot_name = "nobody"};
+    assert_status(plinth_feed_open(f->db, &options, &feed, &f->error), PLINTH_NOT_FOUND, &f->error);
+    assert_ok(plinth_snapshot_keep(f->db, "reader", NULL, true, NULL, &f->error), &f->error);
+    assert_status(plinth_snapshot_move(f->db, "reader", first, &f->error), PLINTH_INVALID_ARGUMENT, &f->error);
+    assert_error_names(&f->error, "forwards");
+    assert_status(plinth_snapshot_move(f->db, "nobody", first, &f->error), PLINTH_NOT_FOUND, &f->error);
+    /* A named snapshot that keeps the log holds it over flushes and restarts; when it is dropped the log goes. */
+    for (int i = 0; i < 100; i++) set(f, "b", value);
+    for (int i = 0; i < 3; i++) {
+        set(f, "c", value);
+        assert_ok(plinth_compact(f->db, &f->error), &f->error);
+    }
+    plinth_close(f->db);
+    open_db(f);
+    feed = open_feed(f, &(struct plinth_feed_options){.snapshot_name = "reader"});
+    assert_int_equal(drain(f, feed), 103);
+    plinth_feed_close(feed);
+    struct plinth_stats before, after;
+    plinth_stats_read(f->db, &before);
+    assert_ok(plinth_snapshot_drop(f->db, "reader", &f->error), &f->error);
+    for (int i = 0; i < 3; i++) {
+        set(f, "c", value);
+        assert_ok(plinth_compact(f->db, &f->error), &f->error);
+    }
+    plinth_stats_read(f->db, &after);
+    assert_true(after.log_bytes < before.log_bytes);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_feed_that_is_replayed_gives_the_same_state, setup, teardown),
+        cmocka_unit_test_setup_teardown(writes_that_did_nothing_are_left_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_feed_tells_what_was_there_before_and_only_what_is_asked_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_position_that_the_log_has_left_behind_is_refused, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
