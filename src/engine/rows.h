@@ -105,6 +105,11 @@ PLINTH_MUST_CHECK enum plinth_status view_find_rows(struct view *view, const str
 PLINTH_MUST_CHECK enum plinth_status view_find_rows_in_memory(struct view *view, const struct table_schema *schema,
                                                               const struct slice *keys, uint32_t count, uint64_t lsn,
                                                               struct row_place *found, struct plinth_error *error);
+/* Either of them for keys that entries of an index name, so that most are there. */
+PLINTH_MUST_CHECK enum plinth_status view_find_entries(struct view *view, const struct table_schema *schema,
+                                                       const struct slice *keys, uint32_t count, uint64_t lsn,
+                                                       bool in_memory, struct row_place *found,
+                                                       struct plinth_error *error);
 /* Columns of rows found, as a batch in the order of `places`. */
 PLINTH_MUST_CHECK enum plinth_status row_places_read(const struct row_place *places, uint32_t count,
                                                      const struct table_schema *schema, const uint32_t *column_ids,

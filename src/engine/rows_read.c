@@ -39,6 +39,14 @@ static uint32_t find_in_memtable(struct memtable *memtable, struct table_id tabl
     return missing;
 }
 
+static void found_in_segment(struct row_place *place, const struct segment_hit *hit) {
+    *place = (struct row_place){.segment = segment_ref(hit->segment),
+                                .stripe = hit->stripe,
+                                .row = hit->stripe_row,
+                                .lsn = hit->row.lsn,
+                                .operation = hit->row.operation};
+}
+
 static enum plinth_status find_in_run(struct run *run, const struct slice *keys, const uint64_t *hashes, uint32_t count,
                                       uint64_t lsn, unsigned flags, struct row_place *found, uint32_t *missing,
                                       struct plinth_error *error) {
@@ -48,19 +56,40 @@ static enum plinth_status find_in_run(struct run *run, const struct slice *keys,
         enum plinth_status st = run_get(run, keys[i], hashes[i], lsn, flags, &hit, error);
         if (st == PLINTH_NOT_FOUND) continue;
         if (st) return st;
-        found[i] = (struct row_place){.segment = segment_ref(hit.segment),
-                                      .stripe = hit.stripe,
-                                      .row = hit.stripe_row,
-                                      .lsn = hit.row.lsn,
-                                      .operation = hit.row.operation};
+        found_in_segment(&found[i], &hit);
         segment_hit_release(&hit);
         --*missing;
     }
     return PLINTH_OK;
 }
 
+/* The same for keys that are most likely there. */
+static enum plinth_status find_likely_in_run(struct run *run, const struct slice *keys, const uint64_t *hashes,
+                                             uint32_t count, uint64_t lsn, unsigned flags, struct row_place *found,
+                                             struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    for (uint32_t next = 0; !st && next < count;) {
+        struct slice some_keys[RUN_GET_KEYS_MAX];
+        uint64_t some_hashes[RUN_GET_KEYS_MAX];
+        uint32_t of[RUN_GET_KEYS_MAX], some = 0;
+        struct segment_hit hits[RUN_GET_KEYS_MAX];
+        for (; next < count && some < RUN_GET_KEYS_MAX; next++) {
+            if (found[next].lsn) continue;
+            some_keys[some] = keys[next];
+            some_hashes[some] = hashes[next];
+            of[some++] = next;
+        }
+        st = run_get_likely(run, some_keys, some_hashes, some, lsn, flags, hits, error);
+        for (uint32_t i = 0; !st && i < some; i++) {
+            if (hits[i].segment) found_in_segment(&found[of[i]], &hits[i]);
+            segment_hit_release(&hits[i]);
+        }
+    }
+    return st;
+}
+
 static enum plinth_status find_rows(struct view *view, const struct table_schema *schema, const struct slice *keys,
-                                    uint32_t count, uint64_t lsn, unsigned flags, struct row_place *found,
+                                    uint32_t count, uint64_t lsn, unsigned flags, bool likely, struct row_place *found,
                                     struct plinth_error *error) {
     memset(found, 0, count * sizeof *found);
     uint64_t few[64], *hashes = count <= 64 ? few : malloc(count * sizeof *hashes);
@@ -71,8 +100,13 @@ static enum plinth_status find_rows(struct view *view, const struct table_schema
         missing = find_in_memtable(view->memtables[m].memtable, schema->id, keys, hashes, count, lsn, found);
     const struct view_table *table = view_find_table(view, schema->id);
     enum plinth_status st = PLINTH_OK;
-    for (size_t r = 0; !st && missing && table && r < table->run_count; r++)
-        st = find_in_run(table->runs[r].run, keys, hashes, count, lsn, flags, found, &missing, error);
+    for (size_t r = 0; !st && missing && table && r < table->run_count; r++) {
+        struct run *run = table->runs[r].run;
+        if (likely && r + 1 == table->run_count) /* what no other one has */
+            st = find_likely_in_run(run, keys, hashes, count, lsn, flags, found, error);
+        else
+            st = find_in_run(run, keys, hashes, count, lsn, flags, found, &missing, error);
+    }
     if (hashes != few) free(hashes);
     if (st)
         for (uint32_t i = 0; i < count; i++) row_place_release(&found[i]);
@@ -81,13 +115,20 @@ static enum plinth_status find_rows(struct view *view, const struct table_schema
 
 enum plinth_status view_find_rows(struct view *view, const struct table_schema *schema, const struct slice *keys,
                                   uint32_t count, uint64_t lsn, struct row_place *found, struct plinth_error *error) {
-    return find_rows(view, schema, keys, count, lsn, SEGMENT_LSN_ONLY, found, error);
+    return find_rows(view, schema, keys, count, lsn, SEGMENT_LSN_ONLY, false, found, error);
 }
 
 enum plinth_status view_find_rows_in_memory(struct view *view, const struct table_schema *schema,
                                             const struct slice *keys, uint32_t count, uint64_t lsn,
                                             struct row_place *found, struct plinth_error *error) {
-    return find_rows(view, schema, keys, count, lsn, SEGMENT_LSN_ONLY | SEGMENT_MEMORY_ONLY, found, error);
+    return find_rows(view, schema, keys, count, lsn, SEGMENT_LSN_ONLY | SEGMENT_MEMORY_ONLY, false, found, error);
+}
+
+enum plinth_status view_find_entries(struct view *view, const struct table_schema *schema, const struct slice *keys,
+                                     uint32_t count, uint64_t lsn, bool in_memory, struct row_place *found,
+                                     struct plinth_error *error) {
+    unsigned flags = in_memory ? SEGMENT_LSN_ONLY | SEGMENT_MEMORY_ONLY : SEGMENT_LSN_ONLY;
+    return find_rows(view, schema, keys, count, lsn, flags, true, found, error);
 }
 
 /* ---- columns of rows found ---- */

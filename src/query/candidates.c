@@ -324,8 +324,10 @@ static enum plinth_status look_up(struct query *query, struct worker *worker, co
     bool in_memory = query->options.read.memory_only;
     enum plinth_status st = lookup_init(&lookup, list, count) ? PLINTH_OK : error_no_memory(error, "query");
     if (!st)
-        st = (in_memory ? view_find_rows_in_memory : view_find_rows)(
-            query->view, query->schema, lookup.keys, lookup.key_count, query->lsn, lookup.places, error);
+        st = query->path == PATH_INDEX ? view_find_entries(query->view, query->schema, lookup.keys, lookup.key_count,
+                                                           query->lsn, in_memory, lookup.places, error)
+                                       : view_find_rows(query->view, query->schema, lookup.keys, lookup.key_count,
+                                                        query->lsn, lookup.places, error);
     for (uint32_t i = 0; !st && i < count; i++) {
         const struct row_place *place = &lookup.places[lookup.key_of[i]];
         bool there = place->lsn && place->operation == ROW_SET;

@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "table/key_prefix.h"
 #include "table/row_segment.h"
+#include "table/stripe.h"
 
 struct run {
     atomic_uint references;
@@ -111,6 +112,60 @@ enum plinth_status run_get(struct run *run, struct slice key, uint64_t key_hash,
     if (index < run->count) return segment_get(run->segments[index], key, key_hash, lsn_max, flags, hit, error);
     *hit = (struct segment_hit){0};
     return PLINTH_NOT_FOUND;
+}
+
+/* A key on its way through run_get_likely. */
+struct probe {
+    struct segment *segment; /* null: no segment has the key */
+    uint32_t stripe;
+    struct stripe *cached; /* referenced; null: run_get has to do it */
+};
+
+static void probe_init(struct probe *probe, const struct run *run, struct slice key, uint64_t lsn_max) {
+    uint32_t last;
+    size_t index = find_segment(run, key);
+    *probe = (struct probe){.segment = index < run->count ? run->segments[index] : NULL};
+    if (!probe->segment || lsn_max < probe->segment->info.lsn_min) return;
+    if (!stripe_index_range(&probe->segment->stripes, key, &probe->stripe, &last) || probe->stripe != last) return;
+    probe->cached = stripe_find_cached(probe->segment, probe->stripe, STRIPE_KEYS_ONLY);
+}
+
+/* The row in the cached stripe; when it is not there, it may be in another one. */
+static bool probe_hits(struct probe *probe, struct slice key, uint64_t lsn_max, struct segment_hit *hit) {
+    const struct stripe_rows *rows = &probe->cached->rows;
+    uint32_t row = stripe_find(probe->cached, key, lsn_max);
+    if (row == rows->count || !slice_equal(stripe_rows_key(rows, row), key)) return false;
+    *hit = (struct segment_hit){
+        .pinned = &probe->cached->entry, .segment = probe->segment, .stripe = probe->stripe, .stripe_row = row};
+    stripe_rows_get(rows, row, &hit->row);
+    hit->row.value = hit->row.indexes = slice_of(NULL, 0);
+    return true;
+}
+
+enum plinth_status run_get_likely(struct run *run, const struct slice *keys, const uint64_t *hashes, uint32_t count,
+                                  uint64_t lsn_max, unsigned flags, struct segment_hit *hits,
+                                  struct plinth_error *error) {
+    struct probe probes[RUN_GET_KEYS_MAX];
+    enum plinth_status st = PLINTH_OK;
+    assert(count <= RUN_GET_KEYS_MAX && flags & SEGMENT_LSN_ONLY);
+    for (uint32_t i = 0; i < count; i++) {
+        probe_init(&probes[i], run, keys[i], lsn_max);
+        if (probes[i].cached) __builtin_prefetch(&probes[i].cached->common);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (probes[i].cached) stripe_prefetch_ends(probes[i].cached);
+    for (uint32_t i = 0; i < count; i++)
+        if (probes[i].cached) stripe_prefetch_guess(probes[i].cached, keys[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        hits[i] = (struct segment_hit){0};
+        if (!st && probes[i].cached && probe_hits(&probes[i], keys[i], lsn_max, &hits[i])) continue;
+        stripe_unref(probes[i].cached);
+        if (st || !probes[i].segment) continue;
+        st = segment_get(probes[i].segment, keys[i], hashes[i], lsn_max, flags, &hits[i], error);
+        if (st == PLINTH_NOT_FOUND) st = PLINTH_OK;
+    }
+    for (uint32_t i = 0; st && i < count; i++) segment_hit_release(&hits[i]);
+    return st;
 }
 
 /* ---- iterator: one segment at a time ---- */

@@ -22,6 +22,12 @@ uint64_t run_lsn_max(const struct run *run);
 /* As segment_get / segment_iterator_open over the whole run. */
 PLINTH_MUST_CHECK enum plinth_status run_get(struct run *run, struct slice key, uint64_t key_hash, uint64_t lsn_max,
                                              unsigned flags, struct segment_hit *hit, struct plinth_error *error);
+/* run_get for keys that are most likely there, some at a time: hits[i].segment is null where there is no such row.
+ * Bloom filters are not asked, and the memory of several keys is fetched at once. On failure no hit is left. */
+enum { RUN_GET_KEYS_MAX = 32 };
+PLINTH_MUST_CHECK enum plinth_status run_get_likely(struct run *run, const struct slice *keys, const uint64_t *hashes,
+                                                    uint32_t count, uint64_t lsn_max, unsigned flags,
+                                                    struct segment_hit *hits, struct plinth_error *error);
 PLINTH_MUST_CHECK enum plinth_status run_iterator_open(struct run *run, bool lsn_only, struct iterator **it,
                                                        struct plinth_error *error);
 /* As segment_iterator_open_in_memory. */

@@ -199,3 +199,17 @@ uint32_t stripe_find(const struct stripe *stripe, struct slice key, uint64_t lsn
     }
     return low;
 }
+
+void stripe_prefetch_ends(const struct stripe *stripe) {
+    __builtin_prefetch(&stripe->prefixes[0]);
+    __builtin_prefetch(&stripe->prefixes[stripe->rows.count - 1]);
+    __builtin_prefetch(stripe->rows.keys);
+}
+
+void stripe_prefetch_guess(const struct stripe *stripe, struct slice key) {
+    if (key.size < stripe->common) return;
+    uint32_t row = guess_row(stripe, key_prefix(key_behind(key, stripe->common)));
+    __builtin_prefetch(&stripe->prefixes[row]);
+    __builtin_prefetch(&stripe->rows.key_offsets[row]);
+    if (stripe->rows.lsns) __builtin_prefetch(&stripe->rows.lsns[row]);
+}

@@ -91,5 +91,9 @@ static inline void stripe_unref(struct stripe *stripe) {
 }
 /* As stripe_rows_find, by the prefixes. */
 uint32_t stripe_find(const struct stripe *stripe, struct slice key, uint64_t lsn);
+/* Asks the processor for the memory that stripe_find will look at first: of several stripes at once, before any of them
+ * is searched. Two steps, as the second looks at what the first has asked for. */
+void stripe_prefetch_ends(const struct stripe *stripe);
+void stripe_prefetch_guess(const struct stripe *stripe, struct slice key);
 
 #endif
