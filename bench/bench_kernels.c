@@ -122,11 +122,11 @@ static const struct kernel {
     KERNEL("highest index", max, VALUES),
     KERNEL("running sums", running_sums, VALUES),
     KERNEL("levels to bitmap", equal, VALUES),
-    KERNEL("delta i32, 7 bits", sums_i32, VALUES),
-    KERNEL("delta i64, 11 bits", sums_i64, VALUES),
-    KERNEL("delta i64, 41 bits", sums_i64_wide, VALUES),
-    KERNEL("differences i64", block_i64, (VALUES - 1) / DELTA_BLOCK * DELTA_BLOCK),
-    KERNEL("differences i32", block_i32, (VALUES - 1) / DELTA_BLOCK * DELTA_BLOCK),
+    KERNEL("delta 7 bits to 32", sums_i32, VALUES),
+    KERNEL("delta 11 bits to 64", sums_i64, VALUES),
+    KERNEL("delta 41 bits to 64", sums_i64_wide, VALUES),
+    KERNEL("differences of 64", block_i64, (VALUES - 1) / DELTA_BLOCK * DELTA_BLOCK),
+    KERNEL("differences of 32", block_i32, (VALUES - 1) / DELTA_BLOCK * DELTA_BLOCK),
     KERNEL("split decode 2", split_decode_2, VALUES),
     KERNEL("split decode 4", split_decode_4, VALUES),
     KERNEL("split decode 8", split_decode_8, VALUES),
@@ -178,6 +178,7 @@ static double best_ns(void (*kernel)(void), double best) {
 
 int main(int argc, char **argv) {
     int runs = argc > 1 ? atoi(argv[1]) : 500;
+    double gains[sizeof kernels / sizeof kernels[0]] = {0};
     make_data();
     printf("%-22s %14s %14s %8s\n", "kernel", "scalar ns/1000", "vector ns/1000", "gain");
     for (size_t i = 0; i < sizeof kernels / sizeof kernels[0]; i++) {
@@ -190,6 +191,15 @@ int main(int argc, char **argv) {
         }
         printf("%-22s %14.1f %14.1f %8.2f\n", kernel->name, slow * 1000 / kernel->values, fast * 1000 / kernel->values,
                slow / fast);
+        gains[i] = slow / fast;
     }
+    printf("kernels");
+    for (size_t i = 0; i < sizeof kernels / sizeof kernels[0]; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "%s", kernels[i].name);
+        for (char *at = key; *at; at++) *at = *at == ' ' ? '_' : *at;
+        if (gains[i] > 0) printf(" %s=%.2f", key, gains[i]);
+    }
+    printf("\n");
     return 0;
 }

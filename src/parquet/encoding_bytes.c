@@ -86,23 +86,36 @@ enum plinth_status delta_length_decode(struct slice in, uint32_t count, uint32_t
     return st;
 }
 
+/* Says which value is wrong. */
+static enum plinth_status refuse_delta_bytes(const uint32_t *prefixes, const uint32_t *suffixes, uint32_t count,
+                                             uint32_t width, struct plinth_error *error) {
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t size = (uint64_t)prefixes[i] + suffixes[i];
+        if (prefixes[i] > last || suffixes[i] > INT32_MAX) break;
+        if (width && size != width)
+            return error_set(error, PLINTH_CORRUPT, "DELTA_BYTE_ARRAY data has a value of %llu bytes, not %u",
+                             (unsigned long long)size, width);
+        last = size;
+    }
+    return error_set(error, PLINTH_CORRUPT, "DELTA_BYTE_ARRAY data has a value sharing more bytes than there are");
+}
+
 /* Checks the lengths (each value's shared part is no longer than the value before it) and adds them up. */
 static enum plinth_status check_delta_bytes(const uint32_t *prefixes, const uint32_t *suffixes, uint32_t count,
                                             uint32_t width, size_t suffix_bytes, uint64_t bytes_max, uint64_t *bytes,
                                             struct plinth_error *error) {
-    uint64_t total = 0, suffix_total = 0, last = 0;
+    uint64_t total = 0, suffix_total = 0, last = 0, other_sizes = 0;
+    uint32_t wrong = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t size = (uint64_t)prefixes[i] + suffixes[i];
-        if (prefixes[i] > last || suffixes[i] > INT32_MAX)
-            return error_set(error, PLINTH_CORRUPT,
-                             "DELTA_BYTE_ARRAY data has a value sharing more bytes than there are");
-        if (width && size != width)
-            return error_set(error, PLINTH_CORRUPT, "DELTA_BYTE_ARRAY data has a value of %llu bytes, not %u",
-                             (unsigned long long)size, width);
+        wrong |= (uint32_t)(prefixes[i] > last) | suffixes[i] >> 31;
+        other_sizes |= size ^ width;
         suffix_total += suffixes[i];
         total += size;
         last = size;
     }
+    if (wrong || (width && other_sizes)) return refuse_delta_bytes(prefixes, suffixes, count, width, error);
     if (suffix_total > suffix_bytes) return truncated("DELTA_BYTE_ARRAY", error);
     if (total > bytes_max || total > INT32_MAX)
         return error_set(error, PLINTH_OUT_OF_MEMORY, "DELTA_BYTE_ARRAY data unfolds to %llu bytes, over the limit",
@@ -111,15 +124,44 @@ static enum plinth_status check_delta_bytes(const uint32_t *prefixes, const uint
     return PLINTH_OK;
 }
 
+/* Values of up to 32 bytes are made in a register: what the last one was is kept below the shared size, and what
+ * follows in the input is loaded so that its first byte is above it. A load of what was just stored in two parts would
+ * wait for both stores. */
+typedef int8_t bytes16 __attribute__((vector_size(16)));
+struct short_value {
+    bytes16 halves[2];
+};
+_Static_assert(sizeof(struct short_value) == COPY_SLACK, "what is copied at once");
+
+static inline void make_short(struct short_value *value, const uint8_t *suffix, uint32_t prefix) {
+    const bytes16 first = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    bytes16 shared, low, high;
+    memset(&shared, (int)prefix, sizeof shared);
+    memcpy(&low, suffix - prefix, sizeof low);
+    memcpy(&high, suffix - prefix + sizeof low, sizeof high);
+    bytes16 low_is_shared = first < shared;
+    bytes16 high_is_shared = first + 16 < shared;
+    value->halves[0] = (value->halves[0] & low_is_shared) | (low & ~low_is_shared);
+    value->halves[1] = (value->halves[1] & high_is_shared) | (high & ~high_is_shared);
+}
+
 static void unfold(const uint32_t *prefixes, const uint32_t *suffixes, uint32_t count, struct slice in,
                    uint32_t *offsets, uint8_t *out) {
     const uint8_t *from = in.data, *end = in.data + in.size;
     uint8_t *last = out, *to = out;
+    struct short_value value = {0};
     for (uint32_t i = 0; i < count; i++) {
         uint32_t prefix = prefixes[i], suffix = suffixes[i];
         if (offsets) offsets[i] = (uint32_t)(to - out);
-        copy_back(to, last, prefix);
-        copy_within(to + prefix, from, suffix, end);
+        if (prefix + suffix <= COPY_SLACK && (size_t)(from - in.data) >= prefix &&
+            (size_t)(end - from) + prefix >= COPY_SLACK) {
+            make_short(&value, from, prefix);
+            memcpy(to, &value, sizeof value);
+        } else {
+            copy_back(to, last, prefix);
+            copy_within(to + prefix, from, suffix, end);
+            memcpy(&value, to, sizeof value);
+        }
         from += suffix;
         last = to;
         to += prefix + suffix;
