@@ -127,7 +127,7 @@ static void segment_file_close(struct segment_file *opened) {
 
 /* ---- entries of indexes ---- */
 
-/* What the keys of an index segment are made of: the indexed values, then the key of the row. */
+/* What the keys of an index segment are made of that has keys: the indexed values, then the key of the row. */
 struct entry_parts {
     struct arrow_field *fields;
     uint32_t index_count, count;
@@ -164,6 +164,7 @@ static bool find_parts(const struct parquet_metadata *metadata, struct arena *ar
     bool has_value = parquet_schema_find(&metadata->schema, "value") >= 0;
     *parts = (struct entry_parts){.fields = arena_zalloc(arena, 2 * ROW_KEY_PARTS_MAX * sizeof *parts->fields)};
     if (!parts->fields) cli_no_memory();
+    if (slice_equal(find_meta(metadata, "plinth.kind"), slice_of_string("index"))) return true; /* columns already */
     if (find_meta(metadata, "plinth.index").size) {
         bool ok = add_parts(parts, find_meta(metadata, "plinth.index_parts"), arena);
         parts->index_count = parts->count;

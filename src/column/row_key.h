@@ -50,6 +50,12 @@ PLINTH_MUST_CHECK bool row_key_append_part(struct buffer *into, const struct col
 struct column_builder;
 PLINTH_MUST_CHECK bool row_key_decode(struct reader *from, struct column_builder *const *parts, uint32_t part_count,
                                       enum row_key_form form);
+/* Decodes parts of many keys into columns (memory from `arena`), the inverse of row_keys_encode. at[i] is where in
+ * keys->bytes the parts of key i begin, and is moved behind them. UTF-8 and the range of decimals are not checked: for
+ * keys that were encoded here. PLINTH_CORRUPT: a key is malformed. */
+PLINTH_MUST_CHECK enum plinth_status row_keys_decode(struct arena *arena, const struct row_keys *keys, uint32_t rows,
+                                                     uint32_t *at, const struct column_type *types, uint32_t part_count,
+                                                     enum row_key_form form, struct column *columns);
 /* Moves `from` behind the parts of an INDEX key without decoding them: what is left is the primary key. */
 PLINTH_MUST_CHECK bool row_key_skip(struct reader *from, const struct column_type *parts, uint32_t part_count);
 

@@ -209,7 +209,8 @@ static enum plinth_status run_merge(struct merge *merge, struct plinth_error *er
         table_schema_unref(merge->schema);
         return st;
     }
-    output_init(&output, db, merge->job, merge->bottom ? SEGMENT_ZSTD : SEGMENT_LZ4, SEGMENT_RAW_BYTES_MAX);
+    enum segment_codec zstd = merge->is_thorough ? SEGMENT_ZSTD_THOROUGH : SEGMENT_ZSTD;
+    output_init(&output, db, merge->job, merge->bottom ? zstd : SEGMENT_LZ4, SEGMENT_RAW_BYTES_MAX);
     st = write_merged(merge, &output, error);
     if (!st && output.segment_count) st = output_open_run(db, output.segments, output.segment_count, &run, error);
     if (!st) st = commit_merge(merge, &output, run, &lsn, &view_sequence, error);
@@ -291,9 +292,11 @@ uint64_t engine_compactions_pending(struct plinth *db) {
     return pending;
 }
 
+enum merge_purpose { MERGE_FEWER_RUNS, MERGE_DROP, MERGE_ASKED_FOR };
+
 static enum plinth_status merge_runs(struct plinth *db, struct view *view, uint64_t horizon_lsn,
-                                     const struct group *group, struct compaction_choice choice, bool drop,
-                                     bool *merged, struct plinth_error *error) {
+                                     const struct group *group, struct compaction_choice choice,
+                                     enum merge_purpose purpose, bool *merged, struct plinth_error *error) {
     struct merge merge = {.db = db,
                           .view = view,
                           .table = group->table->id,
@@ -301,11 +304,12 @@ static enum plinth_status merge_runs(struct plinth *db, struct view *view, uint6
                           .first = group->begin + choice.first,
                           .count = choice.count,
                           .bottom = group->begin + choice.first + choice.count == group->end,
-                          .is_dropping = drop,
+                          .is_dropping = purpose == MERGE_DROP,
+                          .is_thorough = purpose == MERGE_ASKED_FOR,
                           .horizon_lsn = horizon_lsn};
     enum plinth_status st = run_merge(&merge, error);
     *merged = !st;
-    if (st != PLINTH_CANCELLED || (engine_table_exists(db, merge.table) && !drop)) return st;
+    if (st != PLINTH_CANCELLED || (engine_table_exists(db, merge.table) && !merge.is_dropping)) return st;
     error_clear(error); /* dropped meanwhile, or needed: nothing is to be done */
     return PLINTH_OK;
 }
@@ -369,7 +373,7 @@ static enum plinth_status drop_expired(struct plinth *db, bool *dropped, struct 
     struct view *view = view_current(&db->views);
     if (find_expired(db, view, engine_retention_time_us(db, time_us), &group)) {
         struct compaction_choice all = {0, group.end - group.begin};
-        st = merge_runs(db, view, horizon_lsn, &group, all, true, dropped, error);
+        st = merge_runs(db, view, horizon_lsn, &group, all, MERGE_DROP, dropped, error);
     }
     view_unref(view);
     return st;
@@ -383,7 +387,7 @@ enum plinth_status engine_compact_one(struct plinth *db, bool *merged, struct pl
         struct view *view = view_current(&db->views);
         struct compaction_choice choice;
         struct group group = choose_group(view, &choice);
-        if (choice.count) st = merge_runs(db, view, horizon_lsn, &group, choice, false, merged, error);
+        if (choice.count) st = merge_runs(db, view, horizon_lsn, &group, choice, MERGE_FEWER_RUNS, merged, error);
         view_unref(view);
     }
     pthread_mutex_unlock(&db->compaction_mutex);
@@ -431,7 +435,7 @@ static enum plinth_status compact_next(struct plinth *db, struct table_id *table
         *done = group.table->runs[group.begin];
         struct compaction_choice all = {0, group.end - group.begin};
         bool merged;
-        st = merge_runs(db, view, horizon_lsn, &group, all, false, &merged, error);
+        st = merge_runs(db, view, horizon_lsn, &group, all, MERGE_ASKED_FOR, &merged, error);
     }
     view_unref(view);
     return st;
@@ -467,7 +471,7 @@ static enum plinth_status rewrite_next(struct plinth *db, struct table_id *table
         *done = group.table->runs[group.begin];
         struct compaction_choice all = {0, group.end - group.begin};
         bool merged;
-        st = merge_runs(db, view, horizon_lsn, &group, all, false, &merged, error);
+        st = merge_runs(db, view, horizon_lsn, &group, all, MERGE_FEWER_RUNS, &merged, error);
     }
     view_unref(view);
     return st;

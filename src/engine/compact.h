@@ -18,6 +18,7 @@ struct merge {
     size_t first, count;
     bool bottom;
     bool is_dropping; /* nothing is written: the partition is older than the table keeps */
+    bool is_thorough; /* someone asked for it: time counts less than size */
     uint64_t horizon_lsn;
     uint64_t job;
     uint64_t rows_in, bytes_in;

@@ -1,6 +1,9 @@
 /* Merging typed tables: rows as blocks, and the entries of sorted indexes.
  *
- * An entry at or below the horizon is live when the newest version of its row has the entry's LSN. Asking for one row
+ * An entry at or below the horizon is live when the newest version of its row has an LSN not above the entry's: its
+ * own, or, of an entry that a merge has settled, an older one. Settling is to give an entry that is live at the horizon
+ * the horizon's LSN: whoever may read it sees the same, and LSNs that are all alike take no room. Any later version of
+ * the row is above. Asking for one row
  * after the other in the order of the entries would decode a stripe for each; so entries are taken in batches, and the
  * rows of a batch looked up in the order of their keys, which reads each stripe once. */
 #include "engine/compact.h"
@@ -74,7 +77,7 @@ struct entry {
     struct slice key;
     struct slice row_key; /* of what is indexed: the end of `key` */
     uint64_t lsn;
-    bool is_dead;
+    bool is_settled, is_dead;
 };
 
 struct entry_batch {
@@ -119,12 +122,12 @@ static void batch_deinit(struct entry_batch *batch) {
     arena_deinit(&batch->arena);
 }
 
-static enum plinth_status batch_add(struct entry_batch *batch, const struct row *row, bool may_be_dead,
+static enum plinth_status batch_add(struct entry_batch *batch, const struct row *row, bool settles, bool may_be_dead,
                                     struct plinth_error *error) {
     struct entry *entry = &batch->entries[batch->count];
     const uint8_t *key = arena_copy(&batch->arena, row->key);
     if (!key) return error_no_memory(error, "index entries");
-    *entry = (struct entry){.key = slice_of(key, row->key.size), .lsn = row->lsn};
+    *entry = (struct entry){.key = slice_of(key, row->key.size), .lsn = row->lsn, .is_settled = settles};
     struct reader reader = reader_of(entry->key);
     if (!row_key_skip(&reader, batch->types, batch->merge->index->column_count))
         return error_set(error, PLINTH_CORRUPT, "malformed entry in index table %u at position %llu",
@@ -150,7 +153,7 @@ static enum plinth_status probe_rows(struct entry_batch *batch, struct plinth_er
                                            merge->horizon_lsn, batch->places, error);
     for (uint32_t i = 0; !st && i < batch->probe_count; i++) {
         const struct row_place *place = &batch->places[i];
-        batch->probes[i]->is_dead = place->lsn != batch->probes[i]->lsn || place->operation != ROW_SET;
+        batch->probes[i]->is_dead = !place->lsn || place->lsn > batch->probes[i]->lsn || place->operation != ROW_SET;
         row_place_release(&batch->places[i]);
     }
     return st;
@@ -161,7 +164,8 @@ static enum plinth_status batch_write(struct entry_batch *batch, struct plinth_e
     enum plinth_status st = probe_rows(batch, error);
     for (uint32_t i = 0; !st && i < batch->count; i++) {
         const struct entry *entry = &batch->entries[i];
-        const struct row row = {.key = entry->key, .lsn = entry->lsn, .operation = ROW_SET};
+        uint64_t lsn = entry->is_settled ? batch->merge->horizon_lsn : entry->lsn;
+        const struct row row = {.key = entry->key, .lsn = lsn, .operation = ROW_SET};
         if (!entry->is_dead) st = output_add(batch->output, &row, error);
     }
     batch->count = batch->probe_count = 0;
@@ -211,6 +215,7 @@ enum plinth_status merge_row_index(struct merge *merge, struct output *output, s
     struct purge purge;
     struct entry_batch batch;
     bool probe = !all_are_live(merge);
+    bool settle = merge->schema->key_count > 0; /* else the LSN is half of what the row is found by */
     purge_init(&purge, merge->horizon_lsn, merge->bottom);
     enum plinth_status st = batch_init(&batch, merge, output, error);
     if (!st) st = output_begin_index(output, merge->schema, merge->index, error);
@@ -221,7 +226,8 @@ enum plinth_status merge_row_index(struct merge *merge, struct output *output, s
         merge->rows_in++;
         enum purge_verdict verdict = purge_judge(&purge, &merged->row, &at_horizon);
         if (verdict == PURGE_NO_MEMORY) st = error_no_memory(error, "compaction");
-        if (verdict == PURGE_KEEP) st = batch_add(&batch, &merged->row, probe && at_horizon, error);
+        if (verdict == PURGE_KEEP)
+            st = batch_add(&batch, &merged->row, settle && at_horizon, probe && at_horizon, error);
         if (!st && (batch.count == BATCH_ENTRIES || batch.bytes >= BATCH_BYTES)) st = batch_write(&batch, error);
         if (!st) st = iterator_next(merged, error);
     }

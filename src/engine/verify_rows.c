@@ -119,7 +119,8 @@ static enum plinth_status check_batch(struct index_check *check, struct plinth_e
     if (st) return st;
     uint32_t live = 0;
     for (uint32_t i = 0; i < check->count; i++) {
-        if (check->places[i].lsn != check->entries[i].lsn || check->places[i].operation != ROW_SET) continue;
+        const struct row_place *place = &check->places[i];
+        if (!place->lsn || place->lsn > check->entries[i].lsn || place->operation != ROW_SET) continue;
         check->of[live] = &check->entries[i];
         check->live[live++] = check->places[i];
     }

@@ -16,6 +16,7 @@ enum {
     GZIP_WINDOW_BITS = 15 + 16,     /* with gzip's header and trailer */
     GZIP_ANY_WINDOW_BITS = 15 + 32, /* reading: gzip or zlib, whichever it is */
     GZIP_LEVEL_DEFAULT = 6,
+    ZSTD_CUT_BYTES = 32, /* more than a block's header and what is rounded up in front of it */
     BROTLI_LEVEL_DEFAULT = 5,
     ZSTD_LEVEL_DEFAULT = 3,
     LZ4_HC_LEVEL_MIN = 2,
@@ -101,7 +102,24 @@ static size_t compress_brotli(int level, struct slice in, uint8_t *out, size_t r
     return size;
 }
 
-static size_t compress_zstd(struct codec_state *state, int level, struct slice in, uint8_t *out, size_t room) {
+static size_t compress_zstd_blocks(ZSTD_CCtx *context, struct slice in, const struct codec_cuts *cuts, uint8_t *out,
+                                   size_t room) {
+    ZSTD_outBuffer to = {out, room, 0};
+    ZSTD_inBuffer from = {in.data, 0, 0};
+    if (ZSTD_isError(ZSTD_CCtx_reset(context, ZSTD_reset_session_only)) ||
+        ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(context, in.size)))
+        return 0;
+    for (uint32_t i = 0; i <= cuts->count; i++) {
+        bool is_last = i == cuts->count;
+        from.size = is_last ? in.size : cuts->at[i];
+        size_t left = ZSTD_compressStream2(context, &to, &from, is_last ? ZSTD_e_end : ZSTD_e_flush);
+        if (ZSTD_isError(left) || left > 0) return 0; /* there is room for all of it */
+    }
+    return to.pos;
+}
+
+static size_t compress_zstd(struct codec_state *state, int level, struct slice in, const struct codec_cuts *cuts,
+                            uint8_t *out, size_t room) {
     level = level ? level : ZSTD_LEVEL_DEFAULT;
     if (!state->zstd_compress) {
         state->zstd_compress = ZSTD_createCCtx();
@@ -112,6 +130,7 @@ static size_t compress_zstd(struct codec_state *state, int level, struct slice i
         if (ZSTD_isError(ZSTD_CCtx_setParameter(state->zstd_compress, ZSTD_c_compressionLevel, level))) return 0;
         state->zstd_level = level;
     }
+    if (cuts && cuts->count) return compress_zstd_blocks(state->zstd_compress, in, cuts, out, room);
     size_t size = ZSTD_compress2(state->zstd_compress, out, room, in.data, in.size);
     return ZSTD_isError(size) ? 0 : size;
 }
@@ -133,19 +152,24 @@ static size_t compress_snappy(struct slice in, uint8_t *out, size_t room) {
 
 enum plinth_status codec_compress(struct codec_state *state, enum parquet_codec codec, int level, struct slice in,
                                   struct buffer *out, struct plinth_error *error) {
+    return codec_compress_cut(state, codec, level, in, NULL, out, error);
+}
+
+enum plinth_status codec_compress_cut(struct codec_state *state, enum parquet_codec codec, int level, struct slice in,
+                                      const struct codec_cuts *cuts, struct buffer *out, struct plinth_error *error) {
     static const uint8_t nothing[1] = {0};
     size_t size = 0;
     if (!in.data) in.data = nothing;
     if (in.size > LZ4_MAX_INPUT_SIZE)
         return error_set(error, PLINTH_TOO_LARGE, "a page of %zu bytes is too large", in.size);
-    size_t room = compress_bound(codec, in.size);
+    size_t room = compress_bound(codec, in.size) + (cuts ? cuts->count * ZSTD_CUT_BYTES : 0);
     if (!buffer_reserve(out, room)) return error_no_memory(error, "compressed page");
     uint8_t *to = out->data + out->size;
     switch (codec) {
     case PARQUET_CODEC_SNAPPY: size = compress_snappy(in, to, room); break;
     case PARQUET_CODEC_GZIP: size = compress_gzip(level, in, to, room); break;
     case PARQUET_CODEC_BROTLI: size = compress_brotli(level, in, to, room); break;
-    case PARQUET_CODEC_ZSTD: size = compress_zstd(state, level, in, to, room); break;
+    case PARQUET_CODEC_ZSTD: size = compress_zstd(state, level, in, cuts, to, room); break;
     case PARQUET_CODEC_LZ4_RAW: size = compress_lz4(state, level, in, to, room); break;
     default:
         return error_set(error, PLINTH_UNSUPPORTED, "pages are not written with codec %s", parquet_codec_name(codec));

@@ -24,7 +24,16 @@ size_t codec_state_memory(const struct codec_state *state);
 bool codec_can_write(enum parquet_codec codec);
 /* Whether `level` is one that the codec knows (PARQUET_LEVEL_DEFAULT always is). */
 bool codec_level_valid(enum parquet_codec codec, int level);
-/* Appends the compressed form of `in` to `out`. Not for UNCOMPRESSED. */
+/* Where bytes of one kind end and those of another begin: ascending offsets. */
+struct codec_cuts {
+    size_t at[8];
+    uint32_t count;
+};
+/* Appends the compressed form of `in` to `out`. Not for UNCOMPRESSED. ZSTD begins a block at each cut (null: there are
+ * none), so that what differs in kind has codes of its own; any decoder reads it. */
+PLINTH_MUST_CHECK enum plinth_status codec_compress_cut(struct codec_state *state, enum parquet_codec codec, int level,
+                                                        struct slice in, const struct codec_cuts *cuts,
+                                                        struct buffer *out, struct plinth_error *error);
 PLINTH_MUST_CHECK enum plinth_status codec_compress(struct codec_state *state, enum parquet_codec codec, int level,
                                                     struct slice in, struct buffer *out, struct plinth_error *error);
 /* Fills exactly `size` bytes at `out`. Not for UNCOMPRESSED. */

@@ -19,6 +19,7 @@ struct encode_scratch {
     struct buffer validity; /* bitmap, of columns with levels */
     struct buffer levels;   /* encoded */
     struct buffer values;   /* encoded */
+    struct codec_cuts cuts; /* in them */
     struct buffer body;     /* of the page, as it goes out */
 };
 

@@ -14,6 +14,8 @@
 enum { DICTIONARY_TRIAL_SLOTS = 8192 };
 /* A compressed page must save this part (one in so many) of its bytes. */
 enum { COMPRESSION_SAVES_MIN = 32 };
+/* Pieces of a page of fewer bytes are not worth codes of their own. */
+enum { CUT_BYTES_MIN = 1024 };
 /* After so many pages of an encoding that do not compress, only one in so many is tried. */
 enum { INCOMPRESSIBLE_PAGES = 2, INCOMPRESSIBLE_TRY_EVERY = 8 };
 
@@ -195,6 +197,22 @@ static bool encode_boolean(enum parquet_encoding encoding, const struct bytes_vi
     return true;
 }
 
+/* Where the encoded values change their kind: the next byte of numbers, bytes behind their lengths. */
+static void note_cuts(enum parquet_encoding encoding, const struct bytes_view *values, struct encode_scratch *scratch) {
+    struct codec_cuts *cuts = &scratch->cuts;
+    size_t size = scratch->values.size, bytes = 0;
+    if (encoding == PARQUET_ENCODING_BYTE_STREAM_SPLIT) {
+        bool fits = values->width <= sizeof cuts->at / sizeof *cuts->at && values->count >= CUT_BYTES_MIN;
+        for (uint32_t i = 1; fits && i < values->width; i++) cuts->at[cuts->count++] = (size_t)i * values->count;
+    } else if (encoding == PARQUET_ENCODING_DELTA_LENGTH_BYTE_ARRAY) {
+        bytes = values->count ? values->offsets[values->count] - values->offsets[0] : 0;
+    } else if (encoding == PARQUET_ENCODING_DELTA_BYTE_ARRAY) {
+        const int32_t *suffixes = (const int32_t *)(const void *)scratch->integers.data + values->count;
+        for (uint32_t i = 0; i < values->count; i++) bytes += (size_t)suffixes[i];
+    }
+    if (bytes >= CUT_BYTES_MIN && size - bytes >= CUT_BYTES_MIN) cuts->at[cuts->count++] = size - bytes;
+}
+
 static bool encode_values(enum parquet_encoding encoding, enum parquet_type type, const struct bytes_view *values,
                           struct encode_scratch *scratch) {
     if (type == PARQUET_TYPE_BOOLEAN) return encode_boolean(encoding, values, &scratch->values);
@@ -225,6 +243,7 @@ static bool encode_by_dictionary(struct column_writer *writer, const struct byte
         return true;
     }
     unsigned width = bits_width_u64(writer->dictionary.count ? writer->dictionary.count - 1 : 0);
+    if (writer->options.dictionary_aligned) width = (width + 7) & ~7u;
     return buffer_append_u8(&scratch->values, (uint8_t)width) &&
            rle_encode_u32(indices, values->count, width, &scratch->values);
 }
@@ -234,6 +253,7 @@ static bool encode(struct column_writer *writer, const struct bytes_view *values
                    enum parquet_encoding *encoding, struct slice *encoded) {
     *encoded = slice_of(NULL, 0);
     buffer_clear(&scratch->values);
+    scratch->cuts.count = 0;
     *encoding = PARQUET_ENCODING_RLE_DICTIONARY;
     if (writer->uses_dictionary && !encode_by_dictionary(writer, values, scratch)) return false;
     if (!writer->uses_dictionary) {
@@ -243,6 +263,7 @@ static bool encode(struct column_writer *writer, const struct bytes_view *values
             return true;
         }
         if (!encode_values(*encoding, writer->column->type, values, scratch)) return false;
+        note_cuts(*encoding, values, scratch);
     }
     *encoded = buffer_slice(&scratch->values);
     return true;
@@ -270,8 +291,8 @@ static enum plinth_status compress(struct column_writer *writer, struct parquet_
         return PLINTH_OK;
     }
     buffer_clear(&scratch->body);
-    enum plinth_status st = codec_compress(&scratch->codec, writer->options.codec, writer->options.codec_level,
-                                           *content, &scratch->body, error);
+    enum plinth_status st = codec_compress_cut(&scratch->codec, writer->options.codec, writer->options.codec_level,
+                                               *content, &scratch->cuts, &scratch->body, error);
     if (st) return st;
     if (may_leave_uncompressed && scratch->body.size >= content->size - content->size / COMPRESSION_SAVES_MIN) {
         header->is_compressed = false;
@@ -343,6 +364,7 @@ static enum plinth_status append_data_page(struct column_writer *writer, enum pa
     bool compresses = writer->options.codec != PARQUET_CODEC_UNCOMPRESSED;
     if (!is_v2 && compresses && levels.size > 0) { /* v1: levels and values are compressed as one */
         if (!buffer_append(&scratch->levels, values.data, values.size)) return error_no_memory(error, "Parquet page");
+        scratch->cuts.count = 0;
         values = buffer_slice(&scratch->levels);
         levels = slice_of(NULL, 0);
     }
@@ -468,6 +490,7 @@ enum plinth_status page_write_dictionary(struct column_writer *writer, struct en
     buffer_clear(&writer->dictionary_page);
     if (view.count > 0 && !encode_values(PARQUET_ENCODING_PLAIN, writer->column->type, &view, scratch))
         return error_no_memory(error, "Parquet dictionary");
+    scratch->cuts.count = 0;
     enum plinth_status st = append_page(writer, &header, slice_of(NULL, 0), buffer_slice(&scratch->values), false,
                                         scratch, &writer->dictionary_page, error);
     if (st) return st;

@@ -45,6 +45,7 @@ struct parquet_column_options {
     bool dictionary;
     uint32_t dictionary_bytes_max; /* 0: 1 MiB */
     bool dictionary_pays;          /* known from more values than a page has: only the cap ends it */
+    bool dictionary_aligned;       /* indices of whole bytes: more bits, in which a codec sees more */
     enum parquet_codec codec;
     int codec_level; /* PARQUET_LEVEL_DEFAULT: the codec's own; negative ones are zstd's fast levels */
     /* Min, max and null counts of chunk and pages. */

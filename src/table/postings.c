@@ -1,16 +1,16 @@
 /* See postings.h. Terms are gathered in a hash table (open addressing, at most half full) that points into one buffer
- * of their bytes; each has a bitmap that grows as rows come, in ascending order. */
+ * of their bytes; each has a bitmap that grows as rows come, in ascending order. What the bytes are: postings.h. */
 #include "table/postings.h"
 
-#include <inttypes.h>
 #include <roaring/roaring.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
 #include "base/status.h"
 #include "expr/tokens.h"
+#include "parquet/codec.h"
 
-enum { VERSION = 1, HEAD_BYTES = 8, SLOTS_FIRST = 256, TERM_MEMORY = 160 /* an entry and its bitmap, about */ };
+enum { VERSION = 2, SLOTS_FIRST = 256, TERM_MEMORY = 160 /* an entry and its bitmap, about */ };
 
 /* ---- writing ---- */
 
@@ -168,214 +168,106 @@ static int compare_terms(const void *a, const void *b, void *context) {
                          term_of(builder, &entries[*(const uint32_t *)b]));
 }
 
-static bool append_offsets(struct buffer *into, const struct postings_builder *builder, const uint32_t *order) {
-    const struct posting *entries = entries_of(builder);
-    uint32_t count = entry_count(builder), term_offset = 0;
-    uint64_t bitmap_offset = 0;
-    bool ok = true;
-    for (uint32_t i = 0; i <= count && ok; i++) {
-        ok = buffer_append_u32(into, term_offset);
-        if (i < count) term_offset += entries[order[i]].term_size;
-    }
-    for (uint32_t i = 0; i <= count && ok; i++) {
-        ok = buffer_append_u64(into, bitmap_offset);
-        if (i < count) bitmap_offset += roaring_bitmap_portable_size_in_bytes(entries[order[i]].rows);
-    }
-    return ok;
+/* ---- lists ---- */
+
+/* What is gathered of the block that is written. */
+struct packer {
+    const struct postings_builder *builder;
+    int level;
+    struct codec_state codec;
+    struct buffer head, sizes, lists, list, packed, blocks;
+    uint32_t block_terms, block_count;
+    struct slice last_term;
+};
+
+static void packer_deinit(struct packer *packer) {
+    struct buffer *buffers[] = {&packer->head, &packer->sizes,  &packer->lists,
+                                &packer->list, &packer->packed, &packer->blocks};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) buffer_deinit(buffers[i]);
+    codec_state_deinit(&packer->codec);
 }
 
-bool postings_builder_finish(struct postings_builder *builder, struct buffer *into) {
-    uint32_t count = entry_count(builder);
-    const uint8_t head[4] = {VERSION};
-    uint32_t *order = malloc((count + (size_t)1) * sizeof *order);
-    bool ok = order && buffer_append(into, head, sizeof head) && buffer_append_u32(into, count);
-    for (uint32_t i = 0; ok && i < count; i++) {
-        order[i] = i;
-        roaring_bitmap_run_optimize(entries_of(builder)[i].rows);
-    }
-    if (ok && count) qsort_r(order, count, sizeof *order, compare_terms, builder);
-    ok = ok && append_offsets(into, builder, order);
-    for (uint32_t i = 0; ok && i < count; i++) {
-        struct slice term = term_of(builder, &entries_of(builder)[order[i]]);
-        ok = buffer_append(into, term.data, term.size);
-    }
-    for (uint32_t i = 0; ok && i < count; i++) {
-        const roaring_bitmap_t *rows = entries_of(builder)[order[i]].rows;
-        size_t size = roaring_bitmap_portable_size_in_bytes(rows);
-        ok = buffer_reserve(into, size);
-        if (ok) into->size += roaring_bitmap_portable_serialize(rows, (char *)into->data + into->size);
-    }
-    free(order);
-    return ok;
-}
-
-/* ---- reading ---- */
-
-static uint32_t term_offset(const struct postings_view *view, uint32_t i) {
-    return load_u32(view->term_offsets + 4 * (size_t)i);
-}
-static uint64_t bitmap_offset(const struct postings_view *view, uint32_t i) {
-    return load_u64(view->bitmap_offsets + 8 * (size_t)i);
-}
-
-struct slice postings_view_term(const struct postings_view *view, uint32_t number) {
-    uint32_t begin = term_offset(view, number);
-    return slice_of(view->term_bytes.data + begin, term_offset(view, number + 1) - begin);
-}
-
-/* Offsets ascend to the ends, and terms ascend. */
-static bool view_is_right(const struct postings_view *view) {
-    if (term_offset(view, 0) || bitmap_offset(view, 0)) return false;
-    for (uint32_t i = 0; i < view->terms; i++)
-        if (term_offset(view, i) > term_offset(view, i + 1) || bitmap_offset(view, i) > bitmap_offset(view, i + 1))
-            return false;
-    if (term_offset(view, view->terms) != view->term_bytes.size ||
-        bitmap_offset(view, view->terms) != view->bitmap_bytes.size)
-        return false;
-    for (uint32_t i = 1; i < view->terms; i++)
-        if (slice_compare(postings_view_term(view, i - 1), postings_view_term(view, i)) >= 0) return false;
+/* The bytes, or a frame of them where that is smaller. False when memory is out. */
+static bool pack(struct packer *packer, struct slice bytes, struct slice *packed) {
+    *packed = bytes;
+    if (!packer->level || !bytes.size) return true;
+    buffer_clear(&packer->packed);
+    if (codec_compress(&packer->codec, PARQUET_CODEC_ZSTD, packer->level, bytes, &packer->packed, NULL)) return false;
+    if (packer->packed.size < bytes.size) *packed = buffer_slice(&packer->packed);
     return true;
 }
 
-static bool view_parse(struct postings_view *view, struct slice bytes) {
-    struct reader from = reader_of(bytes);
-    if (reader_u32(&from) != VERSION) return false;
-    view->terms = reader_u32(&from);
-    view->term_offsets = reader_bytes(&from, 4 * ((uint64_t)view->terms + 1)).data;
-    view->bitmap_offsets = reader_bytes(&from, 8 * ((uint64_t)view->terms + 1)).data;
-    if (from.failed) return false;
-    view->term_bytes = reader_bytes(&from, term_offset(view, view->terms));
-    view->bitmap_bytes = reader_bytes(&from, reader_left(&from));
-    return !from.failed && view_is_right(view);
+static bool end_block(struct packer *packer) {
+    struct slice packed;
+    if (!packer->block_terms) return true;
+    bool ok = pack(packer, buffer_slice(&packer->lists), &packed) &&
+              buffer_append_varint(&packer->sizes, packer->block_terms) &&
+              buffer_append_varint(&packer->sizes, packed.size) &&
+              buffer_append(&packer->blocks, packed.data, packed.size);
+    packer->block_count++;
+    packer->block_terms = 0;
+    buffer_clear(&packer->lists);
+    return ok;
 }
 
-enum plinth_status postings_view_create(struct slice bytes, struct buffer *owned, struct postings_view **view,
-                                        struct plinth_error *error) {
-    *view = NULL;
-    struct postings_view *created = calloc(1, sizeof *created);
-    if (!created) {
-        buffer_deinit(owned);
-        return error_no_memory(error, "postings");
+/* The rows of a list as gaps, or as gaps and lengths of runs. */
+static bool append_rows(struct buffer *into, const roaring_bitmap_t *rows, bool as_runs) {
+    roaring_uint32_iterator_t it;
+    uint64_t next = 0; /* behind the last row */
+    bool ok = true;
+    roaring_init_iterator(rows, &it);
+    while (it.has_value && ok) {
+        uint32_t first = it.current_value, count = 0;
+        do {
+            count++;
+        } while (roaring_advance_uint32_iterator(&it) && as_runs && it.current_value == first + count);
+        ok = buffer_append_varint(into, first - next) && (!as_runs || buffer_append_varint(into, count - 1));
+        next = (uint64_t)first + count;
     }
-    created->owned = *owned;
-    *owned = (struct buffer)BUFFER_INIT;
-    if (!view_parse(created, bytes)) {
-        postings_view_destroy(created);
-        return error_set(error, PLINTH_CORRUPT, "malformed postings");
-    }
-    *view = created;
-    return PLINTH_OK;
+    return ok;
 }
 
-void postings_view_destroy(struct postings_view *view) {
-    if (!view) return;
-    buffer_deinit(&view->owned);
-    free(view);
+static bool add_list(struct packer *packer, const struct posting *posting) {
+    const struct postings_builder *builder = packer->builder;
+    struct slice term = term_of(builder, posting);
+    size_t shared = 0, before = packer->lists.size;
+    while (shared < term.size && shared < packer->last_term.size && term.data[shared] == packer->last_term.data[shared])
+        shared++;
+    buffer_clear(&packer->list);
+    if (!append_rows(&packer->lists, posting->rows, false) || !append_rows(&packer->list, posting->rows, true))
+        return false;
+    bool as_runs = packer->list.size < packer->lists.size - before;
+    if (as_runs) packer->lists.size = before;
+    if (as_runs && !buffer_append(&packer->lists, packer->list.data, packer->list.size)) return false;
+    packer->last_term = term;
+    packer->block_terms++;
+    return buffer_append_varint(&packer->head, shared) &&
+           buffer_append_string(&packer->head, slice_of(term.data + shared, term.size - shared)) &&
+           buffer_append_varint(&packer->head, 2 * (uint64_t)(packer->lists.size - before) + as_runs) &&
+           (packer->lists.size < POSTINGS_BLOCK_BYTES || end_block(packer));
 }
 
-/* Roaring's portable format (RoaringFormatSpec): its own reader checks sizes, but not what stands in the containers. So
- * it is read here, and the bitmap made of what was found. */
-enum { COOKIE_NO_RUNS = 12346, COOKIE_RUNS = 12347, NO_OFFSETS_BELOW = 4, ARRAY_MAX = 4096, CONTAINER_BITS = 65536 };
-
-static bool add_array(struct reader *from, roaring_bitmap_t *rows, uint32_t base, uint32_t count) {
-    struct slice values = reader_bytes(from, 2 * (uint64_t)count);
-    uint32_t numbers[256], filled = 0;
-    int64_t last = -1;
-    for (uint32_t i = 0; !from->failed && i < count; i++) {
-        uint16_t value = load_u16(values.data + 2 * (size_t)i);
-        if (value <= last) return false;
-        last = value;
-        numbers[filled++] = base | value;
-        if (filled == 256 || i + 1 == count) {
-            roaring_bitmap_add_many(rows, filled, numbers);
-            filled = 0;
-        }
-    }
-    return !from->failed;
+static bool put_together(struct packer *packer, uint32_t count, struct buffer *into) {
+    const uint8_t version[4] = {VERSION};
+    struct slice head;
+    return buffer_append(&packer->head, packer->sizes.data, packer->sizes.size) &&
+           packer->head.size <= POSTINGS_RAW_BYTES_MAX && pack(packer, buffer_slice(&packer->head), &head) &&
+           buffer_append(into, version, sizeof version) && buffer_append_u32(into, count) &&
+           buffer_append_u32(into, packer->block_count) && buffer_append_u32(into, (uint32_t)packer->head.size) &&
+           buffer_append_u32(into, (uint32_t)head.size) && buffer_append(into, head.data, head.size) &&
+           buffer_append(into, packer->blocks.data, packer->blocks.size);
 }
 
-static bool add_bitset(struct reader *from, roaring_bitmap_t *rows, uint32_t base, uint32_t count) {
-    struct slice words = reader_bytes(from, CONTAINER_BITS / 8);
-    uint32_t found = 0;
-    for (uint32_t i = 0; !from->failed && i < CONTAINER_BITS / 64; i++) {
-        uint32_t numbers[64], filled = 0;
-        for (uint64_t word = load_u64(words.data + 8 * (size_t)i); word; word &= word - 1)
-            numbers[filled++] = base | (i * 64 + (uint32_t)__builtin_ctzll(word));
-        if (filled) roaring_bitmap_add_many(rows, filled, numbers);
-        found += filled;
-    }
-    return !from->failed && found == count;
-}
-
-static bool add_runs(struct reader *from, roaring_bitmap_t *rows, uint32_t base, uint32_t count) {
-    struct slice head = reader_bytes(from, 2);
-    uint32_t runs = from->failed ? 0 : load_u16(head.data), found = 0;
-    struct slice bytes = reader_bytes(from, 4 * (uint64_t)runs);
-    int64_t last = -1;
-    for (uint32_t i = 0; !from->failed && i < runs; i++) {
-        uint32_t first = load_u16(bytes.data + 4 * (size_t)i), more = load_u16(bytes.data + 4 * (size_t)i + 2);
-        if (first <= last || first + more >= CONTAINER_BITS) return false;
-        roaring_bitmap_add_range_closed(rows, base | first, base | (first + more));
-        last = (int64_t)first + more;
-        found += more + 1;
-    }
-    return !from->failed && found == count;
-}
-
-static bool add_containers(struct reader *from, roaring_bitmap_t *rows) {
-    uint32_t cookie = reader_u32(from), count;
-    struct slice run_flags = {0};
-    if ((cookie & 0xFFFF) == COOKIE_RUNS) {
-        count = (cookie >> 16) + 1;
-        run_flags = reader_bytes(from, (count + 7) / 8);
-    } else {
-        count = reader_u32(from);
-        if (cookie != COOKIE_NO_RUNS || count > CONTAINER_BITS) return false;
-    }
-    struct slice heads = reader_bytes(from, 4 * (uint64_t)count);
-    if (!run_flags.data || count >= NO_OFFSETS_BELOW) (void)reader_bytes(from, 4 * (uint64_t)count);
-    int64_t last = -1;
-    for (uint32_t i = 0; !from->failed && i < count; i++) {
-        uint32_t high = load_u16(heads.data + 4 * (size_t)i), size = load_u16(heads.data + 4 * (size_t)i + 2) + 1u;
-        bool is_run = run_flags.data && bitmap_get(run_flags.data, i), ok;
-        if (high <= last) return false;
-        last = high;
-        if (is_run)
-            ok = add_runs(from, rows, high << 16, size);
-        else
-            ok = size <= ARRAY_MAX ? add_array(from, rows, high << 16, size) : add_bitset(from, rows, high << 16, size);
-        if (!ok) return false;
-    }
-    return !from->failed && !reader_left(from);
-}
-
-enum plinth_status postings_view_rows(const struct postings_view *view, uint32_t number, uint64_t row_count,
-                                      struct roaring_bitmap_s **rows, struct plinth_error *error) {
-    uint64_t begin = bitmap_offset(view, number);
-    struct reader from =
-        reader_of(slice_of(view->bitmap_bytes.data + begin, (size_t)(bitmap_offset(view, number + 1) - begin)));
-    *rows = roaring_bitmap_create();
-    if (!*rows) return error_no_memory(error, "postings");
-    if (add_containers(&from, *rows) && !roaring_bitmap_is_empty(*rows) && roaring_bitmap_maximum(*rows) < row_count)
-        return PLINTH_OK;
-    roaring_bitmap_free(*rows);
-    *rows = NULL;
-    return error_set(error, PLINTH_CORRUPT, "postings: the bitmap of term %" PRIu32 " is malformed", number);
-}
-
-enum plinth_status postings_view_find(const struct postings_view *view, struct slice term, uint64_t row_count,
-                                      struct roaring_bitmap_s **rows, struct plinth_error *error) {
-    uint32_t low = 0, high = view->terms;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (slice_compare(postings_view_term(view, middle), term) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    if (low < view->terms && slice_equal(postings_view_term(view, low), term))
-        return postings_view_rows(view, low, row_count, rows, error);
-    *rows = roaring_bitmap_create();
-    return *rows ? PLINTH_OK : error_no_memory(error, "postings");
+bool postings_builder_finish(struct postings_builder *builder, int level, struct buffer *into) {
+    uint32_t count = entry_count(builder);
+    struct packer packer = {.builder = builder, .level = level};
+    uint32_t *order = malloc((count + (size_t)1) * sizeof *order);
+    bool ok = order != NULL;
+    for (uint32_t i = 0; ok && i < count; i++) order[i] = i;
+    if (ok && count) qsort_r(order, count, sizeof *order, compare_terms, builder);
+    for (uint32_t i = 0; ok && i < count; i++) ok = add_list(&packer, &entries_of(builder)[order[i]]);
+    ok = ok && end_block(&packer) && put_together(&packer, count, into);
+    packer_deinit(&packer);
+    free(order);
+    return ok;
 }

@@ -29,6 +29,7 @@
 
 struct row_segment_options {
     const struct table_schema *schema; /* which columns, key, codec, page rows; indexes that live in segments */
+    const struct table_index *index;   /* null, or what the rows are the entries of (row_segment_entries.h) */
     uint64_t job;
     enum segment_codec codec; /* where the table's is TABLE_CODEC_DEFAULT */
     bool has_partition;
@@ -83,6 +84,10 @@ PLINTH_MUST_CHECK enum plinth_status segment_read_stripe(struct segment *segment
 /* Whether segment_read_stripe would find all of these columns in the page cache. */
 bool segment_stripe_is_cached(struct segment *segment, uint32_t stripe, const uint32_t *column_ids,
                               uint32_t column_count);
+/* Columns of a stripe from the page cache, for look-ups that take a row of each of many stripes: columns[i] lies in
+ * entries[i], which is the caller's to unref; both are null where the cache, or the file, has not got the column. */
+void segment_find_columns(struct segment *segment, uint32_t stripe, const uint32_t *column_ids, uint32_t column_count,
+                          struct page_cache_entry **entries, const struct column **columns);
 /* Columns of a stripe from the page cache, for look-ups that take a row of each of many stripes: columns[i] lies in
  * entries[i], which is the caller's to unref; both are null where the cache, or the file, has not got the column. */
 void segment_find_columns(struct segment *segment, uint32_t stripe, const uint32_t *column_ids, uint32_t column_count,

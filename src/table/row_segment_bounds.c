@@ -145,13 +145,12 @@ static enum plinth_status load_postings(struct segment *segment, struct postings
     struct buffer owned = BUFFER_INIT;
     struct slice bytes;
     enum plinth_status st = row_segment_read_block(segment, &postings->block, &owned, &bytes, error);
-    uint64_t memory = owned.capacity;
     if (!st) st = postings_view_create(bytes, &owned, &loaded, error);
     buffer_deinit(&owned);
     if (st) return st;
     if (atomic_compare_exchange_strong_explicit(&postings->loaded, &none, loaded, memory_order_acq_rel,
                                                 memory_order_acquire)) {
-        atomic_fetch_add_explicit(&segment->rows->loaded_bytes, memory + sizeof *loaded, memory_order_relaxed);
+        atomic_fetch_add_explicit(&segment->rows->loaded_bytes, postings_view_memory(loaded), memory_order_relaxed);
     } else {
         postings_view_destroy(loaded);
         loaded = none;

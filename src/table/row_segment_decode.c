@@ -338,28 +338,78 @@ static enum plinth_status check_first_keys(const struct row_read *read, const st
     return PLINTH_OK;
 }
 
+/* The parts of keys: a column each, of those that the caller has or decoded here. */
+struct key_parts {
+    const struct column *parts[ROW_KEY_PARTS_MAX];
+    struct column own[ROW_KEY_PARTS_MAX];
+};
+
+static enum plinth_status find_parts(struct row_decoder *decoder, const struct row_read *read, const uint32_t *numbers,
+                                     uint32_t count, const uint32_t *column_ids, const struct column *columns,
+                                     uint32_t column_count, struct key_parts *found, struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    for (uint32_t i = 0; i < count && !st; i++) {
+        const struct row_segment_column *part = &read->segment->rows->columns[numbers[i]];
+        found->parts[i] = NULL;
+        for (uint32_t k = 0; k < column_count; k++)
+            if (column_ids[k] == part->id) found->parts[i] = &columns[k];
+        if (found->parts[i]) continue;
+        st = row_decoder_column(decoder, read, part->id, part->type, &found->own[i], error);
+        found->parts[i] = &found->own[i];
+    }
+    return st;
+}
+
+/* Puts the heads of index entries in front of the keys of their rows. */
+static bool join_keys(const struct row_read *read, const struct row_keys *heads, struct row_keys *keys) {
+    uint64_t bytes = (uint64_t)heads->offsets[read->rows] + keys->offsets[read->rows];
+    struct row_keys joined = {arena_alloc(read->arena, (read->rows + (size_t)1) * sizeof *joined.offsets),
+                              bytes <= UINT32_MAX ? arena_alloc(read->arena, bytes + 1) : NULL};
+    if (!joined.offsets || !joined.bytes) return false;
+    uint8_t *at = joined.bytes;
+    joined.offsets[0] = 0;
+    for (uint32_t i = 0; i < read->rows; i++) {
+        struct slice head = row_keys_at(heads, i), key = row_keys_at(keys, i);
+        memcpy(at, head.data, head.size);
+        memcpy(at + head.size, key.data, key.size);
+        at += head.size + key.size;
+        joined.offsets[i + 1] = (uint32_t)(at - joined.bytes);
+    }
+    *keys = joined;
+    return true;
+}
+
+/* What index entries begin with. */
+static enum plinth_status add_heads(struct row_decoder *decoder, const struct row_read *read,
+                                    const uint32_t *column_ids, const struct column *columns, uint32_t column_count,
+                                    struct row_keys *keys, struct plinth_error *error) {
+    const struct row_segment *rows = read->segment->rows;
+    struct key_parts found;
+    struct row_keys heads;
+    enum plinth_status st =
+        find_parts(decoder, read, rows->index, rows->index_count, column_ids, columns, column_count, &found, error);
+    if (st) return st;
+    bool ok = row_keys_encode(read->arena, found.parts, rows->index_count, ROW_KEY_INDEX, read->rows, &heads) &&
+              join_keys(read, &heads, keys);
+    return ok ? PLINTH_OK : error_no_memory(error, "keys");
+}
+
 enum plinth_status row_decoder_keys(struct row_decoder *decoder, const struct row_read *read,
                                     const struct row_versions *versions, const uint32_t *column_ids,
                                     const struct column *columns, uint32_t column_count, struct row_keys *keys,
                                     struct plinth_error *error) {
     const struct row_segment *rows = read->segment->rows;
-    struct column own[ROW_KEY_PARTS_MAX];
-    const struct column *parts[ROW_KEY_PARTS_MAX];
-    enum plinth_status st = PLINTH_OK;
+    struct key_parts found;
     *keys = (struct row_keys){0};
-    for (uint32_t i = 0; i < rows->key_count && !st; i++) {
-        const struct row_segment_column *part = &rows->columns[rows->key[i]];
-        parts[i] = NULL;
-        for (uint32_t k = 0; k < column_count; k++)
-            if (column_ids[k] == part->id) parts[i] = &columns[k];
-        if (parts[i]) continue;
-        st = row_decoder_column(decoder, read, part->id, part->type, &own[i], error);
-        parts[i] = &own[i];
-    }
+    enum plinth_status st =
+        find_parts(decoder, read, rows->key, rows->key_count, column_ids, columns, column_count, &found, error);
     if (st) return st;
-    bool ok = rows->key_count ? row_keys_encode(read->arena, parts, rows->key_count, ROW_KEY_PRIMARY, read->rows, keys)
-                              : make_row_ids(read, versions, keys);
-    st = ok ? check_first_keys(read, keys, error) : error_no_memory(error, "keys");
+    bool ok = rows->key_count
+                  ? row_keys_encode(read->arena, found.parts, rows->key_count, ROW_KEY_PRIMARY, read->rows, keys)
+                  : make_row_ids(read, versions, keys);
+    st = ok ? PLINTH_OK : error_no_memory(error, "keys");
+    if (!st && rows->index_count) st = add_heads(decoder, read, column_ids, columns, column_count, keys, error);
+    if (!st) st = check_first_keys(read, keys, error);
     return st ? segment_error(read->segment, st, error) : PLINTH_OK;
 }
 

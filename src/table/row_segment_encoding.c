@@ -1,8 +1,10 @@
 /* See row_segment_encoding.h.
  *
- * Every candidate encodes the same stretches of rows with the real Parquet writer; what its pages take is its cost. A
- * dictionary's own bytes are shared by all rows of a row group: how many entries it will have is estimated from the
- * values that the sample has once and twice (Chao 1984), and the sample pays its rows' share of them. */
+ * Every candidate encodes the same rows with the real Parquet writer, in pages as long as the file's will be, as what a
+ * codec gains depends on it; what the pages take is the candidate's cost. A dictionary's own bytes are shared by all
+ * rows of a row group: its entries are counted in all the rows at hand (in the sample, where speed counts more than
+ * size), those to come are expected to bring as many new ones as the second half did, and the sample pays its rows'
+ * share of them. */
 #include "table/row_segment_encoding.h"
 
 #include <stdlib.h>
@@ -13,54 +15,88 @@
 
 enum {
     DICTIONARY_BYTES_MAX = 512 << 10,
-    STRETCHES = 8,
-    STRETCH_ROWS = 1024,
-    GROUP_ROWS = 512 << 10, /* that a dictionary is expected to serve */
-    SET_SLOTS = 4 * STRETCHES * STRETCH_ROWS,
+    SAMPLE_ROWS = 8 << 10,            /* in pages spread over the rows at hand; at least two */
+    SAMPLE_ROWS_COMPACTED = 64 << 10, /* with ZSTD */
+    GROUP_ROWS = 512 << 10,           /* that a dictionary is expected to serve */
     CANDIDATES_MAX = 4,
-    ZSTD_LEVEL = 6, /* 1 % less than level 3; 12 is 1.5 % less again for twice the work */
 };
 
 /* Pages of the sample, in one encoding. */
 struct candidate {
     enum parquet_encoding encoding;
-    bool dictionary;
+    bool dictionary, aligned;
+};
+
+/* Rows of a page of the sample, or some of them. */
+struct sample_rows {
+    struct parquet_column_data data;
+    uint32_t rows;
+    bool ends_page;
 };
 
 struct sample {
     struct arena arena;
     struct parquet_node node;
-    struct parquet_column_data stretches[STRETCHES];
-    uint32_t rows[STRETCHES];
-    uint32_t count;
+    struct buffer pieces; /* struct sample_rows */
+    uint64_t rows;
 };
+
+static const struct sample_rows *pieces_of(const struct sample *sample, size_t *count) {
+    *count = sample->pieces.size / sizeof(struct sample_rows);
+    return (const struct sample_rows *)(const void *)sample->pieces.data;
+}
 
 /* ---- the sample ---- */
 
-static enum plinth_status add_stretch(struct sample *sample, const struct column *column, uint32_t first,
-                                      uint32_t count, struct plinth_error *error) {
+static enum plinth_status add_rows(struct sample *sample, const struct column *column, uint32_t first, uint32_t count,
+                                   bool ends_page, struct plinth_error *error) {
     struct column slice;
+    struct sample_rows taken = {.rows = count, .ends_page = ends_page};
     if (!column_slice(&sample->arena, column, first, count, &slice)) return error_no_memory(error, "sample");
-    sample->rows[sample->count] = count;
-    return row_column_to_parquet(&sample->arena, &slice, count, NULL, NULL, &sample->stretches[sample->count++], error);
+    enum plinth_status st = row_column_to_parquet(&sample->arena, &slice, count, NULL, NULL, &taken.data, error);
+    if (!st && !buffer_append(&sample->pieces, &taken, sizeof taken)) st = error_no_memory(error, "sample");
+    sample->rows += count;
+    return st;
 }
 
-/* Stretches evenly spread over the rows, or all of them. */
-static enum plinth_status take_sample(struct sample *sample, const struct row_sample_piece *pieces, uint32_t count,
-                                      uint64_t rows, struct plinth_error *error) {
-    uint64_t begin = 0, next = 0; /* of the piece, and of the stretch wanted next */
-    enum plinth_status st = PLINTH_OK;
-    for (uint32_t i = 0; i < count && !st; i++) {
-        const struct row_sample_piece *piece = &pieces[i];
-        while (!st && sample->count < STRETCHES && next < begin + piece->count) {
-            uint32_t at = next > begin ? (uint32_t)(next - begin) : 0;
-            uint32_t left = piece->count - at, taken = left < STRETCH_ROWS ? left : STRETCH_ROWS;
-            if (piece->column) st = add_stretch(sample, piece->column, piece->first + at, taken, error);
-            uint64_t even = rows / STRETCHES, behind = begin + at + taken;
-            next = begin + at + even > behind ? begin + at + even : behind;
+/* Goes over the rows at hand, taking one page of every `step`. */
+struct page_walk {
+    const struct row_sample_piece *pieces;
+    uint32_t count, page_rows;
+    uint64_t step;
+    uint32_t piece, done; /* rows of the piece */
+    uint64_t at;
+};
+
+/* The next rows, which lie in one piece and one page and have a column; false at the end. */
+static bool walk_next(struct page_walk *walk, const struct column **column, uint32_t *first, uint32_t *count,
+                      bool *ends_page) {
+    while (walk->piece < walk->count) {
+        const struct row_sample_piece *piece = &walk->pieces[walk->piece];
+        uint64_t page_left = walk->page_rows - walk->at % walk->page_rows, left = piece->count - walk->done;
+        bool is_taken = left && piece->column && walk->at / walk->page_rows % walk->step == 0;
+        *column = piece->column;
+        *first = piece->first + walk->done;
+        *count = (uint32_t)(left < page_left ? left : page_left);
+        *ends_page = *count == page_left;
+        walk->done += *count;
+        walk->at += *count;
+        if (walk->done == piece->count) {
+            walk->piece++;
+            walk->done = 0;
         }
-        begin += piece->count;
+        if (is_taken) return true;
     }
+    return false;
+}
+
+static enum plinth_status take_sample(struct sample *sample, struct page_walk walk, struct plinth_error *error) {
+    const struct column *column;
+    uint32_t first, count;
+    bool ends_page;
+    enum plinth_status st = PLINTH_OK;
+    while (!st && walk_next(&walk, &column, &first, &count, &ends_page))
+        st = add_rows(sample, column, first, count, ends_page, error);
     return st;
 }
 
@@ -77,59 +113,87 @@ static enum plinth_status measure(const struct sample *sample, struct parquet_co
                                   struct candidate candidate, uint64_t *bytes, struct plinth_error *error) {
     struct parquet_sink sink = {swallow};
     struct parquet_writer *writer;
+    size_t count;
+    const struct sample_rows *pieces = pieces_of(sample, &count);
     options.encoding = candidate.encoding;
     options.dictionary = candidate.dictionary;
+    options.dictionary_aligned = candidate.aligned;
     options.statistics = options.page_index = false;
     *bytes = UINT64_MAX;
-    enum plinth_status st = parquet_writer_create(&sink, &sample->node, 1, &options, NULL, &writer, error);
+    const struct parquet_writer_options whole = {.stripe_rows = UINT32_MAX};
+    enum plinth_status st = parquet_writer_create(&sink, &sample->node, 1, &options, &whole, &writer, error);
     if (st) return st;
-    for (uint32_t i = 0; i < sample->count && !st; i++) {
-        st = parquet_writer_write(writer, &sample->stretches[i], sample->rows[i], error);
-        if (!st) st = parquet_writer_end_stripe(writer, error);
+    for (size_t i = 0; i < count && !st; i++) {
+        st = parquet_writer_write(writer, &pieces[i].data, pieces[i].rows, error);
+        if (!st && (pieces[i].ends_page || i + 1 == count)) st = parquet_writer_end_stripe(writer, error);
     }
     if (!st) *bytes = parquet_writer_row_group_bytes(writer);
     parquet_writer_destroy(writer);
     return st;
 }
 
-static struct slice value_bytes(const struct parquet_column_data *data, uint32_t width, uint32_t row) {
-    if (!width) return parquet_column_data_bytes(data, row);
-    return slice_of((const uint8_t *)data->values + (size_t)row * width, width);
+/* ---- what a dictionary has ---- */
+
+/* Distinct values, by hashes. */
+struct counter {
+    uint64_t *slots; /* 0: empty */
+    uint32_t mask;
+    uint64_t distinct, bytes; /* the PLAIN bytes of a dictionary of them */
+};
+
+static void count_value(struct counter *counter, struct slice value, uint32_t overhead) {
+    uint64_t hash = hash_fast(value.data, value.size) | 1;
+    uint32_t at = (uint32_t)(hash >> 32) & counter->mask;
+    while (counter->slots[at] && counter->slots[at] != hash) at = (at + 1) & counter->mask;
+    if (counter->slots[at]) return;
+    counter->slots[at] = hash;
+    counter->distinct++;
+    counter->bytes += value.size + overhead;
 }
 
-/* Counts a value in the set, whose entries are hashes with their count, up to 3, in the lowest bits. Returns which time
- * it is; 0 from the fourth on. */
-static uint64_t count_value(uint64_t *set, struct slice value) {
-    uint64_t hash = hash_fast(value.data, value.size) | 3;
-    uint32_t mask = SET_SLOTS - 1, at = (uint32_t)(hash >> 32) & mask;
-    while (set[at] && (set[at] | 3) != hash) at = (at + 1) & mask;
-    if (!set[at]) set[at] = hash & ~UINT64_C(3);
-    if ((set[at] & 3) == 3) return 0;
-    return ++set[at] & 3;
-}
-
-/* Bytes of the dictionary that the sample's rows have to pay for. False when memory is out. */
-static bool dictionary_share(const struct sample *sample, uint64_t group_rows, uint64_t *share) {
-    uint32_t width = parquet_type_width(sample->node.type, sample->node.type_length);
-    uint64_t *set = calloc(SET_SLOTS, sizeof *set), rows = 0, bytes = 0, counts[4] = {0};
-    if (!set) return false;
-    for (uint32_t i = 0; i < sample->count; i++) {
-        rows += sample->rows[i];
-        for (uint32_t row = 0; row < sample->rows[i]; row++) {
-            if (parquet_column_data_is_null(&sample->stretches[i], row)) continue;
-            struct slice value = value_bytes(&sample->stretches[i], width, row);
-            uint64_t count = count_value(set, value);
-            counts[count]++;
-            if (count == 1) bytes += value.size + (width ? 0 : sizeof(uint32_t));
-        }
+static void count_rows(struct counter *counter, const struct column *column, uint32_t first, uint32_t count) {
+    uint32_t width = column_type_width(column->type);
+    for (uint32_t row = first; row < first + count; row++) {
+        if (column_is_null(column, row)) continue;
+        if (width)
+            count_value(counter, slice_of((const uint8_t *)column->values + (size_t)row * width, width), 0);
+        else
+            count_value(counter, column_bytes_at(column, row), sizeof(uint32_t));
     }
-    free(set);
-    /* counts[n]: how many values came an n-th time */
-    double distinct = (double)counts[1], once = distinct - (double)counts[2],
-           twice = (double)counts[2] - (double)counts[3];
-    double entries = distinct + once * (once - 1) / (2 * (twice + 1));
-    if (entries > (double)group_rows) entries = (double)group_rows;
-    *share = distinct > 0 ? (uint64_t)((double)bytes / distinct * entries * (double)rows / (double)group_rows) : 0;
+}
+
+/* What is expected of the dictionary of a row group. */
+struct expected {
+    uint64_t entries, bytes;
+    uint64_t sample_share; /* of the bytes: what the sample's rows have to pay for */
+};
+
+/* Counts the rows of the walk, of which there are `rows`. False when memory is out. */
+static bool expect_dictionary(const struct sample *sample, struct page_walk walk, uint64_t rows, uint64_t group_rows,
+                              struct expected *expected) {
+    uint64_t slots = 1024, counted = 0, half = 0, half_bytes = 0;
+    const struct column *column;
+    uint32_t first, count;
+    bool ends_page;
+    while (slots < 2 * rows) slots *= 2;
+    struct counter counter = {.slots = calloc(slots, sizeof *counter.slots), .mask = (uint32_t)(slots - 1)};
+    if (!counter.slots) return false;
+    while (walk_next(&walk, &column, &first, &count, &ends_page)) {
+        uint32_t before = counted < rows / 2 ? (uint32_t)(rows / 2 - counted) : 0; /* the second half */
+        if (before > count) before = count;
+        count_rows(&counter, column, first, before);
+        if (before) {
+            half = counter.distinct;
+            half_bytes = counter.bytes;
+        }
+        count_rows(&counter, column, first + before, count - before);
+        counted += count;
+    }
+    free(counter.slots);
+    double more = group_rows > rows ? (double)(group_rows - rows) / ((double)rows / 2) : 0;
+    expected->entries = counter.distinct + (uint64_t)(more * (double)(counter.distinct - half));
+    expected->bytes = counter.bytes + (uint64_t)(more * (double)(counter.bytes - half_bytes));
+    expected->sample_share = (uint64_t)((double)expected->bytes * (double)sample->rows / (double)group_rows);
     return true;
 }
 
@@ -162,12 +226,35 @@ static uint32_t list_candidates(enum parquet_type type, struct candidate into[CA
     return count;
 }
 
-static enum plinth_status choose(const struct sample *sample, uint64_t group_rows,
+/* Tries the dictionary beside the encoding that takes `least`. */
+static enum plinth_status try_dictionary(const struct sample *sample, const struct expected *expected, uint64_t least,
+                                         struct parquet_column_options *options, struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    unsigned width = 0;
+    while (width < 32 && expected->entries >> width > 1) width++;
+    bool may_align = options->codec == PARQUET_CODEC_ZSTD && width % 8 && width < 16;
+    if (expected->bytes > DICTIONARY_BYTES_MAX) return PLINTH_OK; /* the writer would have to leave it */
+    for (int aligned = 0; aligned <= may_align && !st; aligned++) {
+        uint64_t bytes;
+        st = measure(sample, *options, (struct candidate){options->encoding, true, aligned}, &bytes, error);
+        if (st) break;
+        bytes += expected->sample_share;
+        /* Dictionaries are cheap to read and to filter. */
+        if (bytes >= (options->dictionary ? least - least / 100 : least + least / 100)) continue;
+        least = bytes;
+        options->dictionary = true;
+        options->dictionary_aligned = aligned;
+    }
+    return st;
+}
+
+static enum plinth_status choose(const struct sample *sample, const struct expected *expected,
                                  struct parquet_column_options *options, struct plinth_error *error) {
     struct candidate candidates[CANDIDATES_MAX];
     uint32_t count = list_candidates(sample->node.type, candidates);
-    uint64_t least = UINT64_MAX, bytes, share = 0;
+    uint64_t least = UINT64_MAX, bytes;
     enum plinth_status st = PLINTH_OK;
+    options->dictionary = false;
     for (uint32_t i = 0; i < count && !st; i++) {
         st = measure(sample, *options, candidates[i], &bytes, error);
         if (st || bytes >= least - least / 100) continue; /* 1 % is not worth the work of a later one */
@@ -175,11 +262,7 @@ static enum plinth_status choose(const struct sample *sample, uint64_t group_row
         options->encoding = candidates[i].encoding;
     }
     if (st || sample->node.type == PARQUET_TYPE_BOOLEAN) return st;
-    st = measure(sample, *options, (struct candidate){options->encoding, true}, &bytes, error);
-    if (!st && !dictionary_share(sample, group_rows, &share)) st = error_no_memory(error, "sample");
-    /* Dictionaries are cheap to read and to filter. */
-    if (!st) options->dictionary = bytes + share < least + least / 100;
-    return st;
+    return try_dictionary(sample, expected, least, options, error);
 }
 
 static uint64_t count_values(const struct row_sample_piece *pieces, uint32_t count, uint64_t *rows) {
@@ -210,31 +293,56 @@ static struct row_sample_piece *element_pieces(struct arena *arena, const struct
     return elements;
 }
 
-enum plinth_status row_encoding_choose(struct column_type type, const struct row_sample_piece *pieces,
-                                       uint32_t piece_count, bool are_all, enum parquet_codec codec,
-                                       struct parquet_column_options *options, struct plinth_error *error) {
+/* The element of a list, or the column itself. */
+static enum plinth_status choose_for(struct column_type type, const struct row_sample_piece *pieces, uint32_t count,
+                                     const struct row_sample_rows *about, struct parquet_column_options *options,
+                                     struct plinth_error *error) {
     struct parquet_node nodes[ROW_COLUMN_NODES_MAX];
-    struct sample sample = {.count = 0};
-    enum plinth_status st = PLINTH_OK;
+    struct sample sample = {.rows = 0};
+    struct expected expected = {0};
     uint64_t rows;
-    arena_init(&sample.arena);
-    *options = parquet_column_options_default();
-    options->codec = codec;
-    if (codec == PARQUET_CODEC_ZSTD) options->codec_level = ZSTD_LEVEL;
-    options->dictionary_bytes_max = DICTIONARY_BYTES_MAX;
-    if (type.kind == COLUMN_LIST) {
-        type = column_type_element(type);
-        pieces = element_pieces(&sample.arena, pieces, piece_count);
-        if (!pieces) st = error_no_memory(error, "sample");
-    }
-    options->dictionary = type.kind != COLUMN_BOOL;
+    if (!count_values(pieces, count, &rows)) return PLINTH_OK;
+    bool is_compacted = options->codec == PARQUET_CODEC_ZSTD;
+    uint64_t group_rows = about->are_all && rows < GROUP_ROWS ? rows : GROUP_ROWS;
+    uint64_t pages = (rows + about->page_rows - 1) / about->page_rows;
+    uint64_t takes = (is_compacted ? SAMPLE_ROWS_COMPACTED : SAMPLE_ROWS) / about->page_rows;
+    if (takes < 2) takes = 2;
+    struct page_walk walk = {
+        .pieces = pieces, .count = count, .page_rows = about->page_rows, .step = (pages + takes - 1) / takes};
     (void)row_column_nodes("sample", 0, type, false, nodes);
     sample.node = nodes[0];
-    if (!st && count_values(pieces, piece_count, &rows) > 0) {
-        uint64_t group_rows = are_all && rows < GROUP_ROWS ? rows : GROUP_ROWS;
-        st = take_sample(&sample, pieces, piece_count, rows, error);
-        if (!st) st = choose(&sample, group_rows, options, error);
-    }
+    arena_init(&sample.arena);
+    enum plinth_status st = take_sample(&sample, walk, error);
+    if (is_compacted) walk.step = 1;
+    if (!st && type.kind != COLUMN_BOOL &&
+        !expect_dictionary(&sample, walk, is_compacted ? rows : sample.rows, group_rows, &expected))
+        st = error_no_memory(error, "sample");
+    if (!st) st = choose(&sample, &expected, options, error);
+    buffer_deinit(&sample.pieces);
     arena_deinit(&sample.arena);
+    return st;
+}
+
+enum plinth_status row_encoding_choose(struct column_type type, const struct row_sample_piece *pieces,
+                                       uint32_t piece_count, const struct row_sample_rows *about,
+                                       enum parquet_codec codec, struct parquet_column_options *options,
+                                       struct plinth_error *error) {
+    *options = parquet_column_options_default();
+    options->codec = codec;
+    options->codec_level = about->codec_level;
+    options->dictionary_bytes_max = DICTIONARY_BYTES_MAX;
+    options->dictionary_pays = codec == PARQUET_CODEC_ZSTD; /* the rows at hand are more than the writer looks at */
+    if (type.kind != COLUMN_LIST) {
+        options->dictionary = type.kind != COLUMN_BOOL;
+        return choose_for(type, pieces, piece_count, about, options, error);
+    }
+    struct arena arena;
+    arena_init(&arena);
+    type = column_type_element(type);
+    options->dictionary = type.kind != COLUMN_BOOL;
+    pieces = element_pieces(&arena, pieces, piece_count);
+    enum plinth_status st =
+        pieces ? choose_for(type, pieces, piece_count, about, options, error) : error_no_memory(error, "sample");
+    arena_deinit(&arena);
     return st;
 }

@@ -13,10 +13,17 @@ struct row_sample_piece {
     uint32_t count;
 };
 
-/* Options of the column, statistics and page index included. `are_all` says that the pieces are all rows of the file.
- */
+/* What there is to know of the pieces. */
+struct row_sample_rows {
+    bool are_all;       /* there are no other rows in the file */
+    uint32_t page_rows; /* of the file's pages */
+    int codec_level;
+};
+
+/* Options of the column, statistics and page index included. */
 PLINTH_MUST_CHECK enum plinth_status row_encoding_choose(struct column_type type, const struct row_sample_piece *pieces,
-                                                         uint32_t piece_count, bool are_all, enum parquet_codec codec,
+                                                         uint32_t piece_count, const struct row_sample_rows *about,
+                                                         enum parquet_codec codec,
                                                          struct parquet_column_options *options,
                                                          struct plinth_error *error);
 

@@ -170,6 +170,24 @@ static enum plinth_status parse_key(struct segment *segment, struct plinth_error
     return PLINTH_OK;
 }
 
+/* plinth.index_key: columns of types that keys may have. */
+static enum plinth_status parse_index_key(struct segment *segment, struct plinth_error *error) {
+    const struct parquet_metadata *metadata = parquet_reader_metadata(segment->reader);
+    struct row_segment *rows = segment->rows;
+    struct slice text, piece;
+    if (segment->info.is_rows) return PLINTH_OK;
+    if (!parquet_metadata_find(metadata, SEGMENT_META_INDEX_KEY, &text))
+        return bad_metadata(SEGMENT_META_INDEX_KEY, error);
+    while (next_piece(&text, ',', &piece)) {
+        uint32_t id;
+        const struct row_segment_column *column = parse_id(piece, &id) ? row_segment_find(segment, id) : NULL;
+        if (!column || rows->index_count == ROW_KEY_PARTS_MAX || !row_key_type_is_allowed(column->type))
+            return bad_metadata(SEGMENT_META_INDEX_KEY, error);
+        rows->index[rows->index_count++] = (uint32_t)(column - rows->columns);
+    }
+    return rows->index_count ? PLINTH_OK : bad_metadata(SEGMENT_META_INDEX_KEY, error);
+}
+
 static enum plinth_status parse_no_nan(struct segment *segment, struct plinth_error *error) {
     struct slice text = {0}, piece;
     if (!parquet_metadata_find(parquet_reader_metadata(segment->reader), SEGMENT_META_NO_NAN, &text)) return PLINTH_OK;
@@ -452,6 +470,7 @@ enum plinth_status row_segment_load(struct segment *segment, struct plinth_error
     enum plinth_status st = parse_types(segment, error);
     if (!st) st = find_columns(segment, error);
     if (!st) st = parse_key(segment, error);
+    if (!st) st = parse_index_key(segment, error);
     if (!st) st = find_system_columns(segment, error);
     if (!st) st = parse_no_nan(segment, error);
     if (!st) st = parse_postings(segment, error);
@@ -481,7 +500,7 @@ uint64_t row_segment_memory(const struct segment *segment) {
     return rows ? rows->stripe_index.capacity + atomic_load_explicit(&rows->loaded_bytes, memory_order_relaxed) : 0;
 }
 
-bool segment_is_rows(const struct segment *segment) { return segment->rows != NULL; }
+bool segment_is_rows(const struct segment *segment) { return segment->info.is_rows; }
 
 bool segment_is_plain_at(const struct segment *segment, uint64_t lsn) {
     const struct segment_info *info = &segment->info;

@@ -273,7 +273,7 @@ static enum plinth_status verify_postings(struct row_verifier *verifier, uint32_
     bool is_same = true;
     enum plinth_status st = row_segment_read_block(segment, &postings->block, &owned, &bytes, error);
     if (!st) st = postings_view_create(bytes, &owned, &stored, error);
-    if (!st && !postings_builder_finish(verifier->postings[number], &built)) st = error_no_memory(error, "postings");
+    if (!st && !postings_builder_finish(verifier->postings[number], 0, &built)) st = error_no_memory(error, "postings");
     bytes = buffer_slice(&built);
     if (!st) st = postings_view_create(bytes, &built, &wanted, error);
     if (!st) is_same = stored->terms == wanted->terms;

@@ -23,13 +23,18 @@ enum {
     ROW_FIXED_BYTES = 12,           /* LSN and operation, in raw bytes */
     WAITING_ROWS_MAX = 128 << 10,   /* the encodings are chosen by so many rows or bytes, if there are */
     WAITING_BYTES_MAX = 32 << 20,
+    WAITING_ROWS_COMPACTED_MAX = 512 << 10,
+    WAITING_BYTES_COMPACTED_MAX = 64 << 20,
+    ZSTD_LEVEL = 6,           /* 1 % less than level 3; 12 is 1.5 % less again for twice the work */
+    ZSTD_LEVEL_THOROUGH = 16, /* the first that weighs what a match costs: 4 to 5 % less, for five times the work */
     STRIPE_ROWS_DEFAULT = 1024,
-    STRIPE_ROWS_COMPACTED_MAX = 4096, /* longer pages compress better: by the row's size, up to so many */
-    STRIPE_BYTES_COMPACTED = 512 << 10,
-    KEY_FILTER_BITS_MAX = 10, /* a key: 1 % false positives; */
-    KEY_FILTER_BITS_MIN = 4,  /* at 15 % it still spares most reads */
-    KEY_FILTER_SHARE = 16,    /* of compacted files it takes at most one part in so many */
-    SYSTEM_COLUMNS_MAX = 3,   /* _lsn, _op, _ord */
+    STRIPE_ROWS_COMPACTED_MAX = 32 << 10, /* longer pages compress better: by the row's size, up to so many */
+    STRIPE_BYTES_COMPACTED = 1 << 20,
+    STRIPE_ENTRIES_COMPACTED_MAX = 16 << 10, /* whoever looks one up decodes them all */
+    KEY_FILTER_BITS_MAX = 10,                /* a key: 1 % false positives; */
+    KEY_FILTER_BITS_MIN = 4,                 /* at 15 % it still spares most reads */
+    KEY_FILTER_SHARE = 64,                   /* of compacted files it takes at most one part in so many */
+    SYSTEM_COLUMNS_MAX = 3,                  /* _lsn, _op, _ord */
 };
 
 /* Rows that wait for the encodings to be chosen. */
@@ -51,7 +56,10 @@ struct row_segment_writer {
     struct buffer waiting;          /* struct waiting_rows, until then */
     uint64_t waiting_count, waiting_bytes;
     const struct table_schema *schema;
+    const struct table_index *of_index; /* of entries: borrowed; else null */
     enum parquet_codec codec;
+    int codec_level;
+    uint64_t waiting_rows_max, waiting_bytes_max;
     uint32_t stripe_rows_max;
     struct segment_info info; /* of what was added so far */
     uint64_t raw_bytes;
@@ -90,7 +98,7 @@ static enum parquet_codec codec_of(const struct row_segment_options *options) {
     if (options->schema->codec == TABLE_CODEC_LZ4) codec = SEGMENT_LZ4;
     if (options->schema->codec == TABLE_CODEC_ZSTD) codec = SEGMENT_ZSTD;
     if (options->schema->codec == TABLE_CODEC_NONE) codec = SEGMENT_UNCOMPRESSED;
-    if (codec == SEGMENT_ZSTD) return PARQUET_CODEC_ZSTD;
+    if (codec == SEGMENT_ZSTD || codec == SEGMENT_ZSTD_THOROUGH) return PARQUET_CODEC_ZSTD;
     return codec == SEGMENT_UNCOMPRESSED ? PARQUET_CODEC_UNCOMPRESSED : PARQUET_CODEC_LZ4_RAW;
 }
 
@@ -125,11 +133,12 @@ static struct parquet_node *make_nodes(struct row_segment_writer *writer, uint32
 /* How rows are sorted, as far as Parquet has the same order: not by floating-point numbers with their NaNs. */
 static uint32_t make_sorting(const struct row_segment_writer *writer, struct parquet_sorting_column *sorting) {
     const struct table_schema *schema = writer->schema;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < schema->key_count; i++) {
-        int32_t column = table_schema_find_id(schema, schema->key[i]);
+    uint32_t count = 0, heads = writer->of_index ? writer->of_index->column_count : 0;
+    for (uint32_t i = 0; i < heads + schema->key_count; i++) {
+        int32_t column =
+            table_schema_find_id(schema, i < heads ? writer->of_index->columns[i] : schema->key[i - heads]);
         if (column < 0 || column_kind_is_float(schema->columns[column].type.kind)) return count;
-        sorting[count++] = (struct parquet_sorting_column){.column = (uint32_t)column};
+        sorting[count++] = (struct parquet_sorting_column){.column = (uint32_t)column, .nulls_first = i < heads};
     }
     sorting[count++] =
         (struct parquet_sorting_column){.column = schema->column_count, .is_descending = schema->key_count > 0};
@@ -158,25 +167,27 @@ static enum plinth_status choose_encoding(struct row_segment_writer *writer, con
         if (from && !column_type_equal(from->type, column->type)) from = NULL; /* take_column refuses it */
         pieces[i] = (struct row_sample_piece){from, waiting[i].first, waiting[i].count};
     }
-    enum plinth_status st = row_encoding_choose(column->type, pieces, count, are_all, writer->codec, options, error);
+    const struct row_sample_rows about = {are_all, writer->stripe_rows_max, writer->codec_level};
+    enum plinth_status st = row_encoding_choose(column->type, pieces, count, &about, writer->codec, options, error);
     free(pieces);
     if (st && error) (void)error_prefix(error, "segment %s, column %s", writer->info.name, column->name);
     return st;
 }
 
 static uint32_t choose_stripe_rows(const struct row_segment_writer *writer) {
+    uint32_t most = writer->of_index ? STRIPE_ENTRIES_COMPACTED_MAX : STRIPE_ROWS_COMPACTED_MAX;
     if (writer->schema->page_rows) return writer->schema->page_rows;
     if (writer->codec != PARQUET_CODEC_ZSTD) return STRIPE_ROWS_DEFAULT;
     uint64_t rows = STRIPE_BYTES_COMPACTED / (writer->waiting_bytes / writer->waiting_count);
     if (rows < STRIPE_ROWS_DEFAULT) return STRIPE_ROWS_DEFAULT;
-    return rows < STRIPE_ROWS_COMPACTED_MAX ? (uint32_t)rows : STRIPE_ROWS_COMPACTED_MAX;
+    return rows < most ? (uint32_t)rows : most;
 }
 
 static enum plinth_status create_parquet(struct row_segment_writer *writer, bool are_all, struct plinth_error *error) {
     const struct table_schema *schema = writer->schema;
     writer->stripe_rows_max = choose_stripe_rows(writer);
     uint32_t node_count, leaf_count = schema->column_count + system_column_count(writer);
-    struct parquet_sorting_column sorting[ROW_KEY_PARTS_MAX + 2];
+    struct parquet_sorting_column sorting[2 * ROW_KEY_PARTS_MAX + 2];
     struct parquet_node *nodes = make_nodes(writer, &node_count);
     struct parquet_column_options *columns = arena_zalloc(&writer->arena, leaf_count * sizeof *columns);
     if (!nodes || !columns) return error_no_memory(error, "segment writer");
@@ -184,11 +195,13 @@ static enum plinth_status create_parquet(struct row_segment_writer *writer, bool
     for (uint32_t i = 0; i < schema->column_count && !st; i++) {
         const struct table_column *column = &schema->columns[i];
         st = choose_encoding(writer, column, are_all, &columns[i], error);
+        if (writer->of_index) columns[i].statistics = false; /* entries are found by the stripe index */
         columns[i].bloom = column->type.kind != COLUMN_BOOL && has_bloom_index(schema, column->id);
     }
     for (uint32_t i = schema->column_count; i < leaf_count; i++) {
         columns[i] = parquet_column_options_default();
         columns[i].codec = writer->codec;
+        columns[i].codec_level = writer->codec_level;
         columns[i].encoding = PARQUET_ENCODING_DELTA_BINARY_PACKED;
     }
     const struct parquet_writer_options options = {.stripe_rows = writer->stripe_rows_max,
@@ -249,10 +262,15 @@ enum plinth_status row_segment_writer_open(struct store *store, const char *name
     opened->sink.write = write_object;
     opened->schema = table_schema_ref(schema);
     opened->codec = codec_of(options);
+    bool is_compacted = opened->codec == PARQUET_CODEC_ZSTD;
+    if (is_compacted) opened->codec_level = options->codec == SEGMENT_ZSTD_THOROUGH ? ZSTD_LEVEL_THOROUGH : ZSTD_LEVEL;
+    opened->waiting_rows_max = is_compacted ? WAITING_ROWS_COMPACTED_MAX : WAITING_ROWS_MAX;
+    opened->waiting_bytes_max = is_compacted ? WAITING_BYTES_COMPACTED_MAX : WAITING_BYTES_MAX;
     opened->info.table = schema->id;
     opened->info.job = options->job;
     opened->info.lsn_min = UINT64_MAX;
-    opened->info.is_rows = true;
+    opened->of_index = options->index;
+    opened->info.is_rows = !options->index;
     opened->info.has_partition = options->has_partition;
     opened->info.partition = options->has_partition ? options->partition : 0;
     arena_init(&opened->arena);
@@ -284,11 +302,16 @@ void row_segment_writer_abort(struct row_segment_writer *writer) {
 
 /* ---- stripes and row groups ---- */
 
-/* Blocks of the key filter of the open row group, of `bytes` in the file. Row ids need none: they are a range of LSNs.
- * Nor does a compacted file of small rows, which most reads find their key in. */
+/* Row ids need none: they are a range of LSNs; and entries are found by their values, the beginnings of their keys. */
+static bool has_key_filter(const struct row_segment_writer *writer) {
+    return writer->schema->key_count && !writer->of_index;
+}
+
+/* Blocks of the key filter of the open row group, of `bytes` in the file. A compacted file of small rows has none: most
+ * reads find their key in it. */
 static uint32_t filter_blocks(const struct row_segment_writer *writer, uint64_t keys, uint64_t bytes) {
     uint64_t bits = KEY_FILTER_BITS_MAX;
-    if (!writer->schema->key_count) return 0;
+    if (!has_key_filter(writer)) return 0;
     if (writer->codec == PARQUET_CODEC_ZSTD && bits * keys > bytes * 8 / KEY_FILTER_SHARE)
         bits = bytes * 8 / KEY_FILTER_SHARE / keys;
     if (bits < KEY_FILTER_BITS_MIN) return 0;
@@ -385,6 +408,7 @@ static enum plinth_status take_keys(struct row_segment_writer *writer, const str
                                     uint32_t count, struct plinth_error *error) {
     struct slice last = buffer_slice(&writer->last_key);
     uint64_t last_lsn = writer->last_lsn;
+    bool has_filter = has_key_filter(writer);
     if (!buffer_reserve(&writer->hashes, (size_t)count * 8)) return error_no_memory(error, "key filter");
     for (uint32_t row = first; row < first + count; row++) {
         struct slice key = row_block_key(block, row);
@@ -394,7 +418,8 @@ static enum plinth_status take_keys(struct row_segment_writer *writer, const str
         if (order > 0 || (order == 0 && last_lsn <= lsn) || lsn > INT64_MAX)
             return error_set(error, PLINTH_INTERNAL, "segment %s: row %" PRIu64 " was added out of order",
                              writer->info.name, writer->info.rows + (row - first));
-        if (order != 0 || writer->hashes.size == 0) { /* a filter knows also the key that its row group goes on with */
+        if (has_filter && (order != 0 || writer->hashes.size ==
+                                             0)) { /* a filter knows also the key that its row group goes on with */
             store_u64(writer->hashes.data + writer->hashes.size, hash_stable(key.data, key.size));
             writer->hashes.size += 8;
         }
@@ -545,7 +570,8 @@ enum plinth_status row_segment_writer_add(struct row_segment_writer *writer, con
     }
     writer->waiting_count += count;
     writer->waiting_bytes += rows_bytes(block, first, count);
-    bool is_enough = writer->waiting_count >= WAITING_ROWS_MAX || writer->waiting_bytes >= WAITING_BYTES_MAX;
+    bool is_enough =
+        writer->waiting_count >= writer->waiting_rows_max || writer->waiting_bytes >= writer->waiting_bytes_max;
     return is_enough ? stop_waiting(writer, false, error) : PLINTH_OK;
 }
 
@@ -634,7 +660,8 @@ static enum plinth_status add_postings(struct row_segment_writer *writer, struct
                 schema->indexes[k].columns[0] == index->columns[0])
                 is_first = false;
         if (!is_first) continue;
-        if (!postings_builder_finish(writer->postings[i], &bytes)) st = error_no_memory(error, "postings");
+        if (!postings_builder_finish(writer->postings[i], writer->codec_level, &bytes))
+            st = error_no_memory(error, "postings");
         known = buffer_slice(&bytes);
         if (!st) st = add_block(writer, key, &known, 1, error);
         buffer_deinit(&bytes);
@@ -653,8 +680,9 @@ static enum plinth_status add_numbers(struct row_segment_writer *writer, struct 
         {SEGMENT_META_LSN_MAX, info->lsn_max},       {SEGMENT_META_DELETES, info->deletes},
         {SEGMENT_META_SUPERSEDED, info->superseded}, {SEGMENT_META_SCHEMA_VERSION, writer->schema->version},
     };
+    const char *format = writer->of_index ? SEGMENT_FORMAT_ENTRIES : SEGMENT_FORMAT;
     enum plinth_status st =
-        parquet_writer_add_key_value(writer->parquet, SEGMENT_META_FORMAT, slice_of_string(SEGMENT_FORMAT), error);
+        parquet_writer_add_key_value(writer->parquet, SEGMENT_META_FORMAT, slice_of_string(format), error);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers && !st; i++) {
         char text[24];
         snprintf(text, sizeof text, "%" PRIu64, numbers[i].number);
@@ -665,6 +693,20 @@ static enum plinth_status add_numbers(struct row_segment_writer *writer, struct 
         snprintf(text, sizeof text, "%" PRId64, info->partition);
         st = parquet_writer_add_key_value(writer->parquet, SEGMENT_META_PARTITION, slice_of_string(text), error);
     }
+    return st;
+}
+
+static enum plinth_status add_index(struct row_segment_writer *writer, struct plinth_error *error) {
+    const struct table_index *index = writer->of_index;
+    struct buffer ids = BUFFER_INIT;
+    bool ok = true;
+    for (uint32_t i = 0; i < index->column_count; i++)
+        ok = ok && append_format(&ids, "%s%" PRIu32, i ? "," : "", index->columns[i]);
+    enum plinth_status st = ok ? PLINTH_OK : error_no_memory(error, "segment metadata");
+    if (!st)
+        st = parquet_writer_add_key_value(writer->parquet, SEGMENT_META_INDEX, slice_of_string(index->name), error);
+    if (!st) st = add_text(writer, SEGMENT_META_INDEX_KEY, &ids, error);
+    buffer_deinit(&ids);
     return st;
 }
 
@@ -684,8 +726,10 @@ static enum plinth_status add_schema(struct row_segment_writer *writer, struct p
     }
     enum plinth_status st = ok ? PLINTH_OK : error_no_memory(error, "segment metadata");
     if (!st)
-        st =
-            parquet_writer_add_key_value(writer->parquet, SEGMENT_META_KIND, slice_of_string(SEGMENT_KIND_ROWS), error);
+        st = parquet_writer_add_key_value(writer->parquet, SEGMENT_META_KIND,
+                                          slice_of_string(writer->of_index ? SEGMENT_KIND_INDEX : SEGMENT_KIND_ROWS),
+                                          error);
+    if (!st && writer->of_index) st = add_index(writer, error);
     if (!st) st = add_text(writer, SEGMENT_META_KEY, &key, error);
     if (!st) st = add_text(writer, SEGMENT_META_TYPES, &types, error);
     if (!st && no_nan.size) st = add_text(writer, SEGMENT_META_NO_NAN, &no_nan, error);

@@ -43,12 +43,13 @@ static enum plinth_status check_number(const struct segment *segment, const char
 static enum plinth_status check_metadata(const struct segment *segment, struct plinth_error *error) {
     const struct parquet_metadata *metadata = parquet_reader_metadata(segment->reader);
     const struct segment_info *info = &segment->info;
+    const char *reads = segment_info_kind_is_entries(metadata) ? SEGMENT_FORMAT_ENTRIES : SEGMENT_FORMAT;
     struct slice format;
     if (!parquet_metadata_find(metadata, SEGMENT_META_FORMAT, &format))
         return error_set(error, PLINTH_CORRUPT, "not a segment: metadata %s is missing", SEGMENT_META_FORMAT);
-    if (!slice_equal(format, slice_of_string(SEGMENT_FORMAT)))
+    if (!slice_equal(format, slice_of_string(reads)))
         return error_set(error, PLINTH_UNSUPPORTED, "segment format %.*s, this version reads %s",
-                         (int)(format.size < 20 ? format.size : 20), (const char *)format.data, SEGMENT_FORMAT);
+                         (int)(format.size < 20 ? format.size : 20), (const char *)format.data, reads);
     const struct {
         const char *key;
         uint64_t wanted;
@@ -123,7 +124,7 @@ enum plinth_status segment_open(struct store *store, struct page_cache *cache, c
     enum plinth_status st = open_object(opened, store, error);
     if (!st) st = segment_check_indexes(opened, error);
     if (!st) st = check_metadata(opened, error);
-    if (!st && info->is_rows) {
+    if (!st && (info->is_rows || segment_info_kind_is_entries(parquet_reader_metadata(opened->reader)))) {
         st = row_segment_load(opened, error);
     } else if (!st) {
         st = find_columns(opened, error);

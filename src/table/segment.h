@@ -2,7 +2,8 @@
  *
  * Columns of a key space:   key BINARY REQUIRED, value BINARY (null for deletes), _index BINARY (row.h's list; null for
  *                           none), _lsn INT64 REQUIRED, _op INT32 REQUIRED (enum row_operation).
- * Columns of an index table: key BINARY (the index entry of key_encoding.h), _lsn, _op.
+ * Columns of an index table: key BINARY (the index entry of key_encoding.h), _lsn, _op. Those of typed tables' indexes
+ *                           had this form, too (the entry of row_key.h), and now have columns: row_segment_entries.h.
  *
  * Rows are in row order. All columns break pages at the same rows (row stripes: 256 rows or stripe_bytes of raw data),
  * so that stripe i of a row group is page i of each column. The page index of `key`, with untruncated bounds, is the
@@ -50,7 +51,12 @@ PLINTH_MUST_CHECK bool segment_info_decode(struct reader *from, struct segment_i
 PLINTH_MUST_CHECK enum plinth_status segment_info_read(struct store *store, const char *name, struct segment_info *info,
                                                        struct plinth_error *error);
 
-enum segment_codec { SEGMENT_LZ4 = 1, SEGMENT_ZSTD = 2, SEGMENT_UNCOMPRESSED = 3 };
+enum segment_codec {
+    SEGMENT_LZ4 = 1,
+    SEGMENT_ZSTD = 2,
+    SEGMENT_UNCOMPRESSED = 3,
+    SEGMENT_ZSTD_THOROUGH = 4, /* ZSTD with several times the work: for a merge that was asked for */
+};
 
 struct table_schema;
 struct table_index;
@@ -58,7 +64,7 @@ struct table_index;
 struct segment_options {
     struct table_id table;
     bool index_table; /* no value and _index columns */
-    /* Of a typed table's sorted index: what its keys are made of, for readers without the catalog. Borrowed until the
+    /* Of a typed table's sorted index: what its keys are made of, and so what columns the file has. Borrowed until the
      * writer is gone; both or neither. */
     const struct table_schema *schema;
     const struct table_index *index;

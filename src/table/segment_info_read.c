@@ -17,10 +17,15 @@ bool segment_parse_number(struct slice text, uint64_t *number) {
     return true;
 }
 
-bool segment_info_kind_is_rows(const struct parquet_metadata *metadata) {
+static bool kind_is(const struct parquet_metadata *metadata, const char *wanted) {
     struct slice kind;
-    return parquet_metadata_find(metadata, SEGMENT_META_KIND, &kind) &&
-           slice_equal(kind, slice_of_string(SEGMENT_KIND_ROWS));
+    return parquet_metadata_find(metadata, SEGMENT_META_KIND, &kind) && slice_equal(kind, slice_of_string(wanted));
+}
+
+bool segment_info_kind_is_rows(const struct parquet_metadata *metadata) { return kind_is(metadata, SEGMENT_KIND_ROWS); }
+
+bool segment_info_kind_is_entries(const struct parquet_metadata *metadata) {
+    return kind_is(metadata, SEGMENT_KIND_INDEX);
 }
 
 enum plinth_status segment_info_partition(const struct parquet_metadata *metadata, struct segment_info *info,

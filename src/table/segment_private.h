@@ -22,6 +22,7 @@ enum segment_column {
 extern const char *const segment_column_names[SEGMENT_COLUMNS];
 
 #define SEGMENT_FORMAT "1"
+#define SEGMENT_FORMAT_ENTRIES "2" /* of entries as columns (row_segment_entries.h) */
 
 /* Key-value metadata of the file; numbers are decimal. */
 #define SEGMENT_META_FORMAT "plinth.format"
@@ -36,6 +37,9 @@ extern const char *const segment_column_names[SEGMENT_COLUMNS];
 #define SEGMENT_META_INDEX "plinth.index"
 #define SEGMENT_META_INDEX_PARTS "plinth.index_parts"
 #define SEGMENT_META_KEY_PARTS "plinth.key_parts"
+/* Of those with columns instead: the ids of the index's. */
+#define SEGMENT_META_INDEX_KEY "plinth.index_key"
+#define SEGMENT_KIND_INDEX "index"
 
 /* Of typed tables (row_segment.h) only. */
 #define SEGMENT_META_KIND "plinth.kind"
@@ -98,7 +102,7 @@ struct segment {
     struct segment_info info;
     bool has_column[SEGMENT_COLUMNS];
     uint32_t leaf[SEGMENT_COLUMNS];
-    struct row_segment *rows; /* null: a segment of a key space or an index */
+    struct row_segment *rows; /* null: a segment of a key space or of its index, or of entries as keys */
     uint32_t group_count;
     struct segment_group *groups;
     struct stripe_index stripes;
@@ -141,8 +145,10 @@ void stripe_index_note_bounds(uint8_t *flags, uint64_t *lsn, enum segment_column
 /* A decimal number of at most 64 bits. */
 PLINTH_MUST_CHECK bool segment_parse_number(struct slice text, uint64_t *number);
 
-/* Whether metadata says that the file is a typed table's. */
+/* Whether metadata says that the file is a typed table's, */
 bool segment_info_kind_is_rows(const struct parquet_metadata *metadata);
+/* or one of an index's entries as columns. */
+bool segment_info_kind_is_entries(const struct parquet_metadata *metadata);
 /* Sets has_partition and partition from the metadata. */
 PLINTH_MUST_CHECK enum plinth_status segment_info_partition(const struct parquet_metadata *metadata,
                                                             struct segment_info *info, struct plinth_error *error);

@@ -8,8 +8,8 @@
 #include "base/status.h"
 #include "parquet/writer.h"
 #include "table/row_segment_encoding.h"
+#include "table/row_segment_entries.h"
 #include "table/segment_private.h"
-#include "table/table_schema.h"
 
 enum {
     STRIPE_ROWS_DEFAULT = 256,
@@ -33,6 +33,7 @@ struct byte_column {
 
 struct segment_writer {
     struct parquet_sink sink;
+    struct row_entries_writer *entries; /* of a typed table's index: it does everything */
     struct store_writer *out;
     struct parquet_writer *parquet; /* made with the first stripe, which tells how keys are encoded best */
     struct segment_options options;
@@ -97,7 +98,8 @@ static enum plinth_status write_object(struct parquet_sink *sink, struct slice b
 
 static enum parquet_codec codec_of(enum segment_codec codec) {
     switch (codec) {
-    case SEGMENT_ZSTD: return PARQUET_CODEC_ZSTD;
+    case SEGMENT_ZSTD:
+    case SEGMENT_ZSTD_THOROUGH: return PARQUET_CODEC_ZSTD;
     case SEGMENT_UNCOMPRESSED: return PARQUET_CODEC_UNCOMPRESSED;
     default: return PARQUET_CODEC_LZ4_RAW;
     }
@@ -142,7 +144,8 @@ static enum plinth_status tune_index_keys(struct segment_writer *writer, struct 
                                 .offsets = (const uint32_t *)(const void *)writer->keys.offsets.data,
                                 .bytes = writer->keys.bytes.data};
     const struct row_sample_piece piece = {&keys, 0, writer->rows};
-    enum plinth_status st = row_encoding_choose(keys.type, &piece, 1, false, options->codec, &chosen, error);
+    const struct row_sample_rows about = {false, writer->options.stripe_rows, options->codec_level};
+    enum plinth_status st = row_encoding_choose(keys.type, &piece, 1, &about, options->codec, &chosen, error);
     options->encoding = chosen.encoding;
     return st;
 }
@@ -184,8 +187,10 @@ static void writer_destroy(struct segment_writer *writer) {
     free(writer);
 }
 
+static bool is_zstd(enum segment_codec codec) { return codec_of(codec) == PARQUET_CODEC_ZSTD; }
+
 static void set_stripe_size(struct segment_options *options) {
-    uint32_t times = options->codec == SEGMENT_ZSTD ? INDEX_COMPACTED_STRIPES : 1;
+    uint32_t times = is_zstd(options->codec) ? INDEX_COMPACTED_STRIPES : 1;
     if (!options->stripe_rows)
         options->stripe_rows = options->index_table ? times * INDEX_STRIPE_ROWS : STRIPE_ROWS_DEFAULT;
     if (!options->stripe_bytes)
@@ -197,6 +202,14 @@ enum plinth_status segment_writer_open(struct store *store, const char *name, co
     *writer = NULL;
     struct segment_writer *opened = calloc(1, sizeof *opened);
     if (!opened) return error_no_memory(error, "segment writer");
+    if (options->index) {
+        enum plinth_status st = row_entries_writer_open(store, name, options, &opened->entries, error);
+        if (st)
+            free(opened);
+        else
+            *writer = opened;
+        return st;
+    }
     opened->sink.write = write_object;
     opened->options = *options;
     set_stripe_size(&opened->options);
@@ -221,6 +234,11 @@ enum plinth_status segment_writer_open(struct store *store, const char *name, co
 
 void segment_writer_abort(struct segment_writer *writer) {
     if (!writer) return;
+    if (writer->entries) {
+        row_entries_writer_abort(writer->entries);
+        free(writer);
+        return;
+    }
     store_abort(writer->out);
     writer_destroy(writer);
 }
@@ -290,6 +308,7 @@ static enum plinth_status check_row(const struct segment_writer *writer, const s
 
 enum plinth_status segment_writer_add(struct segment_writer *writer, const struct row *row,
                                       struct plinth_error *error) {
+    if (writer->entries) return row_entries_writer_add(writer->entries, row, error);
     struct segment_info *info = &writer->info;
     uint64_t bytes = row->key.size + row->value.size + row->indexes.size + ROW_FIXED_BYTES;
     bool is_superseded;
@@ -310,8 +329,13 @@ enum plinth_status segment_writer_add(struct segment_writer *writer, const struc
     return writer->rows == writer->options.stripe_rows ? hand_over(writer, error) : PLINTH_OK;
 }
 
-uint64_t segment_writer_raw_bytes(const struct segment_writer *writer) { return writer->raw_bytes; }
-uint64_t segment_writer_rows(const struct segment_writer *writer) { return writer->info.rows; }
+uint64_t segment_writer_raw_bytes(const struct segment_writer *writer) {
+    return writer->entries ? row_entries_writer_raw_bytes(writer->entries) : writer->raw_bytes;
+}
+
+uint64_t segment_writer_rows(const struct segment_writer *writer) {
+    return writer->entries ? row_entries_writer_rows(writer->entries) : writer->info.rows;
+}
 
 /* ---- ending ---- */
 
@@ -320,37 +344,6 @@ static enum plinth_status add_number(struct segment_writer *writer, const char *
     char text[24];
     snprintf(text, sizeof text, "%" PRIu64, number);
     return parquet_writer_add_key_value(writer->parquet, key, slice_of_string(text), error);
-}
-
-/* One part of a key: "type name". */
-static bool append_part(struct buffer *into, const struct table_schema *schema, uint32_t column_id) {
-    const struct table_column *column = &schema->columns[table_schema_find_id(schema, column_id)];
-    char type[COLUMN_TYPE_TEXT_MAX];
-    column_type_format(column->type, type);
-    return buffer_append(into, type, strlen(type)) && buffer_append_u8(into, ' ') &&
-           buffer_append(into, column->name, strlen(column->name)) && buffer_append_u8(into, '\n');
-}
-
-static enum plinth_status add_parts(struct segment_writer *writer, const char *key, const uint32_t *ids, uint32_t count,
-                                    struct plinth_error *error) {
-    struct buffer parts = BUFFER_INIT;
-    bool ok = true;
-    for (uint32_t i = 0; ok && i < count; i++) ok = append_part(&parts, writer->options.schema, ids[i]);
-    enum plinth_status st = ok ? parquet_writer_add_key_value(writer->parquet, key, buffer_slice(&parts), error)
-                               : error_no_memory(error, "segment");
-    buffer_deinit(&parts);
-    return st;
-}
-
-static enum plinth_status add_index(struct segment_writer *writer, struct plinth_error *error) {
-    const struct table_schema *schema = writer->options.schema;
-    const struct table_index *index = writer->options.index;
-    if (!index) return PLINTH_OK;
-    enum plinth_status st =
-        parquet_writer_add_key_value(writer->parquet, SEGMENT_META_INDEX, slice_of_string(index->name), error);
-    if (!st) st = add_parts(writer, SEGMENT_META_INDEX_PARTS, index->columns, index->column_count, error);
-    if (!st) st = add_parts(writer, SEGMENT_META_KEY_PARTS, schema->key, schema->key_count, error);
-    return st;
 }
 
 static enum plinth_status add_metadata(struct segment_writer *writer, struct plinth_error *error) {
@@ -368,7 +361,6 @@ static enum plinth_status add_metadata(struct segment_writer *writer, struct pli
         parquet_writer_add_key_value(writer->parquet, SEGMENT_META_FORMAT, slice_of_string(SEGMENT_FORMAT), error);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers && !st; i++)
         st = add_number(writer, numbers[i].key, numbers[i].number, error);
-    if (!st) st = add_index(writer, error);
     return st;
 }
 
@@ -376,6 +368,11 @@ enum plinth_status segment_writer_commit(struct segment_writer *writer, struct s
                                          struct plinth_error *error) {
     *info = (struct segment_info){0};
     enum plinth_status st = PLINTH_OK;
+    if (writer->entries) {
+        st = row_entries_writer_commit(writer->entries, info, error);
+        free(writer);
+        return st;
+    }
     if (writer->info.rows == 0)
         st = error_set(error, PLINTH_INTERNAL, "segment %s: committed without rows", writer->info.name);
     if (!st) st = hand_over(writer, error);

@@ -125,6 +125,54 @@ static void keys_decode_to_their_values(void **state) {
     }
 }
 
+/* Keys cut or with other bytes behind them are told from whole ones. */
+static void check_decode_columns(struct test_random *random, const struct column_type *types, uint32_t part_count,
+                                 enum row_key_form form) {
+    struct column_builder builders[PARTS];
+    struct column columns[PARTS], decoded[PARTS];
+    const struct column *parts[PARTS], *decoded_parts[PARTS];
+    for (uint32_t i = 0; i < part_count; i++) {
+        builders[i] = model_builder(random, types[i], ROWS, form == ROW_KEY_INDEX ? 5 : 0);
+        columns[i] = column_builder_view(&builders[i]);
+        parts[i] = &columns[i];
+        decoded_parts[i] = &decoded[i];
+    }
+    struct arena arena;
+    struct row_keys keys, again;
+    uint32_t at[ROWS];
+    arena_init(&arena);
+    assert_true(row_keys_encode(&arena, parts, part_count, form, ROWS, &keys));
+    memcpy(at, keys.offsets, sizeof at);
+    assert_int_equal(row_keys_decode(&arena, &keys, ROWS, at, types, part_count, form, decoded), PLINTH_OK);
+    for (uint32_t row = 0; row < ROWS; row++) {
+        assert_int_equal(at[row], keys.offsets[row + 1]);
+        for (uint32_t i = 0; i < part_count; i++) assert_int_equal(model_compare(&decoded[i], row, parts[i], row), 0);
+    }
+    assert_true(row_keys_encode(&arena, decoded_parts, part_count, form, ROWS, &again));
+    assert_memory_equal(again.offsets, keys.offsets, (ROWS + 1) * sizeof *keys.offsets);
+    assert_memory_equal(again.bytes, keys.bytes, keys.offsets[ROWS]);
+    bool raw = form == ROW_KEY_PRIMARY && column_kind_is_bytes(types[part_count - 1].kind);
+    for (uint32_t cut = 1; !raw && cut <= keys.offsets[1]; cut++) {
+        uint32_t offsets[2] = {0, keys.offsets[1] - cut}, begin = 0;
+        struct row_keys one = {offsets, keys.bytes};
+        assert_int_equal(row_keys_decode(&arena, &one, 1, &begin, types, part_count, form, decoded), PLINTH_CORRUPT);
+    }
+    arena_deinit(&arena);
+    for (uint32_t i = 0; i < part_count; i++) column_builder_deinit(&builders[i]);
+}
+
+static void many_keys_decode_to_columns(void **state) {
+    (void)state;
+    struct test_random random = test_random_of(model_seed() + 3);
+    for (unsigned round = 0; round < 150; round++) {
+        struct column_type types[PARTS];
+        for (unsigned i = 0; i < PARTS; i++)
+            types[i] = model_type((unsigned)test_random_below(&random, MODEL_KEY_TYPES));
+        if (round < MODEL_KEY_TYPES) types[0] = model_type(round);
+        check_decode_columns(&random, types, 1 + round % PARTS, round % 2 ? ROW_KEY_INDEX : ROW_KEY_PRIMARY);
+    }
+}
+
 static void assert_refused(struct column_type type, const void *bytes, size_t size, enum row_key_form form) {
     struct column_builder builder;
     struct column_builder *parts = &builder;
@@ -299,6 +347,7 @@ int main(void) {
         cmocka_unit_test(keys_of_every_type_sort_as_their_values),
         cmocka_unit_test(composite_keys_sort_as_their_values),
         cmocka_unit_test(keys_decode_to_their_values),
+        cmocka_unit_test(many_keys_decode_to_columns),
         cmocka_unit_test(only_what_encoding_gives_is_decoded),
         cmocka_unit_test(one_bytes_key_is_its_bytes),
         cmocka_unit_test(keys_are_sorted_stably),

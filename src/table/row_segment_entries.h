@@ -1,0 +1,29 @@
+/* Writing the entries of a typed table's sorted index: segments of columns, as those of its rows.
+ *
+ * The file is a row segment (row_segment.h) with plinth.kind = "index" and the columns that an entry is made of: the
+ * index's and the primary key's in the table's order (OPTIONAL unless in the primary key), then _lsn, _op and, without
+ * a primary key, _ord. A row's key is the entry (column/row_key.h: the index's columns in INDEX form, then the primary
+ * key or the row id). plinth.index is the index's name, plinth.index_key the ids of its columns. As versions before
+ * these columns cannot read such a file, its plinth.format is 2. */
+#ifndef PLINTH_TABLE_ROW_SEGMENT_ENTRIES_H
+#define PLINTH_TABLE_ROW_SEGMENT_ENTRIES_H
+
+#include "table/segment.h"
+
+struct row_entries_writer;
+
+/* As the functions of segment_writer; options->schema and options->index are set, and borrowed until the writer is
+ * gone. */
+PLINTH_MUST_CHECK enum plinth_status row_entries_writer_open(struct store *store, const char *name,
+                                                             const struct segment_options *options,
+                                                             struct row_entries_writer **writer,
+                                                             struct plinth_error *error);
+PLINTH_MUST_CHECK enum plinth_status row_entries_writer_add(struct row_entries_writer *writer, const struct row *row,
+                                                            struct plinth_error *error);
+uint64_t row_entries_writer_raw_bytes(const struct row_entries_writer *writer);
+uint64_t row_entries_writer_rows(const struct row_entries_writer *writer);
+PLINTH_MUST_CHECK enum plinth_status row_entries_writer_commit(struct row_entries_writer *writer,
+                                                               struct segment_info *info, struct plinth_error *error);
+void row_entries_writer_abort(struct row_entries_writer *writer);
+
+#endif
