@@ -116,6 +116,22 @@ static void unpack_levels(struct slice packed, unsigned width, uint32_t count, u
     }
 }
 
+static uint8_t highest_level(const uint8_t *levels, uint32_t count) {
+    typedef uint8_t lanes __attribute__((vector_size(16)));
+    lanes highest = {0};
+    uint32_t i = 0;
+    uint8_t level = 0;
+    for (; count - i >= sizeof highest; i += sizeof highest) {
+        lanes here;
+        memcpy(&here, levels + i, sizeof here);
+        lanes is_higher = here > highest;
+        highest = (here & is_higher) | (highest & ~is_higher);
+    }
+    for (; i < count; i++) level = levels[i] > level ? levels[i] : level;
+    for (size_t k = 0; k < sizeof highest; k++) level = highest[k] > level ? highest[k] : level;
+    return level;
+}
+
 enum plinth_status rle_decode_levels(struct slice in, uint8_t level_max, uint32_t count, uint8_t *out,
                                      struct plinth_error *error) {
     struct run_cursor cursor = cursor_of(in, bits_width_u64(level_max));
@@ -128,8 +144,7 @@ enum plinth_status rle_decode_levels(struct slice in, uint8_t level_max, uint32_
         else if (run.count)
             memset(out + i, (int)run.value, run.count);
     }
-    uint8_t highest = 0;
-    for (uint32_t i = 0; i < count; i++) highest = out[i] > highest ? out[i] : highest;
+    uint8_t highest = level_max == (1u << cursor.width) - 1 ? 0 : highest_level(out, count); /* or none can be above */
     if (highest > level_max)
         return error_set(error, PLINTH_CORRUPT, "a level is %u, but at most %u is possible", highest, level_max);
     return PLINTH_OK;

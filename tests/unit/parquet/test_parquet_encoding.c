@@ -156,6 +156,31 @@ static void rle_refuses_impossible_values_and_ends_on_empty_runs(void **state) {
     assert_memory_equal(levels, ((const uint8_t[]){0, 1, 2, 3}), 4);
 }
 
+static void a_level_that_is_too_high_is_found_wherever_it_is(void **state) {
+    enum { LEVELS = 70 };
+    uint8_t in[LEVELS], out[LEVELS];
+    struct plinth_error error = {0};
+    struct buffer encoded = BUFFER_INIT;
+    (void)state;
+    for (uint8_t highest = 2; highest < 30; highest = (uint8_t)(highest * 2 + highest % 3)) {
+        for (uint32_t count = 1; count <= LEVELS; count += 1 + count / 8) {
+            for (uint32_t at = 0; at < count; at++) {
+                for (uint32_t i = 0; i < count; i++) in[i] = (uint8_t)(i % (highest + 1u));
+                for (int too_high = 0; too_high < 2; too_high++) {
+                    in[at] = (uint8_t)(highest + too_high);
+                    buffer_clear(&encoded);
+                    /* in as many bits either way */
+                    assert_true(rle_encode_levels(in, count, highest, &encoded));
+                    enum plinth_status st = rle_decode_levels(buffer_slice(&encoded), highest, count, out, &error);
+                    assert_int_equal(st, too_high ? PLINTH_CORRUPT : PLINTH_OK);
+                    if (!st) assert_memory_equal(in, out, count);
+                }
+            }
+        }
+    }
+    buffer_deinit(&encoded);
+}
+
 static void delta_packed_has_the_bytes_of_the_specification(void **state) {
     static const int64_t values[] = {1, 2, 3, 4, 5};
     static const uint8_t wanted[] = {0x80, 0x01, 4, 5, 2, 2, 0, 0, 0, 0};
@@ -415,6 +440,7 @@ int main(void) {
         cmocka_unit_test(rle_of_every_width_comes_back_and_truncated_is_refused),
         cmocka_unit_test(rle_bitmaps_come_back),
         cmocka_unit_test(rle_refuses_impossible_values_and_ends_on_empty_runs),
+        cmocka_unit_test(a_level_that_is_too_high_is_found_wherever_it_is),
         cmocka_unit_test(delta_packed_has_the_bytes_of_the_specification),
         cmocka_unit_test(delta_packed_comes_back_at_every_size_and_range),
         cmocka_unit_test(delta_packed_refuses_impossible_blocks),
