@@ -287,7 +287,7 @@ void delta_block_i64_scalar(const int64_t *values, size_t count, struct delta_bl
     int64_t least = INT64_MAX;
     memset(block, 0, sizeof *block);
     for (size_t i = 0; i < count; i++) {
-        uint64_t delta = (uint64_t)values[i] - (uint64_t)values[i - 1];
+        uint64_t delta = (uint64_t)values[i] - (uint64_t)values[(ptrdiff_t)i - 1];
         least = (int64_t)delta < least ? (int64_t)delta : least;
         block->deltas[i] = delta;
     }
@@ -301,7 +301,7 @@ void delta_block_i32_scalar(const int32_t *values, size_t count, struct delta_bl
     int32_t least = INT32_MAX;
     memset(block, 0, sizeof *block);
     for (size_t i = 0; i < count; i++) {
-        uint32_t delta = (uint32_t)values[i] - (uint32_t)values[i - 1];
+        uint32_t delta = (uint32_t)values[i] - (uint32_t)values[(ptrdiff_t)i - 1];
         least = (int32_t)delta < least ? (int32_t)delta : least;
         deltas[i] = delta;
     }
