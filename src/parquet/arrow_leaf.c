@@ -119,9 +119,15 @@ static bool convert_big_endian(const uint8_t *from, size_t size, uint32_t width,
     return true;
 }
 
+/* Values from slot `begin` on; null for BYTE_ARRAY. */
+static const uint8_t *values_from(const struct parquet_column *column, const struct parquet_column_data *data,
+                                  uint64_t begin) {
+    return data->values ? (const uint8_t *)data->values + begin * column->width : NULL;
+}
+
 static bool convert_decimals(const struct parquet_column *column, const struct parquet_column_data *data,
                              uint64_t begin, uint64_t count, uint32_t width, uint8_t *to) {
-    const uint8_t *from = (const uint8_t *)data->values + begin * column->width;
+    const uint8_t *from = values_from(column, data, begin);
     for (uint64_t i = 0; i < count; i++, to += width) {
         if (column->type == PARQUET_TYPE_BYTE_ARRAY || column->type == PARQUET_TYPE_FIXED) {
             struct slice value = column->type == PARQUET_TYPE_FIXED ? slice_of(from + i * column->width, column->width)
@@ -139,7 +145,7 @@ static bool convert_decimals(const struct parquet_column *column, const struct p
 static enum plinth_status append_converted(struct arrow_leaf *leaf, const struct parquet_column_data *data,
                                            uint64_t begin, uint64_t count, struct plinth_error *error) {
     const struct parquet_column *column = leaf->column;
-    const uint8_t *from = (const uint8_t *)data->values + begin * column->width;
+    const uint8_t *from = values_from(column, data, begin);
     size_t bytes = (size_t)(count * leaf->type.width);
     if (!buffer_reserve(&leaf->values, bytes + 1)) return error_no_memory(error, "Arrow values");
     uint8_t *to = leaf->values.data + leaf->values.size;
