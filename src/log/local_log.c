@@ -176,6 +176,8 @@ static void local_log_stats(struct log *base, struct log_stats *stats) {
     pthread_mutex_lock(&log->segments_mutex);
     stats->segments = log->segment_count;
     stats->first_lsn = log->segments[0]->first_lsn;
+    stats->spare_bytes = 0;
+    for (size_t i = 0; i < log->spare_count; i++) stats->spare_bytes += log->spares[i].capacity;
     pthread_mutex_unlock(&log->segments_mutex);
     stats->bytes = mark_load(&log->file_bytes);
     stats->groups = mark_load(&log->groups);
@@ -205,6 +207,8 @@ static void local_log_destroy(struct local_log *log) {
     threads_stop(log);
     prepared_drop(log, &log->prepared);
     prepared_drop(log, &log->rolling);
+    prepared_drop(log, &log->retired);
+    (void)spares_drop(log);
     for (size_t i = 0; i < log->segment_count; i++) log_file_unref(log->segments[i]);
     free(log->segments);
     group_destroy(log->fill);

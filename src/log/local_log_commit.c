@@ -113,17 +113,30 @@ static enum plinth_status segment_roll(struct local_log *log, uint64_t first_lsn
     return poison_unknown(log, first_lsn, error);
 }
 
+/* Up to where zeros must follow a block that ends at `end` in a recycled file, when those of the last one do not reach:
+ * whole pages, so that the operating system need not read them first. */
+static uint64_t zeros_end(const struct log_file *file, uint64_t end) {
+    if (!file->recycled || end + LOG_BLOCK_HEADER_BYTES <= file->zeroed_offset) return end;
+    uint64_t to = (end + LOG_BLOCK_HEADER_BYTES + LOG_PAGE_BYTES - 1) & ~(uint64_t)(LOG_PAGE_BYTES - 1);
+    return to < file->capacity ? to : file->capacity;
+}
+
 /* Writes `bytes`, a finished block, behind the active file's end. */
 static enum plinth_status block_write(struct local_log *log, const uint8_t *bytes, size_t size, uint64_t first_lsn,
                                       struct plinth_error *error) {
     struct log_file *file = log->active;
     uint64_t offset = atomic_load_explicit(&file->end_offset, memory_order_relaxed);
+    static const uint8_t zeros[LOG_BLOCK_HEADER_BYTES + LOG_PAGE_BYTES];
+    uint64_t zeroed = zeros_end(file, offset + size);
+    struct iovec parts[] = {{(void *)(uintptr_t)bytes, size},
+                            {(void *)(uintptr_t)zeros, (size_t)(zeroed - offset - size)}};
     struct plinth_error cause = {0};
-    enum plinth_status st = file_write(file->file, offset, bytes, size, &cause);
+    enum plinth_status st = file_writev(file->file, offset, parts, parts[1].iov_len ? 2 : 1, &cause);
     if (st) {
         poison_set(log, st, &cause);
         return poison_unknown(log, first_lsn, error);
     }
+    if (zeroed > file->zeroed_offset) file->zeroed_offset = zeroed;
     log_file_mark(file, first_lsn, offset);
     atomic_store_explicit(&file->end_offset, offset + size, memory_order_release);
     atomic_fetch_add_explicit(&log->file_bytes, size, memory_order_relaxed);

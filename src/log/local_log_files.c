@@ -1,8 +1,9 @@
-/* Segments: made ahead of need, started, trimmed.
+/* Segments: made ahead of need, and started.
  *
  * An fdatasync is about 40 % faster where the file has been written before (no extent to convert, nothing to put
- * into the file system's journal), so the next file is not only reserved but filled with zeros by a thread of its
- * own, a chunk at a time, so that the log never waits for it for long. */
+ * into the file system's journal). So the next file is one that was trimmed, as it is. When there is none, a new file
+ * is not only reserved but filled with zeros by a thread of its own, a chunk at a time, so that the log never waits
+ * for it for long. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,16 +70,31 @@ static enum plinth_status prepared_make(struct local_log *log, uint64_t capacity
     return st;
 }
 
+/* Opens a spare to be used as it is. */
+static bool prepared_recycle(struct local_log *log, uint64_t capacity, struct prepared *made) {
+    if (!spare_take(log, capacity, made)) return false;
+    if (!env_open(log->env, made->path, ENV_READ | ENV_WRITE, &made->file, NULL)) return true;
+    prepared_drop(log, made);
+    return false;
+}
+
 /* With prepare_mutex. A failure is remembered for a moment, so that refusing appends on a full disk is cheap. */
 static enum plinth_status prepare_locked(struct local_log *log, uint64_t capacity, bool zeros,
                                          struct plinth_error *error) {
     if (prepared_suffices(log, capacity)) return PLINTH_OK;
-    if (log->prepare_failed && thread_time_ns() < log->prepare_retry_ns) {
-        return error_set(error, log->prepare_failed, "%s", log->prepare_error.text);
-    }
     struct prepared made;
-    error_clear(&log->prepare_error);
-    log->prepare_failed = prepared_make(log, capacity, zeros, &made, &log->prepare_error);
+    if (prepared_recycle(log, capacity, &made)) {
+        log->prepare_failed = PLINTH_OK;
+    } else {
+        if (log->prepare_failed && thread_time_ns() < log->prepare_retry_ns) {
+            return error_set(error, log->prepare_failed, "%s", log->prepare_error.text);
+        }
+        error_clear(&log->prepare_error);
+        log->prepare_failed = prepared_make(log, capacity, zeros, &made, &log->prepare_error);
+        if (log->prepare_failed == PLINTH_NO_SPACE && spares_drop(log)) { /* they were too small */
+            log->prepare_failed = prepared_make(log, capacity, zeros, &made, &log->prepare_error);
+        }
+    }
     if (log->prepare_failed) {
         log->prepare_retry_ns = thread_time_ns() + prepare_retry_ns;
         return error_set(error, log->prepare_failed, "%s", log->prepare_error.text);
@@ -104,6 +120,7 @@ static void prepared_fill(struct local_log *log) {
     pthread_mutex_lock(&log->append_mutex);
     struct prepared filled = log->prepared;
     pthread_mutex_unlock(&log->append_mutex);
+    if (filled.recycled) return;
     for (uint64_t at = LOG_SEGMENT_HEADER_BYTES; filled.file && at < filled.capacity; at += ZERO_CHUNK_BYTES) {
         pthread_mutex_lock(&log->append_mutex);
         bool taken = log->prepared.file != filled.file;
@@ -139,8 +156,11 @@ void *preparer_run(void *argument) {
 
 bool segments_push(struct local_log *log, struct log_file *file) {
     bool pushed = true;
+    struct log_file *replaced = NULL;
     pthread_mutex_lock(&log->segments_mutex);
-    if (log->segment_count == log->segment_capacity) {
+    if (log->segment_count && log->segments[log->segment_count - 1]->first_lsn == file->first_lsn) {
+        replaced = log->segments[--log->segment_count];
+    } else if (log->segment_count == log->segment_capacity) {
         size_t capacity = log->segment_capacity ? log->segment_capacity * 2 : 16;
         struct log_file **grown = realloc(log->segments, capacity * sizeof grown[0]);
         pushed = grown != NULL;
@@ -151,6 +171,11 @@ bool segments_push(struct local_log *log, struct log_file *file) {
     }
     if (pushed) log->segments[log->segment_count++] = file;
     pthread_mutex_unlock(&log->segments_mutex);
+    if (replaced) {
+        atomic_fetch_sub_explicit(&log->file_bytes, atomic_load_explicit(&replaced->end_offset, memory_order_relaxed),
+                                  memory_order_relaxed);
+        log_file_unref(replaced);
+    }
     return pushed;
 }
 
@@ -166,6 +191,7 @@ enum plinth_status segment_start(struct local_log *log, struct prepared *prepare
     log->newest.first_lsn = first_lsn;
     log->newest.previous_last_lsn = log->last_record_lsn;
     log->newest.synced_lsn = atomic_load_explicit(&log->synced_lsn, memory_order_acquire);
+    log->newest.recycled = prepared->recycled;
     log_segment_header_encode(&log->newest, bytes);
     st = file_write(prepared->file, 0, bytes, sizeof bytes, error);
     if (!st) st = file_sync(prepared->file, error);
@@ -184,6 +210,7 @@ enum plinth_status segment_start(struct local_log *log, struct prepared *prepare
     st = log_file_create(file, path, &log->newest, &started, error);
     if (st) goto done;
     started->capacity = prepared->capacity;
+    started->reusable = true;
     if (!segments_push(log, started)) {
         log_file_unref(started);
         st = error_no_memory(error, "log segment list");
@@ -193,53 +220,5 @@ enum plinth_status segment_start(struct local_log *log, struct prepared *prepare
     atomic_fetch_add_explicit(&log->file_bytes, LOG_SEGMENT_HEADER_BYTES, memory_order_relaxed);
 done:
     free(path);
-    return st;
-}
-
-/* ---- trimming ---- */
-
-/* The oldest segment if all its records are below `before_lsn` and it is not the last; else null. Not referenced:
- * only the trimmer removes from the list. */
-static struct log_file *trimmable(struct local_log *log, uint64_t before_lsn) {
-    struct log_file *oldest = NULL;
-    pthread_mutex_lock(&log->segments_mutex);
-    if (log->segment_count > 1 && log->segments[1]->previous_last_lsn < before_lsn) oldest = log->segments[0];
-    pthread_mutex_unlock(&log->segments_mutex);
-    return oldest;
-}
-
-/* Makes the last removal durable; the next one must wait for that. */
-static enum plinth_status removal_sync(struct local_log *log, struct plinth_error *error) {
-    enum plinth_status st = env_sync_directory(log->env, log->directory, error);
-    log->trim_unsynced = st != PLINTH_OK;
-    return st;
-}
-
-/* The file goes first and durably: the list on disk must never have a hole. */
-static enum plinth_status oldest_remove(struct local_log *log, struct log_file *oldest, struct plinth_error *error) {
-    enum plinth_status st = env_remove(log->env, oldest->path, error);
-    if (st) return st;
-    st = removal_sync(log, error);
-    pthread_mutex_lock(&log->segments_mutex);
-    log->segment_count--;
-    memmove(log->segments, log->segments + 1, log->segment_count * sizeof log->segments[0]);
-    pthread_mutex_unlock(&log->segments_mutex);
-    atomic_fetch_sub_explicit(&log->file_bytes, atomic_load_explicit(&oldest->end_offset, memory_order_relaxed),
-                              memory_order_relaxed);
-    log_file_unref(oldest);
-    return st;
-}
-
-enum plinth_status local_log_trim(struct log *base, uint64_t before_lsn, struct plinth_error *error) {
-    struct local_log *log = local_log_of(base);
-    if (log->options.read_only) {
-        return error_set(error, PLINTH_READ_ONLY, "log %s is open for reading only", log->directory);
-    }
-    pthread_mutex_lock(&log->trim_mutex);
-    enum plinth_status st = log->trim_unsynced ? removal_sync(log, error) : PLINTH_OK;
-    for (struct log_file *oldest = trimmable(log, before_lsn); oldest && !st; oldest = trimmable(log, before_lsn)) {
-        st = oldest_remove(log, oldest, error);
-    }
-    pthread_mutex_unlock(&log->trim_mutex);
     return st;
 }

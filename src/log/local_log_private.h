@@ -2,7 +2,8 @@
  *
  *   local_log.c          open, close, append and its bounds
  *   local_log_commit.c   group commit: the write role, the sync role, waiters, the log's thread
- *   local_log_files.c    making segments ahead of need, rolling to the next one, trimming
+ *   local_log_files.c    making segments ahead of need, rolling to the next one
+ *   local_log_trim.c     trimming, and keeping the files for reuse
  *   local_log_read.c     readers
  *
  * Two groups (memory of one block each) take turns: appenders fill one under append_mutex while the holder of the
@@ -25,6 +26,8 @@ enum {
     GROUP_BYTES_MAX = 4 << 20,                      /* body of a block */
     GROUP_WRITE_BYTES = 1 << 20,                    /* from here on the log's thread writes without being asked */
     MARKER_ROOM_BYTES = 4 * LOG_BLOCK_HEADER_BYTES, /* kept free in each file for the blocks of open and close */
+    LOG_PAGE_BYTES = 4096,                          /* what the operating system caches a file by */
+    LOG_SPARES_MAX = 2,                             /* trimmed files kept for reuse */
     CACHE_LINE = 64,
 };
 
@@ -38,11 +41,12 @@ struct group {
     struct record_context context;
 };
 
-/* A file made ahead of need, still under a temporary name. */
+/* A file made ahead of need or kept for reuse, under a temporary name. */
 struct prepared {
-    struct env_file *file; /* null when there is none */
+    struct env_file *file; /* null when there is none; spares are not open */
     char *path;
     uint64_t capacity;
+    bool recycled;
 };
 
 struct local_log {
@@ -97,10 +101,14 @@ struct local_log {
     struct log_file **segments;     /* ascending; one reference each; the last is `active` */
     size_t segment_count;
     size_t segment_capacity;
+    struct prepared spares[LOG_SPARES_MAX]; /* durably without their former names */
+    size_t spare_count;
     struct plinth_error poison; /* set once */
 
-    pthread_mutex_t trim_mutex;
-    bool trim_unsynced; /* trim_mutex: the last removal is not known to be durable */
+    pthread_mutex_t trim_mutex; /* guards: */
+    bool trim_unsynced;         /* the last removal is not known to be durable */
+    struct prepared retired;    /* the file that it has renamed, then; no spare before that is durable */
+    unsigned retired_number;
 
     /* The log's thread. */
     _Atomic(struct log_listener *) listener;
@@ -156,8 +164,17 @@ void *preparer_run(void *argument);
 /* With write_mutex: gives `file` its header and final name and makes it the active one. `first_lsn` is its first. */
 PLINTH_MUST_CHECK enum plinth_status segment_start(struct local_log *log, struct prepared *file, uint64_t first_lsn,
                                                    struct plinth_error *error);
-enum plinth_status local_log_trim(struct log *log, uint64_t before_lsn, struct plinth_error *error);
+/* Adds a file behind the others, or in the place of the last one when that begins at the same LSN: it was too small
+ * for the first block, holds no record, and its name is the new one's by now. */
 PLINTH_MUST_CHECK bool segments_push(struct local_log *log, struct log_file *file);
+
+/* ---- local_log_trim.c ---- */
+
+enum plinth_status local_log_trim(struct log *log, uint64_t before_lsn, struct plinth_error *error);
+/* Takes a spare of at least `capacity` bytes out, still closed; false when there is none. */
+bool spare_take(struct local_log *log, uint64_t capacity, struct prepared *taken);
+/* Removes the spares and their space; false when there were none. */
+bool spares_drop(struct local_log *log);
 
 /* ---- local_log_read.c ---- */
 

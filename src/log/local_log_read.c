@@ -107,7 +107,8 @@ static struct log_file *successor(struct local_log *log, const struct log_file *
     struct log_file *found = NULL;
     pthread_mutex_lock(&log->segments_mutex);
     for (size_t i = 0; i < log->segment_count && !found; i++) {
-        if (log->segments[i]->first_lsn > file->first_lsn) found = log_file_ref(log->segments[i]);
+        if (log->segments[i] == file || log->segments[i]->first_lsn < file->first_lsn) continue;
+        found = log_file_ref(log->segments[i]); /* at the same LSN when it has replaced an empty one */
     }
     pthread_mutex_unlock(&log->segments_mutex);
     return found;

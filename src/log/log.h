@@ -48,6 +48,7 @@ struct log_epoch {
 struct log_stats {
     uint64_t segments;       /* files now */
     uint64_t bytes;          /* in them, without space reserved ahead */
+    uint64_t spare_bytes;    /* of trimmed files that are kept for reuse */
     uint64_t first_lsn;      /* the oldest that can be read, or the next one when there is none */
     uint64_t appended;       /* records since open */
     uint64_t appended_bytes; /* their encoded bytes */

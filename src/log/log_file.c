@@ -24,6 +24,7 @@ enum plinth_status log_file_create(struct env_file *file, const char *path, cons
     made->first_lsn = header->first_lsn;
     made->previous_last_lsn = header->previous_last_lsn;
     made->epoch = log_segment_epoch(header)->number;
+    made->recycled = header->recycled;
     atomic_init(&made->end_offset, LOG_SEGMENT_HEADER_BYTES);
     pthread_mutex_init(&made->mutex, NULL);
     *created = made;

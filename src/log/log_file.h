@@ -23,6 +23,9 @@ struct log_file {
     uint64_t previous_last_lsn;
     uint64_t epoch;
     uint64_t capacity;               /* bytes of the file that may be written */
+    bool recycled;                   /* what is written is followed by zeros */
+    bool reusable;                   /* made in this life of the log: its space is known to be reserved */
+    uint64_t zeroed_offset;          /* with the write role, when recycled: zeros from end_offset up to here */
     atomic_uint_fast64_t end_offset; /* written up to here; the store releases the bytes before it to readers */
     pthread_mutex_t mutex;           /* guards what follows */
     struct log_file_mark *marks;     /* ascending, at least LOG_FILE_MARK_BYTES apart */

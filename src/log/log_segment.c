@@ -25,6 +25,7 @@ void log_segment_header_encode(const struct log_segment_header *header, uint8_t 
     store_u64(into + 56, header->previous_last_lsn);
     store_u64(into + 64, header->synced_lsn);
     store_u32(into + 72, (uint32_t)header->epoch_count);
+    store_u32(into + 76, header->recycled ? LOG_SEGMENT_RECYCLED : 0);
     for (size_t i = 0; i < header->epoch_count; i++) {
         uint8_t *at = into + EPOCHS_OFFSET + i * EPOCH_BYTES;
         store_u64(at, header->epochs[i].number);
@@ -72,6 +73,7 @@ enum plinth_status log_segment_header_decode(struct slice bytes, const char *pat
     header->first_lsn = load_u64(at + 48);
     header->previous_last_lsn = load_u64(at + 56);
     header->synced_lsn = load_u64(at + 64);
+    header->recycled = load_u32(at + 76) & LOG_SEGMENT_RECYCLED;
     if (epochs_decode(at, header)) return PLINTH_OK;
     return error_set(error, PLINTH_CORRUPT, "%s: offset 0: the header's epochs contradict each other", path);
 }
@@ -145,9 +147,14 @@ static void scan_marks(struct log_scan *scan, const struct log_block *block) {
     if (block->synced_lsn > scan->synced_lsn) scan->synced_lsn = block->synced_lsn;
 }
 
-/* Blocks in sequence; returns the flags of the last one. */
-static uint32_t scan_sequence(uint32_t seed, struct slice file, uint64_t epoch, log_scan_visitor *visit, void *context,
-                              struct log_scan *scan) {
+/* Of this file's present life. */
+static bool block_is_live(const struct log_segment_header *header, const struct log_block *block) {
+    return block->epoch == log_segment_epoch(header)->number && block->first_lsn >= header->first_lsn;
+}
+
+/* Blocks in sequence; returns the flags of the last one. Says in scan->reason why it ends, unless there are zeros. */
+static uint32_t scan_sequence(uint32_t seed, struct slice file, const struct log_segment_header *header,
+                              log_scan_visitor *visit, void *context, struct log_scan *scan) {
     uint32_t flags = 0;
     for (;;) {
         uint64_t offset = scan->end_offset, size = 0;
@@ -160,7 +167,7 @@ static uint32_t scan_sequence(uint32_t seed, struct slice file, uint64_t epoch, 
                      state == LOG_BLOCK_BAD ? "no valid block header" : "the block's checksum does not match");
             return flags;
         }
-        if (block.first_lsn != scan->next_lsn || block.epoch != epoch) {
+        if (block.first_lsn != scan->next_lsn || !block_is_live(header, &block)) {
             snprintf(scan->reason, sizeof scan->reason, "a block of epoch %llu, LSN %llu stands here",
                      (unsigned long long)block.epoch, (unsigned long long)block.first_lsn);
             return flags;
@@ -176,28 +183,31 @@ static uint32_t scan_sequence(uint32_t seed, struct slice file, uint64_t epoch, 
 }
 
 /* Whatever stands behind the end of the sequence counts for the marks; its header's checksum vouches for it. */
-static void scan_behind(uint32_t seed, struct slice file, uint64_t epoch, struct log_scan *scan) {
+static void scan_behind(uint32_t seed, struct slice file, const struct log_segment_header *header,
+                        struct log_scan *scan) {
+    bool strange = false, live = false; /* bytes that are not zero; blocks of this life */
     for (uint64_t offset = scan->end_offset; offset < file.size; offset += 8) {
         struct slice rest = slice_of(file.data + offset, file.size - offset);
         if (rest.size < 8) {
-            scan->torn |= !all_zero(rest);
-            return;
+            strange |= !all_zero(rest);
+            break;
         }
         if (load_u64(rest.data) == 0) continue;
-        scan->torn = true;
+        strange = true;
         struct log_block block;
         uint64_t size = 0;
         if (load_u32(rest.data) == block_magic && block_header_parse(seed, rest, &block, &size) &&
-            block.epoch == epoch) {
+            block_is_live(header, &block)) {
             scan_marks(scan, &block);
+            live = true;
         }
     }
+    scan->torn = header->recycled ? live || scan->reason[0] : strange;
 }
 
 void log_segment_scan(struct slice file, const struct log_segment_header *header, log_scan_visitor *visit,
                       void *context, struct log_scan *scan) {
     uint32_t seed = log_block_seed(header->id);
-    uint64_t epoch = log_segment_epoch(header)->number;
     *scan = (struct log_scan){.end_offset = LOG_SEGMENT_HEADER_BYTES,
                               .next_lsn = header->first_lsn,
                               .last_lsn = header->previous_last_lsn,
@@ -207,8 +217,8 @@ void log_segment_scan(struct slice file, const struct log_segment_header *header
         scan->end_offset = file.size;
         return;
     }
-    uint32_t flags = scan_sequence(seed, file, epoch, visit, context, scan);
-    scan_behind(seed, file, epoch, scan);
+    uint32_t flags = scan_sequence(seed, file, header, visit, context, scan);
+    scan_behind(seed, file, header, scan);
     scan->clean = flags == LOG_BLOCK_CLEAN_END && !scan->torn;
     if (scan->torn && !scan->reason[0]) {
         snprintf(scan->reason, sizeof scan->reason, "zeros stand here, other bytes behind them");

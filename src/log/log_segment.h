@@ -1,7 +1,9 @@
 /* The format of one file of the local log, without I/O: functions over bytes.
  *
  * A file "<first LSN, 20 digits>.log" is a header of 4,096 bytes and then blocks, one behind the other, each 8-byte
- * aligned; what follows the last one is zeros (space reserved ahead) or the end of the file. Little-endian.
+ * aligned; what follows the last one is zeros (space reserved ahead) or the end of the file. In a recycled file, one
+ * that held an older part of the same log before, at least LOG_BLOCK_HEADER_BYTES of zeros follow (or the end), and
+ * then whatever its former life has left. Little-endian.
  *
  *   header                                   block
  *    0 u64    magic "PLINTHLG"                0 u32  magic "PLBK"
@@ -14,11 +16,16 @@
  *   56 u64    last LSN before this file      32 u64  LSN that was synced when this was written
  *   64 u64    LSN synced at creation         40 u64  time, in microseconds since 1970
  *   72 u32    number of epochs listed        48 u64  epoch number
- *   76 u32    0                              56      body: records as in record.h, then at most 7 zero bytes
+ *   76 u32    flags a reader may pass over   56      body: records as in record.h, then at most 7 zero bytes
  *   80 ...    epochs: number, base, last (u64 each), oldest first; the last one listed is this file's
  *
  * The header's checksum is laid out the same in every version, so that a newer version is told from damage. The CRCs
- * of blocks begin with the log id, so that no payload and no stale disk block passes for a block of this log. */
+ * of blocks begin with the log id, so that no payload and no stale disk block passes for a block of this log.
+ *
+ * LSNs are never given out twice, and a file is recycled when its records lie before those of the file that is being
+ * written. So every block of a former life begins below the first LSN of the file it stands in, and every block of its
+ * present life does not: that tells them apart, also behind a tear. A program that does not know of recycled files
+ * takes what they leave for a torn tail, cuts it off and begins a new epoch, which loses nothing. */
 #ifndef PLINTH_LOG_LOG_SEGMENT_H
 #define PLINTH_LOG_LOG_SEGMENT_H
 
@@ -40,6 +47,7 @@ struct log_segment_header {
     uint64_t first_lsn;
     uint64_t previous_last_lsn; /* of the record before this file, over all epochs; 0 when there is none */
     uint64_t synced_lsn;
+    bool recycled;
     size_t epoch_count; /* 1 to LOG_EPOCHS_MAX */
     struct log_epoch epochs[LOG_EPOCHS_MAX];
 };
@@ -54,6 +62,10 @@ void log_segment_header_encode(const struct log_segment_header *header, uint8_t 
 PLINTH_MUST_CHECK enum plinth_status log_segment_header_decode(struct slice bytes, const char *path,
                                                                struct log_segment_header *header,
                                                                struct plinth_error *error);
+
+enum log_segment_flags {
+    LOG_SEGMENT_RECYCLED = 1, /* bytes of a former life may stand behind the zeros that follow the last block */
+};
 
 enum log_block_flags {
     LOG_BLOCK_CLEAN_END = 1, /* no records: the log was closed in order here */
@@ -94,7 +106,7 @@ struct log_scan {
     uint64_t synced_lsn; /* the highest in any good block header, also behind the end */
     uint64_t seen_lsn;   /* the highest record in any good block header, also behind the end */
     bool clean;          /* the last good block is a clean end and nothing follows */
-    bool torn;           /* something that is not zero follows */
+    bool torn;           /* something that is not zero follows; in a recycled file: at once, or a block of this life */
     enum plinth_status unsupported; /* PLINTH_UNSUPPORTED when a good block has flags of a newer version */
     char reason[120];               /* what is wrong at end_offset, when torn */
 };

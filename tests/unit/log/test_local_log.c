@@ -499,6 +499,41 @@ static void trimming_removes_whole_segments_below(void **state) {
     assert_int_equal(append_numbers(1), 20001);
 }
 
+/* The first block of a log is too large for its first file, so that a larger one takes that one's place and name. */
+static void a_first_block_larger_than_its_file_is_kept(void **state) {
+    (void)state;
+    tear_down(NULL);
+    sim = sim_env_create(12);
+    options = (struct local_log_options){.segment_bytes = 16 * 1024, .no_preparation = true};
+    log_start();
+    struct log_reader *reader = NULL;
+    struct record record;
+    bool found = true;
+    assert_ok(log_read(log_, 1, &reader, &error), &error);
+    assert_ok(log_next(reader, &record, &found, &error), &error);
+    assert_false(found);
+    uint8_t payload[20000] = {0};
+    struct slice part = slice_of(payload, sizeof payload);
+    struct record_header header = {.kind = 1};
+    uint64_t lsn = 0;
+    assert_ok(log_append(log_, &header, &part, 1, 0, &lsn, &error), &error);
+    wait_for(append_numbers(1), RECORD_SYNCED);
+    struct log_stats stats;
+    log_stats(log_, &stats);
+    assert_true(stats.segments == 1 && stats.first_lsn == 1 && stats.bytes < 30000);
+    assert_ok(log_trim(log_, 2, &error), &error);
+    assert_ok(log_next(reader, &record, &found, &error), &error);
+    assert_true(found && record.lsn == 1 && record.payload.size == sizeof payload);
+    assert_ok(log_next(reader, &record, &found, &error), &error);
+    assert_true(found && record.lsn == 2);
+    log_reader_close(reader);
+    wait_for(append_numbers(5000), RECORD_SYNCED);
+    log_restart();
+    assert_numbers(2, 5001);
+    assert_ok(log_trim(log_, 3000, &error), &error);
+    assert_numbers(3000, 5002 - 2999);
+}
+
 /* Only the failing call's own status is told; the next trim makes the removal durable, then goes on. */
 static void a_trim_that_failed_once_goes_on_later(void **state) {
     (void)state;
@@ -684,6 +719,7 @@ int main(void) {
         TEST(threads_append_wait_and_follow),
         TEST(waiters_share_syncs),
         TEST(trimming_removes_whole_segments_below),
+        TEST(a_first_block_larger_than_its_file_is_kept),
         TEST(a_trim_that_failed_once_goes_on_later),
         TEST(a_full_disk_refuses_appends_and_stops_nothing),
         TEST(a_failed_write_stops_the_log),

@@ -327,6 +327,7 @@ struct known {
     size_t life_begin; /* the first that the log now open has handed out */
     uint64_t synced_lsn;
     uint64_t trimmed_below;
+    bool recycling; /* trims often and closely, so that files are written over */
 };
 
 /* All that was handed out in this life is synced. */
@@ -391,27 +392,48 @@ static void random_work(struct known *known, struct test_random *random, int ste
             if (st) return;
             if (level == RECORD_SYNCED) known_synced(known);
         }
-        if (test_random_below(random, 200) == 0) {
+        if (test_random_below(random, known->recycling ? 20 : 200) == 0) {
             uint64_t before = known->synced_lsn - known->synced_lsn / 4;
+            if (known->recycling && known->synced_lsn > 40) before = known->synced_lsn - test_random_below(random, 40);
             if (before > known->trimmed_below) known->trimmed_below = before;
             if (log_trim(log_, before, &error)) return;
         }
     }
 }
 
-static void no_crash_loses_what_was_acknowledged(void **state) {
-    (void)state;
+/* Whether some file of the log is a recycled one. */
+static bool note_recycled(void *context, const char *name, bool is_directory) {
+    (void)is_directory;
+    char path[80];
+    struct log_segment_header header;
+    struct buffer bytes;
+    snprintf(path, sizeof path, "/log/%s", name);
+    if (!strstr(name, ".log") || !sim_env_file_bytes(sim, path, &bytes)) return true;
+    if (!log_segment_header_decode(buffer_slice(&bytes), path, &header, &error)) *(bool *)context |= header.recycled;
+    buffer_deinit(&bytes);
+    return true;
+}
+
+static bool has_recycled(void) {
+    bool found = false;
+    assert_ok(env_list(sim_env_base(sim), "/log", note_recycled, &found, &error), &error);
+    return found;
+}
+
+static void crash_over_and_over(bool recycling) {
     struct known *known = malloc(sizeof *known);
+    int recycled = 0;
     for (uint64_t seed = 0; seed < 150; seed++) {
         struct test_random random = test_random_of(seed);
-        *known = (struct known){.trimmed_below = 1};
+        *known = (struct known){.trimmed_below = 1, .recycling = recycling};
         uint64_t highest_lsn = 0;
         sim_start(seed);
         for (int life = 0; life < 6; life++) {
             assert_ok(log_try(), &error);
             assert_consistent(known);
             assert_true(log_next_lsn(log_) > highest_lsn);
-            random_work(known, &random, (int)test_random_below(&random, 200), &highest_lsn);
+            random_work(known, &random, (int)test_random_below(&random, recycling ? 600 : 200), &highest_lsn);
+            recycled += has_recycled();
             if (test_random_below(&random, 4) == 0) {
                 assert_ok(log_close(log_, &error), &error);
                 log_ = NULL;
@@ -424,26 +446,36 @@ static void no_crash_loses_what_was_acknowledged(void **state) {
         sim_stop();
     }
     free(known);
+    assert_true(!recycling || recycled > 300);
+}
+
+static void no_crash_loses_what_was_acknowledged(void **state) {
+    (void)state;
+    crash_over_and_over(false);
+}
+
+static void no_crash_with_recycled_files_loses_what_was_acknowledged(void **state) {
+    (void)state;
+    crash_over_and_over(true);
 }
 
 /* For every call N: the Nth call fails, the log is let go, the machine may crash, and everything acknowledged is
  * there. Opening fails too, at each of its calls. */
-static void no_failing_call_loses_what_was_acknowledged(void **state) {
-    (void)state;
+static void fail_each_call(bool recycling) {
     struct known *known = malloc(sizeof *known);
     for (int sticky = 0; sticky < 2; sticky++) {
         bool reached = true;
-        for (uint64_t skip = 0; reached; skip++) {
+        for (uint64_t skip = 0; reached; skip += recycling ? 3 : 1) {
             assert_true(skip < 3000);
             struct test_random random = test_random_of(77);
-            *known = (struct known){.trimmed_below = 1};
+            *known = (struct known){.trimmed_below = 1, .recycling = recycling};
             uint64_t highest_lsn = 0;
             sim_start(skip);
             sim_env_fail(sim, SIM_ANY, skip, skip % 2 ? PLINTH_IO_ERROR : PLINTH_NO_SPACE, sticky);
             for (int life = 0; life < 3; life++) {
                 if (log_try() == PLINTH_OK) {
                     known->life_begin = known->count;
-                    random_work(known, &random, 60, &highest_lsn);
+                    random_work(known, &random, recycling ? 250 : 60, &highest_lsn);
                     enum plinth_status st = log_close(log_, &error);
                     log_ = NULL;
                     if (!st) known_synced(known);
@@ -459,6 +491,16 @@ static void no_failing_call_loses_what_was_acknowledged(void **state) {
         }
     }
     free(known);
+}
+
+static void no_failing_call_loses_what_was_acknowledged(void **state) {
+    (void)state;
+    fail_each_call(false);
+}
+
+static void no_failing_call_with_recycled_files_loses_what_was_acknowledged(void **state) {
+    (void)state;
+    fail_each_call(true);
 }
 
 /* The sync of the clean end fails, so the disk may never get that block; the next process still sees it, and goes on
@@ -669,7 +711,9 @@ int main(void) {
         cmocka_unit_test(a_newer_format_is_refused_by_name),
         cmocka_unit_test(a_read_only_open_passes_over_a_torn_tail),
         cmocka_unit_test(no_crash_loses_what_was_acknowledged),
+        cmocka_unit_test(no_crash_with_recycled_files_loses_what_was_acknowledged),
         cmocka_unit_test(no_failing_call_loses_what_was_acknowledged),
+        cmocka_unit_test(no_failing_call_with_recycled_files_loses_what_was_acknowledged),
         cmocka_unit_test(a_clean_end_whose_sync_failed_is_written_again),
         cmocka_unit_test(trims_cut_off_twice_leave_no_hole),
         cmocka_unit_test(each_kind_of_sync_is_needed),

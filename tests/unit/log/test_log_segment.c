@@ -17,6 +17,7 @@ static void a_header_comes_back_and_every_flipped_bit_shows(void **state) {
     struct log_segment_header header = header_of(1000), back;
     struct plinth_error error = {0};
     header.epoch_count = 3;
+    header.recycled = true;
     header.epochs[0] = (struct log_epoch){1, 1, 0};
     header.epochs[1] = (struct log_epoch){2, 100, 140};
     header.epochs[2] = (struct log_epoch){5, 900, UINT64_MAX};
@@ -24,6 +25,7 @@ static void a_header_comes_back_and_every_flipped_bit_shows(void **state) {
     log_segment_header_encode(&header, bytes);
     assert_ok(log_segment_header_decode(slice_of(bytes, sizeof bytes), "/x.log", &back, &error), &error);
     assert_true(back.first_lsn == 1000 && back.previous_last_lsn == 999 && back.synced_lsn == 999);
+    assert_true(back.recycled);
     assert_int_equal(back.epoch_count, 3);
     assert_memory_equal(back.epochs, header.epochs, 3 * sizeof back.epochs[0]);
     assert_memory_equal(back.id, header.id, LOG_ID_BYTES);
@@ -155,6 +157,76 @@ static void blocks_of_another_log_epoch_or_place_do_not_count(void **state) {
     assert_true(scan.torn && scan.end_offset == end && scan.seen_lsn == 9 && scan.synced_lsn == 3);
 }
 
+/* Full of the blocks of LSNs 1 to 60, then begun again at LSN 100. */
+static void file_recycle(struct file *file, struct log_segment_header *header) {
+    struct log_segment_header former = header_of(1);
+    file_begin(file, &former);
+    for (uint32_t i = 0; i < 30; i++) file_add(file, 2, file->next_lsn - 1, 0);
+    *header = header_of(100);
+    header->recycled = true;
+    log_segment_header_encode(header, file->bytes);
+    file->used = LOG_SEGMENT_HEADER_BYTES;
+    file->next_lsn = 100;
+}
+
+static void the_former_life_of_a_recycled_file_does_not_count(void **state) {
+    (void)state;
+    struct log_segment_header header;
+    struct file file;
+    for (uint32_t blocks = 0; blocks < 8; blocks++) {
+        file_recycle(&file, &header);
+        for (uint32_t i = 0; i < blocks; i++) file_add(&file, 1 + i % 3, file.next_lsn - 1, 0);
+        file_add(&file, 0, file.next_lsn - 1, LOG_BLOCK_CLEAN_END);
+        uint64_t last = file.next_lsn - 1;
+        uint8_t kept[LOG_BLOCK_HEADER_BYTES];
+        memcpy(kept, file.bytes + file.used, sizeof kept);
+        memset(file.bytes + file.used, 0, sizeof kept);
+        struct log_scan scan = scan_of(&file, &header);
+        assert_true(scan.clean && !scan.torn);
+        assert_true(scan.end_offset == file.used && scan.next_lsn == last + 1 && scan.last_lsn == last);
+        assert_true(scan.synced_lsn == last && scan.seen_lsn == last);
+        /* In a file that is not recycled any byte behind the end is one too much. */
+        header.recycled = false;
+        scan = scan_of(&file, &header);
+        assert_true(scan.torn && !scan.clean && scan.end_offset == file.used && scan.seen_lsn == last);
+        header.recycled = true;
+        /* Without the zeros the end is not a clean one; and nothing else changes. */
+        memcpy(file.bytes + file.used, kept, sizeof kept);
+        scan = scan_of(&file, &header);
+        assert_true(scan.torn && !scan.clean && strlen(scan.reason) > 0);
+        assert_true(scan.end_offset == file.used && scan.synced_lsn == last && scan.seen_lsn == last);
+    }
+}
+
+/* Every first block of the former life is whole, and its epoch is the same: its LSN gives it away. */
+static void a_block_of_the_former_life_is_no_continuation(void **state) {
+    (void)state;
+    struct log_segment_header header;
+    struct file file;
+    file_recycle(&file, &header);
+    struct log_scan scan = scan_of(&file, &header);
+    assert_true(scan.torn && scan.end_offset == LOG_SEGMENT_HEADER_BYTES);
+    assert_true(scan.next_lsn == 100 && scan.last_lsn == 99 && scan.seen_lsn == 99 && scan.synced_lsn == 99);
+}
+
+static void a_block_of_this_life_behind_a_gap_tells_the_marks(void **state) {
+    (void)state;
+    struct log_segment_header header;
+    struct file file;
+    file_recycle(&file, &header);
+    file_add(&file, 3, 99, 0);
+    size_t gap = file_add(&file, 2, 102, 0);
+    file_add(&file, 2, 104, 0);
+    uint8_t kept[LOG_BLOCK_HEADER_BYTES];
+    memcpy(kept, file.bytes + gap, sizeof kept);
+    for (int zeros = 0; zeros < 2; zeros++) {
+        memset(file.bytes + gap, zeros ? 0 : 0xa5, sizeof kept);
+        struct log_scan scan = scan_of(&file, &header);
+        assert_true(scan.torn && !scan.clean && scan.end_offset == gap && strlen(scan.reason) > 0);
+        assert_true(scan.next_lsn == 103 && scan.synced_lsn == 104 && scan.seen_lsn == 106);
+    }
+}
+
 static void absurd_headers_are_no_blocks(void **state) {
     (void)state;
     struct log_segment_header header = header_of(1);
@@ -181,6 +253,9 @@ int main(void) {
         cmocka_unit_test(a_scan_finds_the_end_and_the_marks),
         cmocka_unit_test(blocks_behind_a_bad_one_still_tell_the_marks),
         cmocka_unit_test(blocks_of_another_log_epoch_or_place_do_not_count),
+        cmocka_unit_test(the_former_life_of_a_recycled_file_does_not_count),
+        cmocka_unit_test(a_block_of_the_former_life_is_no_continuation),
+        cmocka_unit_test(a_block_of_this_life_behind_a_gap_tells_the_marks),
         cmocka_unit_test(absurd_headers_are_no_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
