@@ -2,7 +2,7 @@
 # install_deps.sh [--with-go] [GROUP...]
 #
 # Install what Plinth needs from the system's packages (apt; through sudo when not root). Does nothing, quickly,
-# when all of it is there. Groups: build, test, bench (default: build). --with-go adds a Go of at least 1.23, from
+# when all of it is there. Groups: build, test, bench, arm64 (default: build). --with-go adds a Go of at least 1.23, from
 # the backports of the mirror this machine already uses, when there is none in PATH.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -17,6 +17,7 @@ build_packages=(
 )
 test_packages=(python3-venv clang clang-format llvm)
 bench_packages=(util-linux procps)
+arm64_packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
 
 # The sanitizer and fuzzer runtime is packaged apart from clang, under the version of the distribution's clang.
 clang_runtime_package() {
@@ -97,9 +98,10 @@ main() {
             [[ -z $runtime ]] || packages+=("$runtime")
             ;;
         bench) packages+=("${bench_packages[@]}") ;;
+        arm64) packages+=("${arm64_packages[@]}") ;;
         --with-go) with_go=1 ;;
         -h | --help) usage_of "$0" && exit 0 ;;
-        *) die "unknown group '$group' (build, test, bench, --with-go)" ;;
+        *) die "unknown group '$group' (build, test, bench, arm64, --with-go)" ;;
         esac
     done
     if ! have apt-get || ! have dpkg-query; then

@@ -11,12 +11,13 @@
 #   crash        kill and power-loss rounds                               (tests/crash)
 #   interop      grpc-go, grpcio, grpcurl, ghz, h2spec                    (tests/interop)
 #   clang        the whole build with clang, and its unit tests
+#   arm64        the rooms up to table/ cross-compiled for arm64, and their unit tests under qemu-user
 #
 # --quick shortens fuzz and crash; --full lengthens them (>= 200 crash rounds). Something that could not be had counts
 # as skipped, never as passed. The last line is `N passed, N failed[, N skipped]`; exit 1 when anything failed.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-ALL_PARTS=(check unit integration asan tsan fuzz crash interop clang)
+ALL_PARTS=(check unit integration asan tsan fuzz crash interop clang arm64)
 LENGTH=normal
 RESULTS=$ROOT/build/test-results
 TOTAL_PASSED=0 TOTAL_FAILED=0 TOTAL_SKIPPED=0
@@ -229,6 +230,38 @@ part_clang() {
     }
     build clang || return 0
     run_ctest clang clang --label-exclude crash
+}
+
+# need_arm64: compiler, emulator and libraries; false, and one skip counted, when they cannot be had.
+need_arm64() {
+    local reason=
+    if [[ $INSTALL -eq 1 && $(uname -m) == x86_64 ]]; then
+        "$ROOT/scripts/install_deps.sh" arm64 || true
+    fi
+    if [[ $(uname -m) != x86_64 ]]; then
+        reason="the cross compiler is for x86-64; here is $(uname -m)"
+    elif ! have aarch64-linux-gnu-gcc || ! have qemu-aarch64; then
+        reason="no gcc-aarch64-linux-gnu or no qemu-user"
+    elif ! "$ROOT/scripts/arm64_sysroot.sh" "$ROOT/build/arm64-sysroot"; then
+        reason="the arm64 libraries could not be had"
+    fi
+    [[ -n $reason ]] || return 0
+    warn "$reason"
+    count 0 0 1
+    return 1
+}
+
+# Not among them: what takes minutes when emulated and says nothing that the others do not.
+part_arm64() {
+    local rooms=(base column expr parquet log table) room targets=() slow='test_block_merge|test_row_segment$'
+    need_arm64 || return 0
+    for room in "${rooms[@]}"; do
+        targets+=("tests/unit/$room/all")
+    done
+    build arm64 "${targets[@]}" || return 0
+    for room in "${rooms[@]}"; do
+        run_ctest "arm64/tests/unit/$room" "arm64-$room" --exclude-regex "$slow"
+    done
 }
 
 run_part() {
