@@ -32,7 +32,8 @@ static enum plinth_status read_prefix(struct slice bytes, uint64_t bytes_max, ui
         return error_set(error, PLINTH_INVALID_ARGUMENT, "a message with metadata of %d bytes: not an Arrow stream?",
                          (int32_t)size);
     if (size > METADATA_BYTES_MAX || size > bytes_max)
-        return error_set(error, PLINTH_TOO_LARGE, "a message with metadata of %u bytes: not an Arrow stream?", size);
+        return error_set(error, is_marked ? PLINTH_TOO_LARGE : PLINTH_INVALID_ARGUMENT,
+                         "a message with metadata of %u bytes: not an Arrow stream?", size);
     *prefix = is_marked ? PREFIX_BYTES : LEGACY_PREFIX_BYTES;
     *metadata = size;
     return PLINTH_OK;

@@ -315,6 +315,11 @@ def test_arrow_that_is_cut_anywhere_is_refused_and_nothing_is_written(tables, ta
     assert tables.ingestion.Write(request(tables, table, arrow_ipc=data[:batch_end])).rows_written == 50
 
 
+def test_what_is_no_arrow_at_all_is_an_invalid_argument(tables, table):
+    for junk in (b"junk", b"host,at\nh1,5\n", b"PAR1" * 10, b"{}", b"\0" * 100):
+        refused(lambda j=junk: tables.ingestion.Write(request(tables, table, arrow_ipc=j)), INVALID, "arrow_ipc")
+
+
 def test_arrow_behind_the_end_of_a_stream_is_refused(tables, table):
     data = to_ipc(rows(5))
     refused(lambda: tables.ingestion.Write(request(tables, table, arrow_ipc=data + data)), INVALID, "arrow_ipc", "behind the end")
