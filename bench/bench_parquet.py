@@ -221,12 +221,14 @@ def measure_reads(engines, report, name, table, paths, rounds):
 
 
 def key_of(table, wanted):
-    """The column to sort by: the one named, or the first whose values have an order that all three agree on."""
-    for field in table.schema if not wanted else [table.schema.field(wanted)]:
-        kind = field.type
-        if pa.types.is_integer(kind) and kind.bit_width >= 16 or pa.types.is_string(kind) or pa.types.is_float64(kind):
-            return field.name, kind
-    return None, None
+    """The column to sort by: the one named, or the one of the most values, of those whose order all three agree on."""
+    fields = [table.schema.field(wanted)] if wanted else table.schema
+    fits = lambda kind: pa.types.is_integer(kind) and kind.bit_width >= 16 or pa.types.is_string(kind) or pa.types.is_float64(kind)
+    fields = [f for f in fields if fits(f.type)]
+    if not fields:
+        return None, None
+    best = max(fields, key=lambda f: len(table.column(f.name).unique())) if len(fields) > 1 else fields[0]
+    return best.name, best.type
 
 
 def measure_filtered(engines, report, name, table, wanted, work, rounds):
