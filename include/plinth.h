@@ -93,6 +93,7 @@ struct plinth_options {
     uint64_t cache_bytes;                   /* decoded pages kept for point reads; default 256 MiB */
     uint64_t log_segment_bytes;             /* default 64 MiB; below 1 MiB a hint */
     uint32_t log_sync_interval_ms;          /* writes below SYNCED are synced after this anyway; default 10 */
+    uint32_t compaction_threads;            /* that merge segments in the background; default half of the processors */
 };
 
 /* Opens or makes the engine in directory `path`, replaying the log. Failures among others:
@@ -695,6 +696,59 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_flush(struct plinth *db, 
 /* Flushes, then merges until every table is one sorted run without versions that nobody can see. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_compact(struct plinth *db, struct plinth_error *error);
 
+/* Work in the background. */
+enum plinth_job_kind {
+    PLINTH_JOB_FLUSH = 1,
+    PLINTH_JOB_COMPACTION = 2,
+    PLINTH_JOB_RETENTION = 3,  /* drops partitions that are older than their table keeps */
+    PLINTH_JOB_CHECKPOINT = 4, /* of the manifest, so that opening is quick */
+    PLINTH_JOB_TRIM = 5,       /* removes log files that nobody needs */
+    PLINTH_JOB_GARBAGE = 6,    /* removes segments that were replaced */
+    PLINTH_JOB_INDEX_BUILD = 7,
+    PLINTH_JOB_VERIFY = 8,
+};
+enum plinth_job_state {
+    PLINTH_JOB_RUNNING = 1,
+    PLINTH_JOB_WAITING = 2,  /* for a thread */
+    PLINTH_JOB_PAUSED = 3,   /* the kind is */
+    PLINTH_JOB_RETRYING = 4, /* it failed and is tried again after a while */
+    PLINTH_JOB_HELD = 5,     /* cancelled: begins again after ten minutes */
+};
+/* "flush", "compaction" ...; "running" ... */
+PLINTH_API const char *plinth_job_kind_name(enum plinth_job_kind kind);
+PLINTH_API const char *plinth_job_state_name(enum plinth_job_state state);
+
+struct plinth_job {
+    uint64_t id; /* 0: stands for its kind */
+    enum plinth_job_kind kind;
+    enum plinth_job_state state;
+    struct plinth_space space; /* the table or index; table 0: no one table */
+    bool has_partition;
+    int64_t partition;
+    unsigned threads;
+    uint64_t done, total; /* rows of a merge, memtables to flush ...; 0: not known */
+    uint64_t started_us;  /* wall time */
+    unsigned failures;    /* in a row */
+    const char *why;
+    const char *error; /* of the last failure, or empty */
+};
+typedef void plinth_job_visitor(void *context, const struct plinth_job *job);
+/* Shows what runs and what waits. What `job` points to lives during the call, in which no other may be made. */
+PLINTH_API void plinth_jobs_visit(struct plinth *db, plinth_job_visitor *visit, void *context);
+/* Pausing holds from the next job of the kind on, until resumed or closed; PLINTH_INVALID_ARGUMENT for kinds without
+ * which writes would stop (flush), or that somebody waits for. plinth_compact is not held up. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_jobs_pause(struct plinth *db, enum plinth_job_kind kind,
+                                                                  struct plinth_error *error);
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_jobs_resume(struct plinth *db, enum plinth_job_kind kind,
+                                                                   struct plinth_error *error);
+/* Makes what is due of a kind now: a flush, the merges and drops that are due, a checkpoint, a trim, the deletion of
+ * garbage; returns when it is done. PLINTH_INVALID_ARGUMENT for others. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_jobs_run(struct plinth *db, enum plinth_job_kind kind,
+                                                                struct plinth_error *error);
+/* Ends a merge, an index build or a verification, which gives PLINTH_CANCELLED; PLINTH_NOT_FOUND. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_jobs_cancel(struct plinth *db, uint64_t id,
+                                                                   struct plinth_error *error);
+
 /* One finding of plinth_verify. */
 typedef void plinth_verify_visitor(void *context, const char *object, const char *problem);
 
@@ -725,11 +779,16 @@ struct plinth_stats {
     uint64_t flushes, flush_rows, flush_bytes, flush_us;
     uint64_t compactions, compaction_rows_in, compaction_rows_out, compaction_bytes_in, compaction_bytes_out,
         compaction_us;
-    uint64_t compaction_pending; /* jobs that the policy would start now */
+    uint64_t compaction_moves, compaction_bytes_moved; /* segments that became part of another run as they were */
+    uint64_t compaction_pending;                       /* tables, indexes and partitions with something to merge */
+    uint64_t compaction_debt_bytes;                    /* what merges have to read until there is nothing to do */
+    uint64_t runs_most;                                /* that a look-up in one table may have to go through */
     uint64_t cache_bytes, cache_hits, cache_misses;
     uint64_t checkpoints, checkpoint_lsn;
     uint64_t snapshots, history_seconds;
-    uint64_t write_stalls, write_stall_us;
+    uint64_t write_stalls, write_stall_us; /* writes that waited for memory */
+    uint64_t write_delays, write_delay_us; /* writes that waited because merges were behind */
+    uint64_t write_rate_max;               /* bytes a second that writers are slowed to; 0: they are free */
     uint64_t replayed_records, open_us;
     uint32_t feature_level;
     bool writable; /* false once the log failed; plinth_log_status says why */

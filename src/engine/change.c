@@ -7,9 +7,10 @@
 #include "table/partition.h"
 
 static const char *const kind_names[] = {
-    "?",         "write",      "conditional", "catalog", "cut",           "job_begin", "flush_commit", "compact_commit",
-    "job_abort", "files_gone", "host",        "tick",    "feature_level", "window",    "rows",         "keep",
-    "history",
+    "?",         "write",        "conditional",    "catalog",   "cut",
+    "job_begin", "flush_commit", "compact_commit", "job_abort", "files_gone",
+    "host",      "tick",         "feature_level",  "window",    "rows",
+    "keep",      "history",      "merge_commit",
 };
 
 const char *change_kind_name(enum change_kind kind) {

@@ -20,6 +20,7 @@
  *   TICK            nothing: carries time
  *   FEATURE_LEVEL   level
  *   WINDOW          conflict window bounds: keys, bytes
+ *   MERGE_COMMIT    merge_change.h
  *   ROWS            table: tenant, database, table | operation u8 (1 upsert, 2 delete) | flags u8: 1 part of a unit,
  *                   2 its last one, 4 a chunk of a batch of several | part of a unit: unit id u64, rows of the parts
  *                   before it | chunk: u32 cut (producers.h) | row count | column count | columns: id, type
@@ -59,13 +60,14 @@ enum change_kind {
     CHANGE_ROWS = 14,
     CHANGE_KEEP = 15,
     CHANGE_HISTORY = 16,
+    CHANGE_MERGE_COMMIT = 17,
 };
 
 const char *change_kind_name(enum change_kind kind);
 
 /* The highest feature level that this code applies. Level 2: typed tables, their rows, and chunks of a sequence.
- * Level 3: named snapshots and history. */
-enum { FEATURE_LEVEL_HISTORY = 3, FEATURE_LEVEL = 3 };
+ * Level 3: named snapshots and history. Level 4: merges of parts of runs. */
+enum { FEATURE_LEVEL_HISTORY = 3, FEATURE_LEVEL_MERGES = 4, FEATURE_LEVEL = 4 };
 
 enum operation_kind {
     OPERATION_SET = 1,

@@ -15,7 +15,7 @@
 #include "engine/row_output.h"
 #include "engine/rows.h"
 
-enum { BATCH_ENTRIES = 64 * 1024, BATCH_BYTES = 16 << 20 };
+enum { BATCH_ENTRIES = 64 * 1024, BATCH_BYTES = 16 << 20, ROWS_BETWEEN_NOTES = 1024 };
 
 /* ---- rows ---- */
 
@@ -31,8 +31,11 @@ static enum plinth_status open_merge(struct merge *merge, const struct block_rea
     struct block_stream **inputs = malloc((merge->count + 1) * sizeof *inputs);
     enum plinth_status st = inputs ? PLINTH_OK : error_no_memory(error, "compaction");
     size_t opened = 0;
-    for (; !st && opened < merge->count; opened += !st)
-        st = run_block_stream_open(merge->runs[merge->first + opened].run, read, &inputs[opened], error);
+    for (size_t i = 0; !st && i < merge->count; i++) {
+        if (!merge->inputs[i].part) continue;
+        st = run_block_stream_open(merge->inputs[i].part, read, &inputs[opened], error);
+        opened += !st;
+    }
     if (!st)
         st = block_merge_open(inputs, opened, read, &options, merged, error);
     else
@@ -41,31 +44,46 @@ static enum plinth_status open_merge(struct merge *merge, const struct block_rea
     return st;
 }
 
-enum plinth_status merge_rows(struct merge *merge, struct output *output, struct plinth_error *error) {
-    const struct table_schema *schema = merge->schema;
-    const struct view_run *newest = &merge->runs[merge->first];
-    struct row_output rows;
+/* The rows between two cuts. */
+static enum plinth_status merge_range(struct merge *merge, const struct block_read *read, struct row_output *rows,
+                                      struct plinth_error *error) {
     struct block_stream *merged = NULL;
-    uint32_t *ids = malloc((schema->column_count + 1) * sizeof *ids);
-    enum plinth_status st = ids ? PLINTH_OK : error_no_memory(error, "compaction");
-    for (uint32_t i = 0; !st && i < schema->column_count; i++) ids[i] = schema->columns[i].id;
-    if (!st) qsort(ids, schema->column_count, sizeof *ids, compare_ids);
-    const struct block_read read = {
-        .schema = schema, .column_ids = ids, .column_count = schema->column_count, .with_keys = true};
-    row_output_init(&rows, output, schema);
-    if (!st) st = row_output_fix_partition(&rows, newest->has_partition, newest->partition, error);
-    if (!st) st = open_merge(merge, &read, &merged, error);
+    enum plinth_status st = open_merge(merge, read, &merged, error);
     while (!st) {
         struct row_block *block;
         st = block_stream_next(merged, &block, error);
         if (st || !block) break;
-        st = row_output_add(&rows, block, error);
+        st = row_output_add(rows, block, error);
+        merge_note_rows(merge, block->rows);
         row_block_unref(block);
         if (!st) st = merge_check(merge, error);
     }
-    if (!st) st = row_output_finish(&rows, error);
-    for (size_t i = 0; i < merge->count; i++) merge->rows_in += run_rows(merge->runs[merge->first + i].run);
     block_stream_close(merged);
+    return st ? st : row_output_finish(rows, error);
+}
+
+enum plinth_status merge_rows(struct merge *merge, struct output *output, struct plinth_error *error) {
+    const struct table_schema *schema = merge->schema;
+    struct row_output rows;
+    uint32_t *ids = malloc((schema->column_count + 1) * sizeof *ids);
+    enum plinth_status st = ids ? PLINTH_OK : error_no_memory(error, "compaction");
+    for (uint32_t i = 0; !st && i < schema->column_count; i++) ids[i] = schema->columns[i].id;
+    if (!st) qsort(ids, schema->column_count, sizeof *ids, compare_ids);
+    row_output_init(&rows, output, schema);
+    if (!st) st = row_output_fix_partition(&rows, merge->has_partition, merge->partition, error);
+    for (size_t cut = 0; !st && cut <= merge->cut_count; cut++) {
+        const struct block_read read = {.schema = schema,
+                                        .column_ids = ids,
+                                        .column_count = schema->column_count,
+                                        .with_keys = true,
+                                        .lower = cut ? merge->cuts[cut - 1] : slice_of(NULL, 0),
+                                        .upper = cut < merge->cut_count ? merge->cuts[cut] : slice_of(NULL, 0)};
+        st = merge_range(merge, &read, &rows, error);
+    }
+    /* So far those that stay have been counted. */
+    uint64_t all = 0;
+    for (size_t i = 0; i < merge->count; i++) all += merge->inputs[i].part ? run_rows(merge->inputs[i].part) : 0;
+    if (all > merge->rows_in) merge_note_rows(merge, all - merge->rows_in);
     row_output_deinit(&rows);
     free(ids);
     return st;
@@ -92,6 +110,7 @@ struct entry_batch {
     uint32_t probe_count;
     struct slice *keys;
     struct row_place *places;
+    size_t cut; /* the next one of the merge's */
 };
 
 static enum plinth_status batch_init(struct entry_batch *batch, struct merge *merge, struct output *output,
@@ -164,9 +183,11 @@ static enum plinth_status batch_write(struct entry_batch *batch, struct plinth_e
     enum plinth_status st = probe_rows(batch, error);
     for (uint32_t i = 0; !st && i < batch->count; i++) {
         const struct entry *entry = &batch->entries[i];
+        if (entry->is_dead) continue;
         uint64_t lsn = entry->is_settled ? batch->merge->horizon_lsn : entry->lsn;
         const struct row row = {.key = entry->key, .lsn = lsn, .operation = ROW_SET};
-        if (!entry->is_dead) st = output_add(batch->output, &row, error);
+        st = merge_cut(batch->merge, batch->output, entry->key, &batch->cut, error);
+        if (!st) st = output_add(batch->output, &row, error);
     }
     batch->count = batch->probe_count = 0;
     batch->bytes = 0;
@@ -204,10 +225,10 @@ static bool has_rows_in_memory(const struct merge *merge) {
  * which is dead, and each row has its entry. */
 static bool all_are_live(const struct merge *merge) {
     if (!merge->schema->key_count && !merge->schema->retention_us) return true;
+    if (!merge->is_all) return false;
     uint64_t entries = 0;
-    for (size_t i = 0; i < merge->count; i++) entries += run_rows(merge->runs[merge->first + i].run);
-    bool all_runs = merge->count == view_find_table(merge->view, merge->table)->run_count;
-    return all_runs && entries == plain_rows(merge) && !has_rows_in_memory(merge);
+    for (size_t i = 0; i < merge->count; i++) entries += run_rows(merge->inputs[i].run);
+    return entries == plain_rows(merge) && !has_rows_in_memory(merge);
 }
 
 enum plinth_status merge_row_index(struct merge *merge, struct output *output, struct plinth_error *error) {
@@ -215,6 +236,7 @@ enum plinth_status merge_row_index(struct merge *merge, struct output *output, s
     struct purge purge;
     struct entry_batch batch;
     bool probe = !all_are_live(merge);
+    uint64_t rows = 0;
     bool settle = merge->schema->key_count > 0; /* else the LSN is half of what the row is found by */
     purge_init(&purge, merge->horizon_lsn, merge->bottom);
     enum plinth_status st = batch_init(&batch, merge, output, error);
@@ -223,7 +245,7 @@ enum plinth_status merge_row_index(struct merge *merge, struct output *output, s
     if (!st) st = iterator_seek_first(merged, error);
     while (!st && merged->valid) {
         bool at_horizon;
-        merge->rows_in++;
+        if (++rows % ROWS_BETWEEN_NOTES == 0) merge_note_rows(merge, ROWS_BETWEEN_NOTES);
         enum purge_verdict verdict = purge_judge(&purge, &merged->row, &at_horizon);
         if (verdict == PURGE_NO_MEMORY) st = error_no_memory(error, "compaction");
         if (verdict == PURGE_KEEP)
@@ -233,6 +255,7 @@ enum plinth_status merge_row_index(struct merge *merge, struct output *output, s
     }
     if (!st) st = batch_write(&batch, error);
     if (!st) st = output_finish(output, error);
+    merge_note_rows(merge, rows % ROWS_BETWEEN_NOTES);
     iterator_close(merged);
     purge_deinit(&purge);
     batch_deinit(&batch);

@@ -6,6 +6,7 @@
 
 #include "base/log_event.h"
 #include "base/status.h"
+#include "engine/compaction.h"
 #include "engine/directory.h"
 #include "engine/table_ddl.h"
 #include "log/local_log.h"
@@ -183,6 +184,7 @@ static void tear_down(struct plinth *db) {
     struct plinth_error error = {0};
     if (db->log && log_close(db->log, &error))
         log_event(LOG_WARN, "log_not_closed_cleanly", "reason=\"%s\"", error.text);
+    engine_free_jobs(db);
     view_list_deinit(&db->views);
     engine_free_snapshots(db);
     if (db->active) memtable_unref(db->active);
@@ -213,6 +215,7 @@ enum plinth_status engine_open(const char *path, const struct plinth_options *op
     init_locks(db);
     db->options = checked;
     db->env = parts->env;
+    db->sizes = parts->sizes;
     db->time_base_us = env_wall_time_us(db->env);
     db->time_base_ns = began;
     db->log_listener = (struct log_listener){.advanced = on_log_advanced, .failed = on_log_failed};
@@ -268,6 +271,8 @@ static void read_counters(struct plinth *db, struct plinth_stats *stats) {
     stats->flush_bytes = atomic_load(&from->flush_bytes);
     stats->flush_us = atomic_load(&from->flush_us);
     stats->compactions = atomic_load(&from->compactions);
+    stats->compaction_moves = atomic_load(&from->compaction_moves);
+    stats->compaction_bytes_moved = atomic_load(&from->compaction_bytes_moved);
     stats->compaction_rows_in = atomic_load(&from->compaction_rows_in);
     stats->compaction_rows_out = atomic_load(&from->compaction_rows_out);
     stats->compaction_bytes_in = atomic_load(&from->compaction_bytes_in);
@@ -277,6 +282,8 @@ static void read_counters(struct plinth *db, struct plinth_stats *stats) {
     stats->checkpoint_lsn = atomic_load(&from->checkpoint_lsn);
     stats->write_stalls = atomic_load(&from->write_stalls);
     stats->write_stall_us = atomic_load(&from->write_stall_us);
+    stats->write_delays = atomic_load(&from->write_delays);
+    stats->write_delay_us = atomic_load(&from->write_delay_us);
 }
 
 static void read_view(struct plinth *db, struct plinth_stats *stats) {
@@ -312,13 +319,18 @@ void plinth_stats_read(struct plinth *db, struct plinth_stats *stats) {
     stats->cache_bytes = cache.bytes;
     stats->cache_hits = cache.hits;
     stats->cache_misses = cache.misses;
-    stats->compaction_pending = engine_compactions_pending(db);
+    struct compaction_load load;
+    compaction_measure(db, &load);
+    stats->compaction_pending = load.groups;
+    stats->compaction_debt_bytes = load.debt_bytes;
+    stats->runs_most = load.runs_most;
     pthread_mutex_lock(&db->snapshot_mutex);
     stats->snapshots = db->snapshot_count;
     pthread_mutex_unlock(&db->snapshot_mutex);
     pthread_mutex_lock(&db->sequence_mutex);
     stats->feature_level = db->shard.feature_level;
     stats->history_seconds = db->shard.history.window_us / 1000000;
+    stats->write_rate_max = db->write_budget.rate;
     pthread_mutex_unlock(&db->sequence_mutex);
     stats->writable = !atomic_load(&db->failed);
 }

@@ -10,21 +10,23 @@
 #include "engine/sequencer.h"
 #include "engine/shard.h"
 #include "engine/view.h"
+#include "engine/write_delay.h"
 #include "log/log.h"
 #include "plinth.h"
 #include "store/store.h"
 #include "table/page_cache.h"
 
-enum { ENGINE_MEMTABLES_MAX = 4, ENGINE_HOST_ID = 1 };
+enum { ENGINE_MEMTABLES_MAX = 4, ENGINE_HOST_ID = 1, ENGINE_COMPACT_THREADS_MAX = 8 };
 
 /* Counters behind plinth_stats_read. Relaxed: each is right, together they are a blur of one moment. */
 struct engine_counters {
     atomic_ullong sets, deletes, gets, gets_found, scans, scan_rows, conflicts;
     atomic_ullong rows_upserted, rows_deleted, rows_rejected;
     atomic_ullong flushes, flush_rows, flush_bytes, flush_us;
+    atomic_ullong compaction_moves, compaction_bytes_moved;
     atomic_ullong compactions, compaction_rows_in, compaction_rows_out, compaction_bytes_in, compaction_bytes_out,
         compaction_us;
-    atomic_ullong checkpoints, checkpoint_lsn, write_stalls, write_stall_us;
+    atomic_ullong checkpoints, checkpoint_lsn, write_stalls, write_stall_us, write_delays, write_delay_us;
 };
 
 static inline void counter_add(atomic_ullong *counter, uint64_t by) {
@@ -37,9 +39,15 @@ struct engine_garbage {
     uint64_t view_sequence;
 };
 
+/* Of compactions; 0: what compact.h and compaction.c have. Tests make many small segments and steps. */
+struct engine_sizes {
+    uint64_t segment_raw_bytes_max, step_bytes, move_bytes_min;
+};
+
 struct plinth {
     struct plinth_options options;  /* with defaults filled in */
     uint32_t rows_record_bytes_max; /* of a ROWS record's payload; 0: the log's limit. Tests make many small ones */
+    struct engine_sizes sizes;
     char *path;
     struct env *env;
     struct env_file *lock;
@@ -54,6 +62,9 @@ struct plinth {
     struct memtable *active;
     uint64_t last_data_lsn; /* of the newest record with rows */
     uint64_t memtables_cut; /* immutable memtables not yet flushed */
+    uint64_t bytes_cut;     /* of all memtables ever cut */
+    struct write_budget write_budget;
+    struct write_rate write_rate; /* while writers are free */
     pthread_cond_t memtable_flushed;
     uint64_t time_base_us, time_base_ns; /* wall time at a monotonic time; record times are counted from there */
     pthread_rwlock_t catalog_lock;       /* written under sequence_mutex; read alone by look-ups */
@@ -87,16 +98,20 @@ struct plinth {
     /* Background work. */
     pthread_mutex_t job_mutex;
     pthread_cond_t job_wanted, job_ended;
-    pthread_t flush_thread, compact_thread;
-    bool flush_thread_runs, compact_thread_runs;
+    pthread_t flush_thread, compact_threads[ENGINE_COMPACT_THREADS_MAX];
+    bool flush_thread_runs;
+    unsigned compact_thread_count;
     bool closing;
-    bool flush_wanted, compaction_wanted;
+    bool flush_wanted;
+    uint64_t compaction_wanted;       /* goes up when there may be something to merge */
     uint64_t flush_failures;          /* flushes that failed */
     bool flush_failing;               /* the last one did */
     struct plinth_error flush_error;  /* of the last one that did */
     bool tidying_owed;                /* what follows a flush or a merge has failed: the flush thread tries again */
     atomic_ullong flushed_lsn;        /* the newest cut that is in segments */
-    pthread_mutex_t compaction_mutex; /* one merge at a time: background or plinth_compact */
+    pthread_mutex_t compaction_mutex; /* one at a time takes all runs of a group: retention, plinth_compact */
+    struct compaction *compaction;    /* compaction.h */
+    struct job_list *jobs;            /* job_list.h */
     pthread_mutex_t checkpoint_mutex;
     uint64_t checkpoint_newest, checkpoint_second; /* replay starts of the two newest checkpoints; 0: none */
     pthread_mutex_t garbage_mutex;
@@ -113,6 +128,7 @@ struct engine_parts {
     struct env *env;
     struct log *log;     /* taken over on success; null: a local log in <path>/log */
     struct store *store; /* taken over on success; null: a local store in <path>/store */
+    struct engine_sizes sizes;
 };
 /* plinth_open on other parts than the operating system's. */
 PLINTH_MUST_CHECK enum plinth_status engine_open(const char *path, const struct plinth_options *options,
@@ -191,6 +207,8 @@ PLINTH_MUST_CHECK enum plinth_status engine_check_key(struct plinth_slice key, s
 /* The LSN at or below which only the newest version of a key is needed, registered so that no later reader asks for
  * less. Takes the sequencing lock. */
 uint64_t engine_take_horizon(struct plinth *db);
+/* What engine_take_horizon would give now. */
+uint64_t engine_peek_horizon(struct plinth *db);
 /* After a replay: holds the named snapshots, and returns the oldest state that merges have left alone: that of the
  * oldest of them, of the start of the history window, or the present. */
 PLINTH_MUST_CHECK enum plinth_status engine_hold_history(struct plinth *db, uint64_t *horizon_lsn,
@@ -209,8 +227,8 @@ uint64_t engine_feeds_lsn(struct plinth *db);
 
 /* Flushes the oldest cut memtable; *flushed is false when there is none. One caller at a time (the flush thread). */
 PLINTH_MUST_CHECK enum plinth_status engine_flush_one(struct plinth *db, bool *flushed, struct plinth_error *error);
-/* Drops a partition that is older than its table keeps, or merges what the policy chooses; *merged tells whether there
- * was something to do. Takes compaction_mutex. */
+/* Drops a partition that is older than its table keeps, or makes a step of a merge that the policy chooses; *merged
+ * tells whether there was something to do. Any number of threads. */
 PLINTH_MUST_CHECK enum plinth_status engine_compact_one(struct plinth *db, bool *merged, struct plinth_error *error);
 /* Merges each table into one run. Takes compaction_mutex. */
 PLINTH_MUST_CHECK enum plinth_status engine_compact_all(struct plinth *db, struct plinth_error *error);
@@ -241,11 +259,14 @@ void engine_abort_job(struct plinth *db, uint64_t job);
 void engine_segment_name(struct plinth *db, uint64_t job, struct table_id table,
                          char name[sizeof(((struct segment_info *)0)->name)]);
 
-/* jobs.c: the background threads. */
+/* jobs.c: the background threads, and what they share. engine_free_jobs: once they have stopped. */
 PLINTH_MUST_CHECK enum plinth_status engine_start_jobs(struct plinth *db, struct plinth_error *error);
 void engine_stop_jobs(struct plinth *db);
+void engine_free_jobs(struct plinth *db);
 void engine_want_flush(struct plinth *db);
 void engine_want_compaction(struct plinth *db);
+/* Measures how far merges are behind, and slows writers down or sets them free. After a flush or a merge. */
+void engine_pace_writers(struct plinth *db);
 
 /* recover.c: replays the log into db->shard and memtables, opens segments, publishes the first view. */
 PLINTH_MUST_CHECK enum plinth_status engine_recover(struct plinth *db, struct plinth_error *error);

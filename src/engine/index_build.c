@@ -11,10 +11,10 @@
 
 #include "base/log_event.h"
 #include "base/status.h"
+#include "engine/compact.h"
 #include "engine/index_output.h"
+#include "engine/job_list.h"
 #include "engine/table_ddl.h"
-
-enum { SEGMENT_RAW_BYTES_MAX = 128 << 20 };
 
 struct build {
     struct plinth *db;
@@ -25,6 +25,7 @@ struct build {
     struct index_output entries; /* of the run at hand */
     uint64_t entry_bytes;
     uint64_t runs, rows;
+    struct job_entry job;
 };
 
 /* ---- one run ---- */
@@ -99,6 +100,8 @@ static bool is_closing(struct plinth *db) {
 
 static enum plinth_status add_block(struct build *build, const struct row_block *block, struct plinth_error *error) {
     if (is_closing(build->db)) return error_set(error, PLINTH_CANCELLED, "the engine is closing");
+    if (atomic_load(&build->job.cancelled)) return error_set(error, PLINTH_CANCELLED, "the build was cancelled");
+    counter_add(&build->job.done, block->rows);
     size_t before = build->entries.keys.size;
     enum plinth_status st = index_output_add(&build->entries, block, error);
     if (st) return st;
@@ -159,6 +162,7 @@ enum plinth_status engine_build_index(struct plinth *db, const struct table_sche
     uint64_t began = env_monotonic_ns(db->env);
     struct build build = {.db = db, .schema = schema, .index = index, .horizon_lsn = engine_take_horizon(db)};
     enum plinth_status st;
+    job_enter(db, &build.job, PLINTH_JOB_INDEX_BUILD, index->id, "an index was created");
     if (index->kind == INDEX_SORTED) {
         build.view = view_current(&db->views);
         index_output_init(&build.entries, schema, index);
@@ -168,6 +172,7 @@ enum plinth_status engine_build_index(struct plinth *db, const struct table_sche
     } else {
         st = engine_rewrite_table(db, schema->id, error);
     }
+    job_leave(db, &build.job, st, error);
     if (!st)
         log_event(LOG_INFO, "index_built", "table=%u index=%u kind=%s runs=%llu entries=%llu ms=%.1f", schema->id.table,
                   index->id.table, index_kind_name(index->kind), (unsigned long long)build.runs,

@@ -1,18 +1,34 @@
-/* The background threads: one flushes, one merges; both write checkpoints and collect garbage behind their work. A
+/* The background threads: one flushes, others merge; all write checkpoints and collect garbage behind their work. A
  * failed round is logged and tried again after a while, so that a full disk heals when there is space. */
+#include <unistd.h>
+
 #include "base/log_event.h"
 #include "base/status.h"
-#include "engine/engine.h"
+#include "engine/compaction.h"
+#include "engine/job_list.h"
 
-enum { RETRY_US = 500 * 1000, RETENTION_CHECK_US = 10 * 1000 * 1000 };
+enum { RETRY_US = 500 * 1000, COMPACTION_CHECK_US = 10 * 1000 * 1000 };
+
+/* A job of a kind, entered in the list while it runs; nothing while the kind is paused. */
+static enum plinth_status run_job(struct plinth *db, enum plinth_job_kind kind, const char *why,
+                                  enum plinth_status (*run)(struct plinth *, struct plinth_error *),
+                                  struct plinth_error *error) {
+    struct job_entry entry;
+    if (job_is_paused(db, kind)) return PLINTH_OK;
+    job_enter(db, &entry, kind, (struct table_id){0}, why);
+    enum plinth_status st = run(db, error);
+    job_leave(db, &entry, st, error);
+    return st;
+}
 
 /* Checkpoint, garbage and the log's old files, after a round that changed the manifest. That change is made, whatever
  * becomes of this: a failure is logged, and the flush thread tries again. */
 static void tidy(struct plinth *db) {
     struct plinth_error error = {0}, trim_error = {0};
-    enum plinth_status st = engine_checkpoint(db, &error);
-    if (!st) st = engine_collect_garbage(db, &error);
-    enum plinth_status trimmed = engine_trim_log(db, &trim_error); /* also when the disk is too full for the others */
+    enum plinth_status st = run_job(db, PLINTH_JOB_CHECKPOINT, "segments have changed", engine_checkpoint, &error);
+    if (!st) st = run_job(db, PLINTH_JOB_GARBAGE, "segments were replaced", engine_collect_garbage, &error);
+    /* Also when the disk is too full for the others. */
+    enum plinth_status trimmed = run_job(db, PLINTH_JOB_TRIM, "a checkpoint was written", engine_trim_log, &trim_error);
     if (st) log_event(LOG_ERROR, "checkpoint_failed", "reason=\"%s\"", error.text);
     if (trimmed) log_event(LOG_ERROR, "log_trim_failed", "reason=\"%s\"", trim_error.text);
     pthread_mutex_lock(&db->job_mutex);
@@ -48,27 +64,52 @@ static enum plinth_status flush_round(struct plinth *db, struct plinth_error *er
     bool flushed = true;
     bool owed = tidying_is_owed(db);
     while (flushed) {
+        struct job_entry entry;
+        job_enter(db, &entry, PLINTH_JOB_FLUSH, (struct table_id){0}, "a memtable is full, or was asked for");
         enum plinth_status st = engine_flush_one(db, &flushed, error);
+        job_leave(db, &entry, st, error);
         note_flush(db, st, error);
         if (st == PLINTH_NO_SPACE) (void)!engine_trim_log(db, NULL); /* files that the log keeps for reuse go now */
         if (st) return st;
         if (flushed) engine_want_compaction(db);
+        if (flushed) engine_pace_writers(db);
         if (flushed || owed) tidy(db);
         owed = false;
     }
     return PLINTH_OK;
 }
 
+void engine_pace_writers(struct plinth *db) {
+    struct compaction_load load;
+    compaction_measure(db, &load);
+    bool free = db->options.no_background_compaction || compaction_is_paused(db); /* waiting would help nobody */
+    unsigned severity = free ? 0 : write_delay_severity(&write_delay_policy_default, load.runs_most, load.debt_bytes);
+    uint64_t now = env_monotonic_ns(db->env);
+    pthread_mutex_lock(&db->sequence_mutex);
+    uint64_t written = db->bytes_cut + memtable_bytes(db->active), before = db->write_budget.rate;
+    if (!before) write_rate_note(&db->write_rate, written, now);
+    uint64_t free_rate = db->write_rate.bytes_per_s; /* 0: not yet known */
+    uint64_t rate = free_rate ? write_delay_rate(&write_delay_policy_default, severity, free_rate) : 0;
+    write_budget_set(&db->write_budget, rate, written, now);
+    pthread_mutex_unlock(&db->sequence_mutex);
+    if (!rate != !before)
+        log_event(LOG_INFO, rate ? "writes_slowed" : "writes_free", "runs=%llu debt_bytes=%llu bytes_per_s=%llu",
+                  (unsigned long long)load.runs_most, (unsigned long long)load.debt_bytes, (unsigned long long)rate);
+}
+
 static enum plinth_status compaction_round(struct plinth *db, struct plinth_error *error) {
-    bool merged = !db->options.no_background_compaction, any = false;
+    bool merged = !db->options.no_background_compaction && !atomic_load(&db->failed), any = false;
+    static const char garbage[] = "segments were replaced";
     enum plinth_status st = PLINTH_OK;
     while (!st && merged) {
         st = engine_compact_one(db, &merged, error);
         any |= merged;
-        if (!st && merged) st = engine_collect_garbage(db, error);
+        if (!st && merged) engine_want_compaction(db); /* now others may find something, too */
+        if (!st && merged) engine_pace_writers(db);
+        if (!st && merged) st = run_job(db, PLINTH_JOB_GARBAGE, garbage, engine_collect_garbage, error);
     }
     if (!st && any) tidy(db);
-    if (!st && !any) st = engine_collect_garbage(db, error);
+    if (!st && !any) st = run_job(db, PLINTH_JOB_GARBAGE, garbage, engine_collect_garbage, error);
     return st;
 }
 
@@ -79,55 +120,79 @@ static bool wait_for(struct plinth *db, bool *wanted) {
     return !db->closing;
 }
 
-/* The same for the thread that merges, which also looks now and then for partitions to drop. */
-static bool wait_for_compaction(struct plinth *db) {
-    while (!db->compaction_wanted && !db->closing) {
-        if (condition_wait_us(&db->job_wanted, &db->job_mutex, RETENTION_CHECK_US)) continue;
-        pthread_mutex_unlock(&db->job_mutex);
-        bool due = !db->options.no_background_compaction && engine_retention_is_due(db);
-        pthread_mutex_lock(&db->job_mutex);
-        db->compaction_wanted |= due;
-    }
-    db->compaction_wanted = false;
+/* The same for a thread that merges, which also looks now and then for partitions that have ended. `*seen` is what was
+ * wanted when it last looked. */
+static bool wait_for_compaction(struct plinth *db, uint64_t *seen) {
+    bool timed_out = false;
+    while (db->compaction_wanted == *seen && !timed_out && !db->closing)
+        timed_out = !condition_wait_us(&db->job_wanted, &db->job_mutex, COMPACTION_CHECK_US);
+    *seen = db->compaction_wanted;
     return !db->closing;
 }
 
-/* One round outside of the mutex; after a failure `*wanted` is set again and a while has passed. */
-static void run_round(struct plinth *db, const char *name, bool *wanted,
-                      enum plinth_status (*round)(struct plinth *, struct plinth_error *)) {
-    struct plinth_error error = {0};
-    pthread_mutex_unlock(&db->job_mutex);
-    enum plinth_status st = round(db, &error);
-    pthread_mutex_lock(&db->job_mutex);
-    bool again = st || (round == flush_round && db->tidying_owed);
-    if (st && !db->closing) log_event(LOG_ERROR, name, "reason=\"%s\"", error.text);
-    if (again && !atomic_load(&db->failed)) *wanted = true; /* never false: somebody may have asked meanwhile */
-    pthread_cond_broadcast(&db->job_ended);
-    if (again && !db->closing) condition_wait_us(&db->job_wanted, &db->job_mutex, RETRY_US);
+/* After a failure: says why and lets a while pass. job_mutex is held. */
+static void wait_to_retry(struct plinth *db, const char *name, uint64_t wait_us, enum plinth_status st,
+                          const struct plinth_error *error) {
+    if (db->closing) return;
+    if (st) log_event(LOG_ERROR, name, "reason=\"%s\"", error->text);
+    condition_wait_us(&db->job_wanted, &db->job_mutex, wait_us);
 }
 
 static void *flush_main(void *argument) {
     struct plinth *db = argument;
     pthread_mutex_lock(&db->job_mutex);
-    while (wait_for(db, &db->flush_wanted)) run_round(db, "flush_failed", &db->flush_wanted, flush_round);
+    while (wait_for(db, &db->flush_wanted)) {
+        struct plinth_error error = {0};
+        pthread_mutex_unlock(&db->job_mutex);
+        enum plinth_status st = flush_round(db, &error);
+        uint64_t retry_us = job_retry_us(db, st ? PLINTH_JOB_FLUSH : PLINTH_JOB_CHECKPOINT);
+        pthread_mutex_lock(&db->job_mutex);
+        bool again = st || db->tidying_owed;
+        if (again && !atomic_load(&db->failed)) db->flush_wanted = true; /* never false: somebody may have asked */
+        pthread_cond_broadcast(&db->job_ended);
+        if (again) wait_to_retry(db, "flush_failed", retry_us, st, &error);
+    }
     pthread_mutex_unlock(&db->job_mutex);
     return NULL;
 }
 
 static void *compact_main(void *argument) {
     struct plinth *db = argument;
+    uint64_t seen = 0;
     thread_be_background(); /* writers wait for flushes, nobody for this */
     pthread_mutex_lock(&db->job_mutex);
-    while (wait_for_compaction(db)) run_round(db, "compaction_failed", &db->compaction_wanted, compaction_round);
+    while (wait_for_compaction(db, &seen)) {
+        struct plinth_error error = {0};
+        pthread_mutex_unlock(&db->job_mutex);
+        enum plinth_status st = compaction_round(db, &error);
+        pthread_mutex_lock(&db->job_mutex);
+        if (!st) continue;
+        if (!atomic_load(&db->failed)) seen = db->compaction_wanted - 1;
+        wait_to_retry(db, "compaction_failed", RETRY_US, st, &error);
+    }
     pthread_mutex_unlock(&db->job_mutex);
     return NULL;
 }
 
+/* Half of the processors, so that flushes, writers and readers find some. */
+static unsigned default_compact_threads(void) {
+    long processors = sysconf(_SC_NPROCESSORS_ONLN) / 2;
+    return processors < 1                            ? 1
+           : processors > ENGINE_COMPACT_THREADS_MAX ? ENGINE_COMPACT_THREADS_MAX
+                                                     : (unsigned)processors;
+}
+
 enum plinth_status engine_start_jobs(struct plinth *db, struct plinth_error *error) {
-    enum plinth_status st = thread_start(&db->flush_thread, "plinth-flush", flush_main, db, error);
+    unsigned wanted = db->options.compaction_threads ? db->options.compaction_threads : default_compact_threads();
+    if (wanted > ENGINE_COMPACT_THREADS_MAX) wanted = ENGINE_COMPACT_THREADS_MAX;
+    enum plinth_status st = compaction_create(db, &db->compaction, error);
+    if (!st) st = job_list_create(&db->jobs, error);
+    if (!st) st = thread_start(&db->flush_thread, "plinth-flush", flush_main, db, error);
     db->flush_thread_runs = !st;
-    if (!st) st = thread_start(&db->compact_thread, "plinth-compact", compact_main, db, error);
-    db->compact_thread_runs = db->flush_thread_runs && !st;
+    while (!st && db->compact_thread_count < wanted) {
+        st = thread_start(&db->compact_threads[db->compact_thread_count], "plinth-compact", compact_main, db, error);
+        db->compact_thread_count += !st;
+    }
     return st;
 }
 
@@ -137,18 +202,30 @@ void engine_stop_jobs(struct plinth *db) {
     pthread_cond_broadcast(&db->job_wanted);
     pthread_mutex_unlock(&db->job_mutex);
     if (db->flush_thread_runs) pthread_join(db->flush_thread, NULL);
-    if (db->compact_thread_runs) pthread_join(db->compact_thread, NULL);
+    db->flush_thread_runs = false;
+    while (db->compact_thread_count) pthread_join(db->compact_threads[--db->compact_thread_count], NULL);
 }
 
-static void want(struct plinth *db, bool *wanted) {
+void engine_free_jobs(struct plinth *db) {
+    compaction_destroy(db->compaction);
+    db->compaction = NULL;
+    job_list_destroy(db->jobs);
+    db->jobs = NULL;
+}
+
+void engine_want_flush(struct plinth *db) {
     pthread_mutex_lock(&db->job_mutex);
-    *wanted = true;
+    db->flush_wanted = true;
     pthread_cond_broadcast(&db->job_wanted);
     pthread_mutex_unlock(&db->job_mutex);
 }
 
-void engine_want_flush(struct plinth *db) { want(db, &db->flush_wanted); }
-void engine_want_compaction(struct plinth *db) { want(db, &db->compaction_wanted); }
+void engine_want_compaction(struct plinth *db) {
+    pthread_mutex_lock(&db->job_mutex);
+    db->compaction_wanted++;
+    pthread_cond_broadcast(&db->job_wanted);
+    pthread_mutex_unlock(&db->job_mutex);
+}
 
 enum plinth_status plinth_flush(struct plinth *db, struct plinth_error *error) {
     error_clear(error);
@@ -174,4 +251,28 @@ enum plinth_status plinth_compact(struct plinth *db, struct plinth_error *error)
     if (!st) st = engine_compact_all(db, error);
     if (!st) tidy(db);
     return st;
+}
+
+static enum plinth_status run_compaction(struct plinth *db, struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    for (bool merged = true; !st && merged;) st = engine_compact_one(db, &merged, error);
+    if (!st) tidy(db);
+    return st;
+}
+
+enum plinth_status plinth_jobs_run(struct plinth *db, enum plinth_job_kind kind, struct plinth_error *error) {
+    error_clear(error);
+    enum plinth_status st = engine_check(db, error);
+    if (st) return st;
+    switch (kind) {
+    case PLINTH_JOB_FLUSH: return plinth_flush(db, error);
+    case PLINTH_JOB_COMPACTION:
+    case PLINTH_JOB_RETENTION: return run_compaction(db, error);
+    case PLINTH_JOB_CHECKPOINT: return run_job(db, kind, "asked for", engine_checkpoint, error);
+    case PLINTH_JOB_TRIM: return run_job(db, kind, "asked for", engine_trim_log, error);
+    case PLINTH_JOB_GARBAGE: return run_job(db, kind, "asked for", engine_collect_garbage, error);
+    default:
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "jobs of kind %s are begun otherwise",
+                         plinth_job_kind_name(kind));
+    }
 }

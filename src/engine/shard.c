@@ -6,6 +6,7 @@
 #include "base/log_event.h"
 #include "base/status.h"
 #include "engine/array.h"
+#include "engine/merge_change.h"
 #include "engine/rows_record.h"
 #include "table/partition.h"
 
@@ -468,6 +469,8 @@ static enum plinth_status decide_commit(struct shard *shard, uint64_t lsn, enum 
     if (valid && kind == CHANGE_COMPACT_COMMIT) {
         first = is_build(shard, &commit) ? 0 : find_inputs(shard_find_table(shard, commit.table), &commit);
         valid = first != UINT64_MAX && outputs_fit(&commit);
+        /* Merges may have changed what a run's id stands for. */
+        if (shard->feature_level >= FEATURE_LEVEL_MERGES && commit.input_count) valid = false;
     }
     if (!valid) {
         decision->verdict = VERDICT_VOID;
@@ -478,6 +481,27 @@ static enum plinth_status decide_commit(struct shard *shard, uint64_t lsn, enum 
         if (!applied) st = error_no_memory(error, "manifest");
     }
     commit_deinit(&commit);
+    return st;
+}
+
+static enum plinth_status decide_merge(struct shard *shard, uint64_t lsn, struct slice payload,
+                                       struct decision *decision, struct plinth_error *error) {
+    struct merge_change change;
+    enum plinth_status st =
+        shard->feature_level < FEATURE_LEVEL_MERGES ? PLINTH_CORRUPT : merge_change_decode(payload, &change, error);
+    if (st == PLINTH_CORRUPT) {
+        decision->verdict = VERDICT_REFUSED;
+        return PLINTH_OK;
+    }
+    if (st) return st;
+    const struct shard_job *job = shard_find_job(shard, change.job);
+    if (!job || job->aborted || !merge_change_is_valid(shard, &change)) {
+        decision->verdict = VERDICT_VOID;
+    } else {
+        job_remove(shard, job);
+        if (!merge_change_apply(shard, lsn, &change)) st = error_no_memory(error, "manifest");
+    }
+    merge_change_deinit(&change);
     return st;
 }
 
@@ -669,6 +693,7 @@ enum plinth_status shard_decide(struct shard *shard, uint64_t lsn, const struct 
     case CHANGE_COMPACT_COMMIT:
         st = decide_commit(shard, lsn, (enum change_kind)header->kind, payload, decision, error);
         break;
+    case CHANGE_MERGE_COMMIT: st = decide_merge(shard, lsn, payload, decision, error); break;
     case CHANGE_JOB_ABORT: st = decide_job_abort(shard, payload, decision); break;
     case CHANGE_FILES_GONE: st = decide_files_gone(shard, payload, decision); break;
     case CHANGE_HOST: st = decide_host(shard, payload, decision, error); break;

@@ -25,7 +25,9 @@
 
 /* A sorted run of one table, as the manifest names it; of a partitioned table, of one partition. */
 struct shard_run {
-    uint64_t id; /* LSN of the commit that made it: one commit makes at most one run of a table and partition */
+    /* LSN of the commit that made it: one commit makes at most one run of a table and partition. Merges change its
+     * segments (merge_change.h). */
+    uint64_t id;
     bool has_partition;
     int64_t partition;
     uint64_t level;

@@ -20,14 +20,28 @@ static uint64_t lowest_pinned(struct plinth *db, uint64_t otherwise) {
     return otherwise;
 }
 
-uint64_t engine_take_horizon(struct plinth *db) {
+/* The horizon as far as nobody pins it. */
+static uint64_t unpinned_horizon(struct plinth *db) {
     pthread_mutex_lock(&db->sequence_mutex);
     uint64_t window = history_window_lsn(&db->shard.history, db->shard.time_us);
     pthread_mutex_unlock(&db->sequence_mutex);
     uint64_t visible = engine_visible_lsn(db);
+    return window < visible ? window : visible;
+}
+
+uint64_t engine_take_horizon(struct plinth *db) {
+    uint64_t unpinned = unpinned_horizon(db);
     pthread_mutex_lock(&db->snapshot_mutex);
-    uint64_t horizon = lowest_pinned(db, window < visible ? window : visible);
+    uint64_t horizon = lowest_pinned(db, unpinned);
     if (horizon > db->horizon_lsn) db->horizon_lsn = horizon;
+    pthread_mutex_unlock(&db->snapshot_mutex);
+    return horizon;
+}
+
+uint64_t engine_peek_horizon(struct plinth *db) {
+    uint64_t unpinned = unpinned_horizon(db);
+    pthread_mutex_lock(&db->snapshot_mutex);
+    uint64_t horizon = lowest_pinned(db, unpinned);
     pthread_mutex_unlock(&db->snapshot_mutex);
     return horizon;
 }

@@ -9,7 +9,7 @@
 
 #include "base/status.h"
 #include "engine/cursor.h"
-#include "engine/engine.h"
+#include "engine/job_list.h"
 #include "engine/verify_rows.h"
 
 struct verify {
@@ -17,7 +17,13 @@ struct verify {
     plinth_verify_visitor *visit;
     void *context;
     struct plinth_verify_result *result;
+    struct job_entry job;
 };
+
+static enum plinth_status check_cancelled(struct verify *verify, struct plinth_error *error) {
+    return atomic_load(&verify->job.cancelled) ? error_set(error, PLINTH_CANCELLED, "the verification was cancelled")
+                                               : PLINTH_OK;
+}
 
 static void report(struct verify *verify, const char *object, const char *problem) {
     verify->result->problems++;
@@ -73,6 +79,8 @@ static enum plinth_status verify_segments(struct verify *verify, const struct vi
                 st = report_damage(verify, info->name, st, error);
                 verify->result->segments++;
                 verify->result->bytes += info->bytes;
+                atomic_fetch_add(&verify->job.done, info->rows);
+                if (!st) st = check_cancelled(verify, error);
             }
         }
     }
@@ -272,12 +280,15 @@ enum plinth_status plinth_verify(struct plinth *db, plinth_verify_visitor *visit
     error_clear(error);
     struct verify verify = {.db = db, .visit = visit, .context = context, .result = result ? result : &ignored};
     *verify.result = (struct plinth_verify_result){0};
+    job_enter(db, &verify.job, PLINTH_JOB_VERIFY, (struct table_id){0}, "asked for");
     struct checked_state state;
     enum plinth_status st = state_take(db, &state, error);
     if (!st) st = verify_log(&verify, error);
     if (!st) st = verify_segments(&verify, state.view, error);
     for (uint32_t i = 0; !st && i < state.table_count; i++) {
         const struct catalog_table *table = &state.tables[i];
+        st = check_cancelled(&verify, error);
+        if (st) break;
         if (table->kind == CATALOG_SPACE)
             st = verify_space(&verify, state.view, state.lsn, table->id, error);
         else if (table->kind == CATALOG_ROWS)
@@ -286,5 +297,6 @@ enum plinth_status plinth_verify(struct plinth *db, plinth_verify_visitor *visit
             st = verify_index(&verify, state.view, state.lsn, table->id, table->space, error);
     }
     state_release(&state);
+    job_leave(db, &verify.job, st, error);
     return st;
 }

@@ -220,7 +220,32 @@ static enum plinth_status check_flushing(struct plinth *db, struct plinth_error 
     return error_set(error, st, "memory is full and cannot be flushed: %s", why.text);
 }
 
+enum { DELAY_US_MAX = 1000 * 1000 };
+
+/* While merges are far behind, a write waits for its time; not longer than a second, so that each goes on. */
+static enum plinth_status wait_for_budget(struct plinth *db, bool no_wait, struct plinth_error *error) {
+    uint64_t began = env_monotonic_ns(db->env), now = began, wait_us;
+    enum plinth_status st = PLINTH_OK;
+    while (!st &&
+           (wait_us = write_budget_wait_us(&db->write_budget, db->bytes_cut + memtable_bytes(db->active), now)) &&
+           now - began < DELAY_US_MAX * 1000ull) {
+        if (no_wait) return error_set(error, PLINTH_WOULD_BLOCK, "writes are slowed until merges have caught up");
+        if (wait_us > DELAY_US_MAX / 10) wait_us = DELAY_US_MAX / 10;
+        condition_wait_us(&db->memtable_flushed, &db->sequence_mutex, wait_us);
+        now = env_monotonic_ns(db->env);
+        st = engine_check(db, error);
+    }
+    if (now == began) return st;
+    counter_add(&db->counters.write_delays, 1);
+    counter_add(&db->counters.write_delay_us, (now - began) / 1000);
+    return st;
+}
+
 enum plinth_status write_wait_for_memory(struct plinth *db, bool no_wait, struct plinth_error *error) {
+    if (db->write_budget.rate) {
+        enum plinth_status st = wait_for_budget(db, no_wait, error);
+        if (st) return st;
+    }
     if (db->memtables_cut < ENGINE_MEMTABLES_MAX) return PLINTH_OK;
     if (no_wait) return error_set(error, PLINTH_WOULD_BLOCK, "waiting for a memtable to be flushed");
     counter_add(&db->counters.write_stalls, 1);

@@ -24,7 +24,9 @@ void crash_machine_destroy(struct crash_machine *machine) {
 /* ---- the process and the machine ---- */
 
 enum plinth_status crash_machine_open(struct crash_machine *machine, const struct plinth_options *options) {
-    struct engine_parts parts = {.env = sim_env_base(machine->sim)};
+    /* Small enough that merges take many steps, and move segments. */
+    struct engine_parts parts = {.env = sim_env_base(machine->sim),
+                                 .sizes = {.segment_raw_bytes_max = 2048, .step_bytes = 6000, .move_bytes_min = 1000}};
     enum plinth_status st = engine_open(CRASH_DIRECTORY, options, &parts, &machine->db, &machine->error);
     assert_true(!st == (machine->db != NULL));
     if (st) assert_true(machine->error.text[0]);

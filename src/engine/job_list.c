@@ -1,0 +1,229 @@
+#include "engine/job_list.h"
+
+#include <stdlib.h>
+
+#include "base/status.h"
+#include "engine/compaction.h"
+
+enum { KINDS = PLINTH_JOB_VERIFY + 1, RETRY_US = 500 * 1000, RETRY_US_MAX = 5 * 1000 * 1000 };
+
+struct job_history {
+    bool paused;
+    unsigned failures; /* in a row */
+    uint64_t failed_us;
+    struct plinth_error error; /* of the last one */
+};
+
+struct job_list {
+    pthread_mutex_t mutex;
+    struct job_entry *running; /* newest first */
+    uint64_t next_id;
+    struct job_history kinds[KINDS];
+};
+
+/* Plans have ids of their own: theirs are even here, the others odd. */
+static uint64_t id_of_plan(uint64_t plan) { return 2 * plan; }
+
+enum plinth_status job_list_create(struct job_list **list, struct plinth_error *error) {
+    *list = calloc(1, sizeof **list);
+    if (!*list) return error_no_memory(error, "jobs");
+    pthread_mutex_init(&(*list)->mutex, NULL);
+    (*list)->next_id = 1;
+    return PLINTH_OK;
+}
+
+void job_list_destroy(struct job_list *list) {
+    if (!list) return;
+    pthread_mutex_destroy(&list->mutex);
+    free(list);
+}
+
+void job_enter(struct plinth *db, struct job_entry *entry, enum plinth_job_kind kind, struct table_id table,
+               const char *why) {
+    struct job_list *list = db->jobs;
+    *entry = (struct job_entry){.kind = kind, .table = table, .why = why, .started_us = engine_time_us(db)};
+    pthread_mutex_lock(&list->mutex);
+    entry->id = list->next_id;
+    list->next_id += 2;
+    entry->next = list->running;
+    list->running = entry;
+    pthread_mutex_unlock(&list->mutex);
+}
+
+void job_leave(struct plinth *db, struct job_entry *entry, enum plinth_status st, const struct plinth_error *error) {
+    struct job_list *list = db->jobs;
+    struct job_history *history = &list->kinds[entry->kind];
+    pthread_mutex_lock(&list->mutex);
+    struct job_entry **link = &list->running;
+    while (*link != entry) link = &(*link)->next;
+    *link = entry->next;
+    if (!st) {
+        history->failures = 0;
+    } else if (st != PLINTH_CANCELLED && entry->kind < PLINTH_JOB_INDEX_BUILD) { /* others nobody tries again */
+        history->failures++;
+        history->failed_us = engine_time_us(db);
+        if (error) history->error = *error;
+    }
+    pthread_mutex_unlock(&list->mutex);
+}
+
+uint64_t job_retry_us(struct plinth *db, enum plinth_job_kind kind) {
+    pthread_mutex_lock(&db->jobs->mutex);
+    unsigned failures = db->jobs->kinds[kind].failures;
+    pthread_mutex_unlock(&db->jobs->mutex);
+    uint64_t us = (uint64_t)RETRY_US << (failures > 1 ? (failures < 8 ? failures - 1 : 7) : 0);
+    return us < RETRY_US_MAX ? us : RETRY_US_MAX;
+}
+
+bool job_is_paused(struct plinth *db, enum plinth_job_kind kind) {
+    pthread_mutex_lock(&db->jobs->mutex);
+    bool paused = db->jobs->kinds[kind].paused;
+    pthread_mutex_unlock(&db->jobs->mutex);
+    return paused;
+}
+
+/* ---- the calls ---- */
+
+const char *plinth_job_kind_name(enum plinth_job_kind kind) {
+    static const char *const names[KINDS] = {"?",    "flush",   "compaction",  "retention", "checkpoint",
+                                             "trim", "garbage", "index_build", "verify"};
+    return (unsigned)kind < KINDS ? names[kind] : "?";
+}
+
+const char *plinth_job_state_name(enum plinth_job_state state) {
+    static const char *const names[] = {"?", "running", "waiting", "paused", "retrying", "held"};
+    return (unsigned)state < sizeof names / sizeof *names ? names[state] : "?";
+}
+
+struct plan_visit {
+    plinth_job_visitor *visit;
+    void *context;
+};
+
+static void visit_plan(void *context, const struct compaction_plan_info *info) {
+    const struct plan_visit *plans = context;
+    struct plinth_job job = {.id = id_of_plan(info->id),
+                             .kind = info->is_retention ? PLINTH_JOB_RETENTION : PLINTH_JOB_COMPACTION,
+                             .state = info->steps                       ? PLINTH_JOB_RUNNING
+                                      : info->failures && info->is_held ? PLINTH_JOB_RETRYING
+                                      : info->is_held                   ? PLINTH_JOB_HELD
+                                                                        : PLINTH_JOB_WAITING,
+                             .space = {info->table.tenant, info->table.database, info->table.table},
+                             .has_partition = info->has_partition,
+                             .partition = info->partition,
+                             .threads = info->steps,
+                             .total = info->rows,
+                             .done = info->rows_done < info->rows ? info->rows_done : info->rows,
+                             .started_us = info->started_us,
+                             .failures = info->failures,
+                             .why = info->why,
+                             .error = ""};
+    plans->visit(plans->context, &job);
+}
+
+/* The mutex is held. */
+static void visit_running(const struct job_list *list, plinth_job_visitor *visit, void *context) {
+    for (const struct job_entry *entry = list->running; entry; entry = entry->next) {
+        struct plinth_job job = {.id = entry->id,
+                                 .kind = entry->kind,
+                                 .state = PLINTH_JOB_RUNNING,
+                                 .space = {entry->table.tenant, entry->table.database, entry->table.table},
+                                 .threads = 1,
+                                 .total = atomic_load(&entry->total),
+                                 .done = atomic_load(&entry->done),
+                                 .started_us = entry->started_us,
+                                 .failures = list->kinds[entry->kind].failures,
+                                 .why = entry->why,
+                                 .error = list->kinds[entry->kind].failures ? list->kinds[entry->kind].error.text : ""};
+        visit(context, &job);
+    }
+}
+
+static bool runs(const struct job_list *list, enum plinth_job_kind kind) {
+    for (const struct job_entry *entry = list->running; entry; entry = entry->next)
+        if (entry->kind == kind) return true;
+    return false;
+}
+
+/* Kinds that are paused, or wait after a failure. The mutex is held. */
+static void visit_idle(const struct job_list *list, plinth_job_visitor *visit, void *context) {
+    for (int kind = 1; kind < KINDS; kind++) {
+        const struct job_history *history = &list->kinds[kind];
+        if ((!history->paused && !history->failures) || runs(list, (enum plinth_job_kind)kind)) continue;
+        struct plinth_job job = {.kind = (enum plinth_job_kind)kind,
+                                 .state = history->paused ? PLINTH_JOB_PAUSED : PLINTH_JOB_RETRYING,
+                                 .started_us = history->failed_us,
+                                 .failures = history->failures,
+                                 .why = history->paused ? "asked for" : "the last one failed",
+                                 .error = history->failures ? history->error.text : ""};
+        visit(context, &job);
+    }
+}
+
+static void visit_waiting(struct plinth *db, plinth_job_visitor *visit, void *context) {
+    pthread_mutex_lock(&db->sequence_mutex);
+    uint64_t cut = db->memtables_cut;
+    pthread_mutex_unlock(&db->sequence_mutex);
+    if (!cut) return;
+    struct plinth_job job = {.kind = PLINTH_JOB_FLUSH,
+                             .state = PLINTH_JOB_WAITING,
+                             .total = cut,
+                             .why = "memtables that are full",
+                             .error = ""};
+    visit(context, &job);
+}
+
+void plinth_jobs_visit(struct plinth *db, plinth_job_visitor *visit, void *context) {
+    struct plan_visit plans = {visit, context};
+    pthread_mutex_lock(&db->jobs->mutex);
+    visit_running(db->jobs, visit, context);
+    bool flushes = runs(db->jobs, PLINTH_JOB_FLUSH);
+    pthread_mutex_unlock(&db->jobs->mutex);
+    if (!flushes) visit_waiting(db, visit, context);
+    compaction_visit_plans(db, visit_plan, &plans);
+    pthread_mutex_lock(&db->jobs->mutex);
+    visit_idle(db->jobs, visit, context);
+    pthread_mutex_unlock(&db->jobs->mutex);
+}
+
+static enum plinth_status set_paused(struct plinth *db, enum plinth_job_kind kind, bool paused,
+                                     struct plinth_error *error) {
+    error_clear(error);
+    if (kind != PLINTH_JOB_COMPACTION && kind != PLINTH_JOB_RETENTION && kind != PLINTH_JOB_CHECKPOINT &&
+        kind != PLINTH_JOB_TRIM && kind != PLINTH_JOB_GARBAGE)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "jobs of kind %s cannot be paused",
+                         plinth_job_kind_name(kind));
+    pthread_mutex_lock(&db->jobs->mutex);
+    db->jobs->kinds[kind].paused = paused;
+    pthread_mutex_unlock(&db->jobs->mutex);
+    if (kind == PLINTH_JOB_COMPACTION) compaction_pause(db, paused);
+    if (!paused) engine_want_compaction(db);
+    engine_pace_writers(db);
+    return PLINTH_OK;
+}
+
+enum plinth_status plinth_jobs_pause(struct plinth *db, enum plinth_job_kind kind, struct plinth_error *error) {
+    return set_paused(db, kind, true, error);
+}
+
+enum plinth_status plinth_jobs_resume(struct plinth *db, enum plinth_job_kind kind, struct plinth_error *error) {
+    return set_paused(db, kind, false, error);
+}
+
+enum plinth_status plinth_jobs_cancel(struct plinth *db, uint64_t id, struct plinth_error *error) {
+    error_clear(error);
+    bool found = false;
+    pthread_mutex_lock(&db->jobs->mutex);
+    for (struct job_entry *entry = db->jobs->running; entry && !found; entry = entry->next) {
+        found = entry->id == id;
+        if (found && entry->kind != PLINTH_JOB_VERIFY && entry->kind != PLINTH_JOB_INDEX_BUILD) {
+            pthread_mutex_unlock(&db->jobs->mutex);
+            return error_set(error, PLINTH_INVALID_ARGUMENT, "jobs of kind %s cannot be cancelled",
+                             plinth_job_kind_name(entry->kind));
+        }
+        if (found) atomic_store(&entry->cancelled, true);
+    }
+    pthread_mutex_unlock(&db->jobs->mutex);
+    if (!found && id && id % 2 == 0) found = compaction_cancel(db, id / 2);
+    return found ? PLINTH_OK : error_set(error, PLINTH_NOT_FOUND, "there is no job %llu", (unsigned long long)id);
+}
