@@ -15,7 +15,7 @@ from test_parquet_differential import (BATCHES, assert_same, check_selections, c
 # What polars 2.1 says of files of pyarrow and of Plinth alike: encodings that it does not read in FIXED columns, and pages
 # without values in encodings other than PLAIN below a group that is null.
 POLARS_LIMITS = ("Not yet supported", "writing a missing value to required parquet column",
-                 "validity mask length must match the number of values")
+                 "validity mask length must match the number of values", "validity must be equal to the array's length")
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,8 @@ def test_every_option_of_pyarrow_gives_files_that_are_read_alike(library, tmp_pa
             compression_level=3 if options["compression"] in ("GZIP", "BROTLI", "ZSTD") else None,
             max_rows_per_page=rng.choice([None, 1, 50]),
             dictionary_pagesize_limit=rng.choice([None, 100]),
-            use_content_defined_chunking=rng.random() < 0.3,
+            # pyarrow 26 aborts on some nested columns
+            use_content_defined_chunking=rng.random() < 0.3 and not any(pa.types.is_nested(f.type) for f in table.schema),
             sorting_columns=rng.choice([None, [pq.SortingColumn(0, descending=True)]]),
         )
         if options["flavor"] == "spark" and rng.random() < 0.5:
