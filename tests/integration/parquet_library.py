@@ -54,6 +54,11 @@ class Selection(ctypes.Structure):
                 ("range_count", _u64), ("bitmap", _text), ("bitmap_rows", _u64)]
 
 
+class Finding(ctypes.Structure):
+    _fields_ = [("row_group", ctypes.c_int64), ("column", _text), ("page", ctypes.c_int64), ("offset", ctypes.c_int64),
+                ("text", _text)]
+
+
 class ColumnOptions(ctypes.Structure):
     _fields_ = [("column", _text), ("has_codec", ctypes.c_bool), ("codec", ctypes.c_int), ("codec_level", ctypes.c_int),
                 ("has_encoding", ctypes.c_bool), ("encoding", ctypes.c_int), ("bloom_filter", ctypes.c_bool)]
@@ -194,6 +199,20 @@ class File:
         self.library._check(self.library.calls.plinth_parquet_get_chunk(
             self.handle, _u32(row_group), _u32(column), ctypes.byref(info), ctypes.byref(error)), error)
         return info
+
+    def verify(self):
+        """What of the file is not true: (row group, column, page, text)."""
+        findings, error = [], Error()
+
+        def add(_context, finding):
+            column = finding.contents.column
+            findings.append((finding.contents.row_group, column and column.decode(), finding.contents.page,
+                             finding.contents.text.decode(errors="replace")))
+            return True
+
+        report = ctypes.CFUNCTYPE(ctypes.c_bool, _pointer, ctypes.POINTER(Finding))(add)
+        self.library._check(self.library.calls.plinth_parquet_verify(self.handle, report, None, None, ctypes.byref(error)), error)
+        return findings
 
     def stream(self, columns=None, bounds=(), rows=(0, 0), batch_rows=0, ranges=None, bitmap=None):
         """`bounds`: (column, least, greatest) with the values' bytes or None; `ranges`: (begin, end); `bitmap`: a list of

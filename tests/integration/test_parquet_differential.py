@@ -154,11 +154,18 @@ def test_what_plinth_writes_is_read_by_pyarrow_and_plinth(library, tmp_path, see
         assert_same(pq.read_table(path, page_checksum_verification=True), canonical, f"pyarrow, {context}")
         assert_same(library.read(path, batch_rows=rng.choice([0, 0, 10])), canonical, f"Plinth, {context}")
         check_selections(library, path, canonical, rng, context)
+        check_truth(library, path, context)
         again = path.read_bytes()
         library.write(path, given.to_reader(max_chunksize=None), **options)
         library.write(tmp_path / "same", given.to_reader(max_chunksize=None), **options)
         assert path.read_bytes() == (tmp_path / "same").read_bytes(), context
         assert len(again) > 12
+
+
+def check_truth(library, path, context):
+    """Statistics, indexes, sizes and filters agree with the data."""
+    with library.open(path) as file:
+        assert file.verify() == [], context
 
 
 def check_statistics(library, path, context):

@@ -25,7 +25,12 @@ def library():
 
 def assert_read_alike(library, path, context):
     """pyarrow may have larger forms of the same values, by the Arrow schema that the file has as metadata."""
-    theirs, ours = pq.read_table(path).replace_schema_metadata(), library.read(path)
+    ours = library.read(path)
+    try:
+        theirs = pq.read_table(path).replace_schema_metadata()
+    except pa.ArrowInvalid:  # pyarrow 26 does not read some of its own lists of structs that end with a page
+        assert ours.num_rows == pq.read_metadata(path).num_rows, context
+        return ours
     try:
         theirs = theirs.cast(ours.schema)
     except pa.ArrowInvalid:  # it does not cast required fields below nulls
@@ -225,12 +230,13 @@ def test_every_option_of_pyarrow_gives_files_that_are_read_alike(library, tmp_pa
             compression_level=3 if options["compression"] in ("GZIP", "BROTLI", "ZSTD") else None,
             max_rows_per_page=rng.choice([None, 1, 50]),
             dictionary_pagesize_limit=rng.choice([None, 100]),
-            # pyarrow 26 aborts on some nested columns
-            use_content_defined_chunking=rng.random() < 0.3 and not any(pa.types.is_nested(f.type) for f in table.schema),
             sorting_columns=rng.choice([None, [pq.SortingColumn(0, descending=True)]]),
         )
         if options["flavor"] == "spark" and rng.random() < 0.5:
             options["use_deprecated_int96_timestamps"] = True
+        is_plain = not (options["flavor"] or options["coerce_timestamps"] or options["version"] != "2.6")
+        if is_plain and not any(pa.types.is_nested(f.type) for f in table.schema) and rng.random() < 0.5:
+            options["use_content_defined_chunking"] = True  # else pyarrow 26 aborts on values that it refuses
         if options.pop("column_encoding", None):  # which types have it hangs on all the others
             options["use_byte_stream_split"] = [n for n in table.column_names if pa.types.is_floating(table.schema.field(n).type)]
         if rng.random() < 0.5:
@@ -238,7 +244,11 @@ def test_every_option_of_pyarrow_gives_files_that_are_read_alike(library, tmp_pa
                 name: {"ndv": 100, "fpp": 0.01} for name in table.column_names
                 if pa.types.is_int64(table.schema.field(name).type) or pa.types.is_string(table.schema.field(name).type)}
         context = f"seed {seed} {options}"
-        pq.write_table(table, path, **options)
+        try:
+            pq.write_table(table, path, **options)
+        except pa.ArrowInvalid as error:  # below the root it does not truncate
+            assert "would lose data" in str(error), context
+            continue
         found = assert_read_alike(library, path, context)
         check_statistics(library, path, context)
         check_selections(library, path, found, rng, context)
