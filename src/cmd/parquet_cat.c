@@ -107,7 +107,13 @@ static enum plinth_status begin_table(struct cat *cat, struct plinth_error *erro
     cat->cells = arena_zalloc(arena, (count + 1) * sizeof *cat->cells);
     cat->texts = arena_zalloc(arena, (count + 1) * sizeof *cat->texts);
     if (!cat->names || !cat->cells || !cat->texts) return error_no_memory(error, "output");
-    for (uint32_t i = 0; i < count; i++) cat->names[i] = column_at(cat, i)->name;
+    for (uint32_t i = 0; i < count; i++) {
+        struct buffer shown = BUFFER_INIT; /* as its cells are */
+        bool ok = escaped_text_append(&shown, slice_of_string(column_at(cat, i)->name));
+        cat->names[i] = ok ? (const char *)arena_copy(arena, buffer_slice(&shown)) : NULL;
+        buffer_deinit(&shown);
+        if (!cat->names[i]) return error_no_memory(error, "output");
+    }
     output_begin(&cat->table, stdout, OUTPUT_TABLE, BYTES_TEXT, false, cat->names);
     for (uint32_t i = 0; i < count; i++) cat->table.numeric[i] = is_number(column_at(cat, i));
     return PLINTH_OK;
@@ -165,21 +171,22 @@ static bool find_leaves(struct cat *cat, const struct request *request, const st
     return cat->leaves;
 }
 
-static enum plinth_status stream_failed(struct ArrowArrayStream *stream, struct plinth_error *error) {
+static enum plinth_status stream_failed(const char *name, struct ArrowArrayStream *stream, struct plinth_error *error) {
     const char *text = stream->get_last_error(stream);
-    return error_set(error, PLINTH_CORRUPT, "%.400s", text ? text : "the rows cannot be read");
+    return error_set(error, PLINTH_CORRUPT, "%.200s: %.270s", name, text ? text : "the rows cannot be read");
 }
 
-static enum plinth_status print_rows(struct cat *cat, struct ArrowArrayStream *rows, struct plinth_error *error) {
+static enum plinth_status print_rows(struct cat *cat, const char *name, struct ArrowArrayStream *rows,
+                                     struct plinth_error *error) {
     struct ArrowSchema schema = {0};
-    if (rows->get_schema(rows, &schema)) return stream_failed(rows, error);
+    if (rows->get_schema(rows, &schema)) return stream_failed(name, rows, error);
     enum plinth_status st = parquet_values_init(&cat->values, &schema, cat->leaves, error);
     schema.release(&schema);
     if (!st) st = begin_rows(cat, error);
     while (!st) {
         struct ArrowArray batch = {0};
         if (rows->get_next(rows, &batch)) {
-            st = stream_failed(rows, error);
+            st = stream_failed(name, rows, error);
             enum plinth_status flushed = flush(cat, 0, NULL); /* the rows before it */
             st = st ? st : flushed;
         }
@@ -201,8 +208,8 @@ static enum plinth_status cat_file(struct cat *cat, struct request *request, str
     if (!find_leaves(cat, request, &parquet_reader_metadata(input.reader)->schema)) cli_no_memory();
     st = plinth_parquet_open_memory(input.source.mapped, (size_t)input.source.size, &request->options, &file, error);
     if (!st) st = plinth_parquet_read(file, &request->selection, &rows, error);
-    if (!st) st = print_rows(cat, &rows, error);
     if (st) error_prefix(error, "%.200s", input.name);
+    if (!st) st = print_rows(cat, input.name, &rows, error);
 done:
     if (rows.release) rows.release(&rows);
     plinth_parquet_close(file);

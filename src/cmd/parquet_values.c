@@ -88,10 +88,24 @@ static bool set_leaf(struct parquet_value *value, const char *format, const stru
     return true;
 }
 
+/* A name from a file need not be text. */
+static const char *copy_name(struct arena *arena, const char *name) {
+    struct slice text = slice_of_string(name ? name : "");
+    struct buffer escaped = BUFFER_INIT;
+    bool is_ok = true;
+    if (!bytes_are_utf8(text)) {
+        is_ok = escaped_text_append(&escaped, text);
+        text = buffer_slice(&escaped);
+    }
+    const char *copy = is_ok ? (const char *)arena_copy(arena, text) : NULL;
+    buffer_deinit(&escaped);
+    return copy;
+}
+
 static enum plinth_status build(struct arena *arena, const struct ArrowSchema *schema, struct leaf_names *leaves,
                                 unsigned depth, struct parquet_value *value, struct plinth_error *error) {
     const char *format = schema->format;
-    value->name = (const char *)arena_copy(arena, slice_of_string(schema->name ? schema->name : ""));
+    value->name = copy_name(arena, schema->name);
     if (!value->name) return error_no_memory(error, "columns");
     if (format[0] != '+') {
         const struct parquet_column *leaf = leaves->leaves ? leaves->leaves[leaves->next++] : NULL;

@@ -42,9 +42,9 @@ void verify_report(struct verifier *verifier, struct verify_place place, const c
 enum plinth_status verify_status(struct verifier *verifier, struct verify_place place, enum plinth_status status,
                                  struct plinth_error *error) {
     if (status != PLINTH_CORRUPT) {
-        if (status && place.column && place.row_group >= 0 && place.page >= 0)
-            error_prefix(error, "row group %" PRId64 ", column %.100s, page at offset %" PRId64, place.row_group,
-                         place.column, place.offset);
+        if (status && place.column && place.offset >= 0)
+            error_prefix(error, "row group %" PRId64 ", column %.100s, offset %" PRId64, place.row_group, place.column,
+                         place.offset);
         return status;
     }
     verify_report(verifier, place, "%s", error->text);

@@ -7,6 +7,7 @@
 #include "parquet/page_walk.h"
 #include "parquet/statistics.h"
 #include "parquet/verify.h"
+#include "plinth_parquet.h"
 #include "sample_lists.h"
 #include "sample_table.h"
 #include "support/test_support.h"
@@ -442,6 +443,36 @@ static void rows_that_are_not_sorted_as_the_file_says_are_found(void **state) {
     memory_file_deinit(&file);
 }
 
+/* ---- The library ---- */
+
+static bool keep_public_finding(void *context, const struct plinth_parquet_finding *finding) {
+    const struct parquet_finding own = {finding->row_group, finding->column, finding->page, finding->offset,
+                                        finding->text};
+    (void)keep_finding(context, &own);
+    return false; /* one is enough */
+}
+
+static void the_library_tells_the_same_and_stops_when_it_is_told(void **state) {
+    (void)state;
+    struct memory_file file;
+    struct plinth_parquet_file *opened;
+    struct findings findings = {0};
+    struct plinth_error error = {0};
+    uint64_t count = 1;
+    write_flat(&file, 100, 2, NULL, 0);
+    assert_ok(plinth_parquet_open_memory(file.bytes.data, file.bytes.size, NULL, &opened, &error), &error);
+    assert_ok(plinth_parquet_verify(opened, keep_public_finding, &findings, &count, &error), &error);
+    assert_int_equal(count, 0);
+    for (size_t i = 1000; i < 2000; i++) file.bytes.data[i] ^= 0x55;
+    assert_ok(plinth_parquet_verify(opened, NULL, NULL, &count, &error), &error);
+    assert_true(count > 1);
+    assert_ok(plinth_parquet_verify(opened, keep_public_finding, &findings, &count, &error), &error);
+    assert_int_equal(count, 1);
+    assert_int_equal(findings.count, 1);
+    plinth_parquet_close(opened);
+    memory_file_deinit(&file);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_as_it_was_written_has_no_findings),
@@ -453,6 +484,7 @@ int main(void) {
         cmocka_unit_test(a_bound_of_the_column_index_that_leaves_values_out_is_found),
         cmocka_unit_test(a_flipped_bit_in_an_offset_index_is_found),
         cmocka_unit_test(rows_that_are_not_sorted_as_the_file_says_are_found),
+        cmocka_unit_test(the_library_tells_the_same_and_stops_when_it_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
