@@ -19,6 +19,16 @@ void column_rows_clear(struct parquet_column_buffer *buffer);
 void column_rows_view(const struct parquet_column *column, const struct parquet_column_buffer *buffer, uint64_t rows,
                       struct parquet_column_data *view);
 
+/* The PLAIN-encoded value of a row of a flat column (BYTE_ARRAY without its length), borrowed; of BOOLEAN in `*bit`. */
+static inline struct slice column_rows_value(const struct parquet_column *column,
+                                             const struct parquet_column_data *data, uint64_t row, uint8_t *bit) {
+    if (column->type == PARQUET_TYPE_BYTE_ARRAY) return parquet_column_data_bytes(data, row);
+    if (column->type != PARQUET_TYPE_BOOLEAN)
+        return slice_of((const uint8_t *)data->values + row * column->width, column->width);
+    *bit = ((const uint8_t *)data->values)[row >> 3] >> (row & 7) & 1;
+    return slice_of(bit, 1);
+}
+
 /* ---- All columns ---- */
 
 struct row_buffer {

@@ -19,15 +19,6 @@ struct sort_entry {
 
 /* ---- The order ---- */
 
-static struct slice value_at(const struct parquet_column *column, const struct parquet_column_data *data, uint64_t row,
-                             uint8_t *bit) {
-    if (column->type == PARQUET_TYPE_BYTE_ARRAY) return parquet_column_data_bytes(data, row);
-    if (column->type != PARQUET_TYPE_BOOLEAN)
-        return slice_of((const uint8_t *)data->values + row * column->width, column->width);
-    *bit = ((const uint8_t *)data->values)[row >> 3] >> (row & 7) & 1;
-    return slice_of(bit, 1);
-}
-
 static bool is_nan(enum parquet_order order, struct slice value) {
     bool is_floating = order == PARQUET_ORDER_FLOAT || order == PARQUET_ORDER_DOUBLE || order == PARQUET_ORDER_FLOAT16;
     return is_floating && statistics_value_is_nan(order, value.data);
@@ -50,8 +41,9 @@ static int compare_rows(const struct row_sort *sort, const struct parquet_column
         uint8_t bits[2];
         if (a_is_null != b_is_null) return a_is_null == by->nulls_first ? -1 : 1;
         if (a_is_null) continue;
-        int result = compare_values(parquet_column_order(column), value_at(column, &a[by->column], a_row, &bits[0]),
-                                    value_at(column, &b[by->column], b_row, &bits[1]));
+        int result =
+            compare_values(parquet_column_order(column), column_rows_value(column, &a[by->column], a_row, &bits[0]),
+                           column_rows_value(column, &b[by->column], b_row, &bits[1]));
         if (result) return by->is_descending ? -result : result;
     }
     return 0;
@@ -87,7 +79,7 @@ static uint64_t row_prefix(const struct row_sort *sort, uint64_t row) {
     const struct parquet_column_data *data = &sort->rows.data[by->column];
     uint8_t bit;
     if (parquet_column_data_is_null(data, row)) return by->nulls_first ? 0 : UINT64_MAX;
-    uint64_t prefix = value_prefix(parquet_column_order(column), value_at(column, data, row, &bit));
+    uint64_t prefix = value_prefix(parquet_column_order(column), column_rows_value(column, data, row, &bit));
     prefix = (by->is_descending ? ~prefix : prefix) >> 1;
     return prefix + 1; /* 1 .. 2^63: between the nulls */
 }

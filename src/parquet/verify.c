@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 #include "parquet/arrow_read.h"
-#include "parquet/bits.h"
+#include "parquet/row_buffer.h"
 #include "parquet/verify_private.h"
 
 /* ---- Findings ---- */
@@ -107,15 +107,6 @@ struct sorting_check {
     struct sorted_row *last;
 };
 
-static struct slice value_at(const struct parquet_column *column, const struct parquet_column_data *data, uint64_t row,
-                             uint8_t *bit) {
-    if (column->type == PARQUET_TYPE_BYTE_ARRAY) return parquet_column_data_bytes(data, row);
-    if (column->type != PARQUET_TYPE_BOOLEAN)
-        return slice_of((const uint8_t *)data->values + row * column->width, column->width);
-    *bit = bitmap_get(data->values, row);
-    return slice_of(bit, 1);
-}
-
 /* <0, 0, >0 as two values of a sorting column are ordered; `*is_known` is false when no rule says it. */
 static int compare_sorted(const struct parquet_sorting_column *sorting, enum parquet_order order, bool a_is_null,
                           struct slice a, bool b_is_null, struct slice b, bool *is_known) {
@@ -135,10 +126,10 @@ static bool is_in_order(const struct sorting_check *check, uint64_t row) {
         const struct parquet_column_data *data = &check->data[i];
         uint8_t bits[2];
         bool is_null = parquet_column_data_is_null(data, row), last_is_null, is_known;
-        struct slice value = value_at(column, data, row, &bits[0]), last;
+        struct slice value = column_rows_value(column, data, row, &bits[0]), last;
         if (row > 0) {
             last_is_null = parquet_column_data_is_null(data, row - 1);
-            last = value_at(column, data, row - 1, &bits[1]);
+            last = column_rows_value(column, data, row - 1, &bits[1]);
         } else {
             last_is_null = check->last[i].is_null;
             last = buffer_slice(&check->last[i].value);
@@ -154,7 +145,7 @@ static bool is_in_order(const struct sorting_check *check, uint64_t row) {
 static bool keep_last(struct sorting_check *check, uint64_t row) {
     for (uint32_t i = 0; i < check->count; i++) {
         uint8_t bit;
-        struct slice value = value_at(&check->schema->columns[check->columns[i]], &check->data[i], row, &bit);
+        struct slice value = column_rows_value(&check->schema->columns[check->columns[i]], &check->data[i], row, &bit);
         check->last[i].is_null = parquet_column_data_is_null(&check->data[i], row);
         buffer_clear(&check->last[i].value);
         if (!check->last[i].is_null && !buffer_append(&check->last[i].value, value.data, value.size)) return false;
