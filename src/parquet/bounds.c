@@ -223,23 +223,13 @@ static struct value_bounds bounds_boolean(const struct bytes_view *values) {
 
 /* ---- Bytes: most comparisons are decided by the first eight ---- */
 
-/* `end` is the end of what may be read. */
-static inline uint64_t load_prefix(struct slice value, const uint8_t *end) {
-    uint64_t prefix = 0;
-    if (value.size >= 8) return __builtin_bswap64(load_u64(value.data));
-    if (value.size == 0) return 0;
-    if (end - value.data >= 8) return __builtin_bswap64(load_u64(value.data)) & ~(UINT64_MAX >> (8 * value.size));
-    for (size_t i = 0; i < value.size; i++) prefix |= (uint64_t)value.data[i] << (56 - 8 * i);
-    return prefix;
-}
-
 static struct value_bounds bounds_bytes(const struct bytes_view *values) {
     struct slice min = bytes_view_at(values, 0), max = min, last = bytes_view_at(values, values->count - 1);
     const uint8_t *end = last.data + last.size;
-    uint64_t min_prefix = load_prefix(min, end), max_prefix = min_prefix;
+    uint64_t min_prefix = bytes_prefix(min, end), max_prefix = min_prefix;
     for (uint32_t i = 1; i < values->count; i++) {
         struct slice value = bytes_view_at(values, i);
-        uint64_t prefix = load_prefix(value, end);
+        uint64_t prefix = bytes_prefix(value, end);
         if (prefix <= min_prefix && (prefix < min_prefix || slice_compare(value, min) < 0)) {
             min = value;
             min_prefix = prefix;

@@ -134,11 +134,55 @@ static struct slice value_at(const struct parquet_column *column, const struct p
     return slice_of(truth, 1);
 }
 
+/* The first row from `i` on whose value lies between the bounds as integers do; nulls have any value. */
+static uint64_t skip_integers(const struct row_bounds *bounds, const struct parquet_column_data *data, uint64_t i) {
+    const uint8_t *values = data->values;
+    if (bounds->order == PARQUET_ORDER_INT32) {
+        int32_t min = bounds->has_min ? (int32_t)load_u32(bounds->min.data) : INT32_MIN;
+        int32_t max = bounds->has_max ? (int32_t)load_u32(bounds->max.data) : INT32_MAX;
+        for (; i < data->rows; i++) {
+            int32_t value = (int32_t)load_u32(values + i * 4);
+            if (value >= min && value <= max) break;
+        }
+    } else {
+        int64_t min = bounds->has_min ? (int64_t)load_u64(bounds->min.data) : INT64_MIN;
+        int64_t max = bounds->has_max ? (int64_t)load_u64(bounds->max.data) : INT64_MAX;
+        for (; i < data->rows; i++) {
+            int64_t value = (int64_t)load_u64(values + i * 8);
+            if (value >= min && value <= max) break;
+        }
+    }
+    return i;
+}
+
+/* The first row from `i` on whose first bytes lie between those of the bounds. */
+static uint64_t skip_bytes(const struct row_bounds *bounds, const struct parquet_column_data *data, uint64_t i) {
+    struct slice least = bounds->min, greatest = bounds->max;
+    uint64_t min = bounds->has_min ? bytes_prefix(least, least.data + least.size) : 0;
+    uint64_t max = bounds->has_max ? bytes_prefix(greatest, greatest.data + greatest.size) : UINT64_MAX;
+    const uint8_t *end = data->bytes + data->offsets[data->rows];
+    for (; i < data->rows; i++) {
+        uint64_t prefix = bytes_prefix(parquet_column_data_bytes(data, i), end);
+        if (prefix >= min && prefix <= max) break;
+    }
+    return i;
+}
+
+/* Passes over rows that quickly are seen not to match. */
+static uint64_t skip_rows(const struct row_bounds *bounds, const struct parquet_column *column,
+                          const struct parquet_column_data *data, uint64_t i) {
+    if (bounds->order == PARQUET_ORDER_INT32 || bounds->order == PARQUET_ORDER_INT64)
+        return skip_integers(bounds, data, i);
+    if (bounds->order == PARQUET_ORDER_BYTES && column->type == PARQUET_TYPE_BYTE_ARRAY)
+        return skip_bytes(bounds, data, i);
+    return i;
+}
+
 static bool add_flat_matches(const struct row_bounds *bounds, const struct parquet_column *column,
                              const struct parquet_column_data *data, uint64_t row, struct buffer *out) {
     uint8_t truth;
     for (uint64_t i = 0; i < data->rows;) {
-        uint64_t begin = i;
+        uint64_t begin = i = skip_rows(bounds, column, data, i);
         while (i < data->rows && !parquet_column_data_is_null(data, i) &&
                matches(bounds, value_at(column, data, i, &truth)))
             i++;

@@ -26,4 +26,15 @@ struct slice statistics_truncate_min(struct slice value, uint32_t bytes_max, boo
  * its size, which is value.size when there is no shorter bound. */
 size_t statistics_truncate_max(uint8_t *copy, size_t size, uint32_t bytes_max, bool is_utf8);
 
+/* The first eight bytes as a number that is ordered as they are, shorter values with zeros behind. `end` is the end of
+ * what may be read. */
+static inline uint64_t bytes_prefix(struct slice value, const uint8_t *end) {
+    uint64_t prefix = 0;
+    if (value.size >= 8) return __builtin_bswap64(load_u64(value.data));
+    if (value.size == 0) return 0;
+    if (end - value.data >= 8) return __builtin_bswap64(load_u64(value.data)) & ~(UINT64_MAX >> (8 * value.size));
+    for (size_t i = 0; i < value.size; i++) prefix |= (uint64_t)value.data[i] << (56 - 8 * i);
+    return prefix;
+}
+
 #endif

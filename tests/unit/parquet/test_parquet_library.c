@@ -406,6 +406,57 @@ static void a_row_by_key_takes_a_page_and_a_dictionary_a_column(void **state) {
     buffer_deinit(&bytes);
 }
 
+/* How many rows the bounds leave. */
+static int64_t count_rows_between(const struct plinth_parquet_file *file, const struct plinth_parquet_bounds *bounds) {
+    const struct plinth_parquet_selection selection = {.bounds = bounds, .bounds_count = 1};
+    struct ArrowArrayStream rows;
+    struct ArrowArray batch;
+    struct plinth_error error;
+    int64_t count = 0;
+    assert_int_equal(plinth_parquet_read(file, &selection, &rows, &error), PLINTH_OK);
+    while (rows.get_next(&rows, &batch) == 0 && batch.release) {
+        count += batch.length;
+        batch.release(&batch);
+    }
+    rows.release(&rows);
+    return count;
+}
+
+static void rows_between_bounds_are_those_whose_values_are(void **state) {
+    static const char *const texts[] = {"",     "0",    "1",    "10",    "1000", "2", "20",
+                                        "3003", "3010", "6993", "6993x", "7",    "9"};
+    enum { TEXTS = sizeof texts / sizeof texts[0] };
+    struct buffer bytes = BUFFER_INIT;
+    struct plinth_parquet_file *file;
+    struct plinth_error error;
+    (void)state;
+    assert_int_equal(write_keyed(&bytes, &error), PLINTH_OK);
+    assert_int_equal(plinth_parquet_open_memory(bytes.data, bytes.size, NULL, &file, &error), PLINTH_OK);
+    for (int32_t min = -1; min <= 7; min++) {
+        for (int32_t max = -1; max <= 7; max++) {
+            const struct plinth_parquet_bounds bounds = {"small", min < 0 ? NULL : &min, max < 0 ? NULL : &max, 4, 4};
+            int64_t expected = 0;
+            for (int i = 0; i < KEYED_ROWS; i++) expected += i % 7 >= min && (max < 0 || i % 7 <= max);
+            assert_int_equal(count_rows_between(file, &bounds), expected);
+        }
+    }
+    for (int low = 0; low < TEXTS; low++) {
+        for (int high = 0; high < TEXTS; high++) {
+            const struct plinth_parquet_bounds bounds = {"text", texts[low], high ? texts[high] : NULL,
+                                                         strlen(texts[low]), strlen(texts[high])};
+            int64_t expected = 0;
+            for (int i = 0; i < KEYED_ROWS; i++) {
+                char text[16];
+                snprintf(text, sizeof text, "%d", i * 7);
+                expected += strcmp(text, texts[low]) >= 0 && (!high || strcmp(text, texts[high]) <= 0);
+            }
+            assert_int_equal(count_rows_between(file, &bounds), expected);
+        }
+    }
+    plinth_parquet_close(file);
+    buffer_deinit(&bytes);
+}
+
 static void every_failing_allocation_is_a_status(void **state) {
     struct buffer good = BUFFER_INIT;
     struct plinth_error error;
@@ -447,6 +498,7 @@ int main(void) {
         cmocka_unit_test(nulls_where_there_may_be_none_are_refused),
         cmocka_unit_test(types_without_a_form_are_refused_by_name),
         cmocka_unit_test(a_row_by_key_takes_a_page_and_a_dictionary_a_column),
+        cmocka_unit_test(rows_between_bounds_are_those_whose_values_are),
         cmocka_unit_test(every_failing_allocation_is_a_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
