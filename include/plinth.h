@@ -336,6 +336,9 @@ plinth_submit(struct plinth *db, const struct plinth_operation *operations, size
 PLINTH_API uint64_t plinth_acknowledged(struct plinth *db, enum plinth_durability durability);
 /* PLINTH_OK, or why no submitted write above plinth_acknowledged can be acknowledged any more (the log failed). */
 PLINTH_API enum plinth_status plinth_log_status(struct plinth *db, struct plinth_error *error);
+/* PLINTH_OK; or what is wrong at present, for people: what plinth_log_status says, or, until it has healed by itself,
+ * why memory cannot be flushed or the log cannot grow: PLINTH_NO_SPACE with the path and the bytes that are free. */
+PLINTH_API enum plinth_status plinth_health(struct plinth *db, struct plinth_error *error);
 /* `listener` is called from a thread of the engine whenever plinth_acknowledged may have advanced, or the log
  * failed; it must return quickly and call nothing but plinth_acknowledged and plinth_log_status. One listener at a
  * time; null removes it, and has waited for a running call when it returns. */

@@ -42,6 +42,34 @@ enum plinth_status plinth_log_status(struct plinth *db, struct plinth_error *err
     return engine_check(db, error);
 }
 
+/* Why memtables cannot be flushed at present. */
+static enum plinth_status flush_status(struct plinth *db, struct plinth_error *error) {
+    pthread_mutex_lock(&db->job_mutex);
+    struct plinth_error why = db->flush_error;
+    bool failing = db->flush_failing;
+    pthread_mutex_unlock(&db->job_mutex);
+    return failing ? error_set(error, why.status, "%s", why.text) : PLINTH_OK;
+}
+
+enum plinth_status plinth_health(struct plinth *db, struct plinth_error *error) {
+    error_clear(error);
+    struct plinth_error why = {0};
+    enum plinth_status st = engine_check(db, error);
+    if (st) return st;
+    st = flush_status(db, &why);
+    const char *what = "memory cannot be flushed";
+    if (!st) {
+        st = log_space(db->log, &why);
+        what = "the log cannot grow";
+    }
+    if (!st) return PLINTH_OK;
+    uint64_t free_bytes;
+    if (st != PLINTH_NO_SPACE || env_free_bytes(db->env, db->path, &free_bytes, NULL))
+        return error_set(error, st, "%s: %s", what, why.text);
+    return error_set(error, st, "the disk of %s is full, %llu bytes are free: %s: %s", db->path,
+                     (unsigned long long)free_bytes, what, why.text);
+}
+
 void plinth_listen(struct plinth *db, plinth_commit_listener *listener, void *context) {
     pthread_mutex_lock(&db->listener_mutex);
     db->listener = listener;

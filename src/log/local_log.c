@@ -260,6 +260,7 @@ static const struct log_ops local_log_ops = {
     .read = local_log_read,
     .trim = local_log_trim,
     .epochs = local_log_epochs,
+    .space = local_log_space,
     .stats = local_log_stats,
     .close = local_log_close,
 };

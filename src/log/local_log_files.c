@@ -15,6 +15,7 @@
 
 enum { ZERO_CHUNK_BYTES = 512 * 1024 };
 static const uint64_t prepare_retry_ns = 100 * 1000 * 1000;
+static const uint64_t refusal_fresh_ns = UINT64_C(5000) * 1000 * 1000;
 
 void prepared_drop(struct local_log *log, struct prepared *prepared) {
     file_close(prepared->file);
@@ -78,27 +79,37 @@ static bool prepared_recycle(struct local_log *log, uint64_t capacity, struct pr
     return false;
 }
 
+/* With prepare_mutex: remembers how it went. */
+static void prepare_note(struct local_log *log, enum plinth_status st, const struct plinth_error *cause) {
+    pthread_mutex_lock(&log->segments_mutex);
+    log->prepare_failed = st;
+    if (st) {
+        log->prepare_error = *cause;
+        log->prepare_retry_ns = thread_time_ns() + prepare_retry_ns;
+    }
+    pthread_mutex_unlock(&log->segments_mutex);
+}
+
 /* With prepare_mutex. A failure is remembered for a moment, so that refusing appends on a full disk is cheap. */
 static enum plinth_status prepare_locked(struct local_log *log, uint64_t capacity, bool zeros,
                                          struct plinth_error *error) {
     if (prepared_suffices(log, capacity)) return PLINTH_OK;
     struct prepared made;
-    if (prepared_recycle(log, capacity, &made)) {
-        log->prepare_failed = PLINTH_OK;
-    } else {
+    if (!prepared_recycle(log, capacity, &made)) {
         if (log->prepare_failed && thread_time_ns() < log->prepare_retry_ns) {
             return error_set(error, log->prepare_failed, "%s", log->prepare_error.text);
         }
-        error_clear(&log->prepare_error);
-        log->prepare_failed = prepared_make(log, capacity, zeros, &made, &log->prepare_error);
-        if (log->prepare_failed == PLINTH_NO_SPACE && spares_drop(log)) { /* they were too small */
-            log->prepare_failed = prepared_make(log, capacity, zeros, &made, &log->prepare_error);
+        struct plinth_error cause = {0};
+        enum plinth_status st = prepared_make(log, capacity, zeros, &made, &cause);
+        if (st == PLINTH_NO_SPACE && spares_drop(log)) { /* they were too small */
+            st = prepared_make(log, capacity, zeros, &made, &cause);
+        }
+        if (st) {
+            prepare_note(log, st, &cause);
+            return error_set(error, st, "%s", cause.text);
         }
     }
-    if (log->prepare_failed) {
-        log->prepare_retry_ns = thread_time_ns() + prepare_retry_ns;
-        return error_set(error, log->prepare_failed, "%s", log->prepare_error.text);
-    }
+    if (log->prepare_failed) prepare_note(log, PLINTH_OK, NULL);
     pthread_mutex_lock(&log->append_mutex);
     struct prepared former = log->prepared;
     log->prepared = made;
@@ -111,6 +122,20 @@ enum plinth_status prepare_file(struct local_log *log, uint64_t body_bytes, bool
     pthread_mutex_lock(&log->prepare_mutex);
     enum plinth_status st = prepare_locked(log, prepared_capacity_for(log, body_bytes), zeros, error);
     pthread_mutex_unlock(&log->prepare_mutex);
+    return st;
+}
+
+/* A file of the common size heals by itself; one for a large record is only tried by its append. */
+enum plinth_status local_log_space(struct log *base, struct plinth_error *error) {
+    struct local_log *log = local_log_of(base);
+    bool there = prepared_suffices(log, 1);
+    enum plinth_status st = PLINTH_OK;
+    pthread_mutex_lock(&log->segments_mutex); /* the other one may be held for long */
+    bool fresh = thread_time_ns() < log->prepare_retry_ns + refusal_fresh_ns;
+    if (log->prepare_failed && (!there || fresh)) {
+        st = error_set(error, log->prepare_failed, "%s", log->prepare_error.text);
+    }
+    pthread_mutex_unlock(&log->segments_mutex);
     return st;
 }
 

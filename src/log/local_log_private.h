@@ -92,7 +92,7 @@ struct local_log {
     pthread_mutex_t prepare_mutex; /* held while a file is made or filled with zeros */
     pthread_cond_t prepare_wanted;
     unsigned prepare_number;
-    enum plinth_status prepare_failed; /* the last failure; tried again after prepare_retry_ns */
+    enum plinth_status prepare_failed; /* of the last try, as the next two; changed with segments_mutex, too */
     struct plinth_error prepare_error;
     uint64_t prepare_retry_ns;
     bool preparing_stops;
@@ -160,6 +160,7 @@ void *log_thread_run(void *argument);
 PLINTH_MUST_CHECK enum plinth_status prepare_file(struct local_log *log, uint64_t body_bytes, bool zeros,
                                                   struct plinth_error *error);
 void prepared_drop(struct local_log *log, struct prepared *prepared);
+enum plinth_status local_log_space(struct log *log, struct plinth_error *error);
 void *preparer_run(void *argument);
 /* With write_mutex: gives `file` its header and final name and makes it the active one. `first_lsn` is its first. */
 PLINTH_MUST_CHECK enum plinth_status segment_start(struct local_log *log, struct prepared *file, uint64_t first_lsn,

@@ -58,6 +58,8 @@ size_t log_epochs(struct log *log, struct log_epoch *into, size_t capacity) {
     return log->ops->epochs(log, into, capacity);
 }
 
+enum plinth_status log_space(struct log *log, struct plinth_error *error) { return log->ops->space(log, error); }
+
 void log_stats(struct log *log, struct log_stats *stats) {
     *stats = (struct log_stats){0};
     log->ops->stats(log, stats);

@@ -79,6 +79,7 @@ struct log_ops {
     enum plinth_status (*read)(struct log *, uint64_t from_lsn, struct log_reader **, struct plinth_error *);
     enum plinth_status (*trim)(struct log *, uint64_t before_lsn, struct plinth_error *);
     size_t (*epochs)(struct log *, struct log_epoch *into, size_t capacity);
+    enum plinth_status (*space)(struct log *, struct plinth_error *);
     void (*stats)(struct log *, struct log_stats *);
     enum plinth_status (*close)(struct log *, struct plinth_error *);
 };
@@ -146,6 +147,9 @@ PLINTH_MUST_CHECK enum plinth_status log_trim(struct log *log, uint64_t before_l
  * appends go to. Epochs older than LOG_EPOCHS_MAX ones are forgotten. */
 size_t log_epochs(struct log *log, struct log_epoch *into, size_t capacity);
 enum { LOG_EPOCHS_MAX = 128 };
+/* PLINTH_OK, or why no space can be had for the next records: appends are refused for it, or will be once the present
+ * file is full. The log goes on trying by itself. */
+PLINTH_MUST_CHECK enum plinth_status log_space(struct log *log, struct plinth_error *error);
 void log_stats(struct log *log, struct log_stats *stats);
 
 /* Writes and syncs everything, marks the end as a clean one, ends the thread and frees. The handle is gone also on

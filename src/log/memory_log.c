@@ -383,6 +383,11 @@ static size_t memory_epochs(struct log *log, struct log_epoch *into, size_t capa
     return count;
 }
 
+static enum plinth_status memory_space(struct log *log, struct plinth_error *error) {
+    (void)log, (void)error;
+    return PLINTH_OK;
+}
+
 static void memory_stats(struct log *log, struct log_stats *stats) {
     struct memory_log *shared = shared_of(log);
     pthread_mutex_lock(&shared->mutex);
@@ -418,6 +423,7 @@ static const struct log_ops memory_log_ops = {
     .read = memory_read,
     .trim = memory_trim,
     .epochs = memory_epochs,
+    .space = memory_space,
     .stats = memory_stats,
     .close = memory_close,
 };

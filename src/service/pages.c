@@ -10,7 +10,7 @@ static bool ready_page(struct service *service, struct buffer *body, unsigned *c
     bool ready = service_is_ready(service, reason, sizeof reason);
     *code = ready ? 200 : 503;
     return text_append(body, "{\"ready\":%s,\"reasons\":[", ready ? "true" : "false") &&
-           (ready || text_append_json(body, reason)) && text_append(body, "]}\n");
+           (!reason[0] || text_append_json(body, reason)) && text_append(body, "]}\n");
 }
 
 static bool metrics_page(struct service *service, struct buffer *body) {

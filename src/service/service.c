@@ -48,9 +48,13 @@ bool service_is_ready(struct service *service, char *reason, size_t reason_size)
     case SERVICE_READY: break;
     }
     error_clear(&error);
-    if (!plinth_log_status(service->db, &error)) return true;
-    snprintf(reason, reason_size, "no writes: %s", error.text);
-    return false;
+    if (plinth_log_status(service->db, &error)) {
+        snprintf(reason, reason_size, "no writes: %s", error.text);
+        return false;
+    }
+    /* What heals by itself is told, but calls are taken: reads are answered, and a write learns its own fate. */
+    if (plinth_health(service->db, &error)) snprintf(reason, reason_size, "%s", error.text);
+    return true;
 }
 
 /* ---- the keeper: once in a while looks at what nobody tells us ---- */

@@ -142,7 +142,8 @@ void health_changed(struct service *service); /* any thread */
 /* Pages of the HTTP server: an http_page whose context is the service. pages.c */
 unsigned service_page(void *context, const char *path, struct buffer *body, const char **content_type);
 
-/* Whether the server takes calls and writes; else the reason for people. Any thread. */
+/* Whether the server takes calls and writes; else the reason for people. While the disk is full it is ready, and there
+ * is a reason all the same. Any thread. */
 bool service_is_ready(struct service *service, char *reason, size_t reason_size);
 
 #endif

@@ -331,6 +331,8 @@ def test_a_full_disk_refuses_writes_loses_nothing_and_goes_on_after_a_restart(ap
         assert "space" in text.lower() or "full" in text.lower(), text
     for key in list(acknowledged)[::97]:
         assert kv.Get(api.GetRequest(key=key)).value[:16] == acknowledged[key]
+    reason = server.admin.Status(api.StatusRequest()).reason
+    assert "is full" in reason and "bytes are free" in reason and str(small_disk / "data") in reason, reason
     server.kill()
     subprocess.run(["mount", "-o", "remount,size=600m", small_disk], check=True)
     server.start()
@@ -338,6 +340,7 @@ def test_a_full_disk_refuses_writes_loses_nothing_and_goes_on_after_a_restart(ap
     for key, head in acknowledged.items():
         assert kv.Get(api.GetRequest(key=key)).value[:16] == head
     kv.Set(api.SetRequest(key=b"after", value=b"1"))
+    assert not server.admin.Status(api.StatusRequest()).reason
 
 
 def test_a_read_only_disk_is_named(api, make_server, small_disk):

@@ -567,6 +567,42 @@ static void a_flush_is_done_though_the_log_cannot_be_trimmed_yet(void **state) {
     sim_env_destroy(sim);
 }
 
+/* A full disk is told with its path and what is free, while writes are refused, and no longer once there is space. */
+static void a_full_disk_is_told_until_there_is_space(void **state) {
+    (void)state;
+    struct plinth_error error = {0};
+    struct sim_env *sim = sim_env_create(4);
+    struct engine_parts parts = {.env = sim_env_base(sim)};
+    struct plinth *db;
+    struct plinth_space space;
+    assert_ok(engine_open("/db", &small_options, &parts, &db, &error), &error);
+    assert_ok(plinth_space_find(db, NULL, NULL, &space, &error), &error);
+    assert_ok(plinth_health(db, &error), &error);
+    sim_env_limit_disk(sim, 5 << 20);
+    uint64_t random = 1;
+    uint8_t value[20000];
+    enum plinth_status st = PLINTH_OK;
+    for (int i = 0; i < 2000 && !st; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key%d", i);
+        for (size_t k = 0; k < sizeof value; k++)
+            value[k] = (uint8_t)((random = random * 6364136223846793005u + 1) >> 56);
+        st = plinth_set(db, space, plinth_text(key), plinth_bytes(value, sizeof value), NULL, NULL, &error);
+    }
+    assert_status(st, PLINTH_NO_SPACE, &error);
+    assert_status(plinth_health(db, &error), PLINTH_NO_SPACE, &error);
+    assert_error_names(&error, "/db is full, ");
+    assert_error_names(&error, " bytes are free");
+    assert_error_names(&error, "/db/");
+    assert_ok(plinth_log_status(db, &error), &error);
+    sim_env_limit_disk(sim, UINT64_MAX);
+    for (int i = 0; i < 1000 && plinth_health(db, &error); i++) usleep(10 * 1000);
+    assert_ok(plinth_health(db, &error), &error);
+    assert_ok(plinth_set(db, space, plinth_text("cat"), plinth_text("K AE1 T"), NULL, NULL, &error), &error);
+    plinth_close(db);
+    sim_env_destroy(sim);
+}
+
 static void the_time_of_the_shard_goes_on_after_an_idle_hour(void **state) {
     struct fixture *f = *state;
     struct sim_env *sim = sim_env_create(1);
@@ -628,6 +664,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(spaces_are_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(many_writers_lose_nothing, setup, teardown),
         cmocka_unit_test(a_flush_is_done_though_the_log_cannot_be_trimmed_yet),
+        cmocka_unit_test(a_full_disk_is_told_until_there_is_space),
         cmocka_unit_test_setup_teardown(the_time_of_the_shard_goes_on_after_an_idle_hour, setup, teardown),
         cmocka_unit_test_setup_teardown(a_second_opening_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lost_log_is_not_taken_for_an_empty_one, setup, teardown),
