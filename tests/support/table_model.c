@@ -247,7 +247,7 @@ static enum plinth_status entry_counts(struct view *view, const struct table_sch
     *counts = false;
     enum plinth_status st = view_find_rows(view, schema, &key, 1, lsn, &place, error);
     if (st) return st;
-    *counts = place.lsn == entry_lsn && place.operation == ROW_SET;
+    *counts = place.lsn && place.lsn <= entry_lsn && place.operation == ROW_SET; /* merges raise LSNs of live ones */
     row_place_release(&place);
     return PLINTH_OK;
 }
