@@ -1,5 +1,7 @@
 /* Admin: status, flush, compact, verify, key spaces. Everything runs on workers; what may take minutes has workers of
  * its own. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/status.h"
@@ -55,6 +57,11 @@ static void status_work(struct service_call *call) {
     response.data_directory = (char *)service->options.data_directory;
     response.uptime_ms = elapsed_us(service, service->started_ns) / 1000;
     response.ready = service_is_ready(service, reason, sizeof reason);
+    if (response.ready && !reason[0] && numbers.engine.write_rate_max)
+        snprintf(reason, sizeof reason,
+                 "compaction debt %.1f GiB in up to %" PRIu64 " runs, writes slowed to %.1f MiB/s",
+                 (double)numbers.engine.compaction_debt_bytes / (1 << 30), numbers.engine.runs_most,
+                 (double)numbers.engine.write_rate_max / (1 << 20));
     response.reason = reason;
     response.feature_level = numbers.engine.feature_level;
     response.acknowledged = &acknowledged;
