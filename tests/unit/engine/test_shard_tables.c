@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/merge_change.h"
 #include "engine/shard.h"
 #include "support/test_support.h"
 
@@ -240,6 +241,134 @@ static void malformed_changes_are_refused_and_wrong_ones_void(void **state) {
     assert_int_equal(f->shard.catalog.version, version);
 }
 
+/* ---- merges ---- */
+
+/* Names as info_of makes them. */
+static struct slice name_of(char text[96], uint64_t job, uint32_t table) {
+    snprintf(text, 96, "segments/%u/%u.parquet", (unsigned)job, table);
+    return slice_of_string(text);
+}
+
+static enum verdict decide_merge(struct fixture *f, const struct merge_change *change) {
+    struct buffer payload = BUFFER_INIT;
+    assert_true(merge_change_encode(&payload, change));
+    enum verdict verdict = decide(f, CHANGE_MERGE_COMMIT, buffer_slice(&payload));
+    buffer_deinit(&payload);
+    return verdict;
+}
+
+/* Three flushes: runs c, b, a of the table, newest first. */
+struct three_runs {
+    uint64_t jobs[3], ids[3];
+    char names[3][96];
+    struct slice taken[3];
+};
+
+static void make_runs(struct fixture *f, struct three_runs *runs) {
+    for (int i = 2; i >= 0; i--) {
+        uint64_t at = cut(f);
+        runs->jobs[i] = begin_job(f, JOB_FLUSH);
+        assert_int_equal(flush(f, runs->jobs[i], at), VERDICT_APPLIED);
+        runs->ids[i] = f->shard.lsn;
+        runs->taken[i] = name_of(runs->names[i], runs->jobs[i], f->table);
+    }
+}
+
+static const struct shard_table *table_of(struct fixture *f) {
+    return shard_find_table(&f->shard, (struct table_id){1, 1, f->table});
+}
+
+static void a_merge_replaces_just_the_segments_that_it_names(void **state) {
+    struct fixture *f = *state;
+    struct three_runs three;
+    make_runs(f, &three);
+    uint64_t garbage = f->shard.garbage_count, job = begin_job(f, JOB_COMPACT);
+    struct merge_change_output output = {.info = info_of(f->table, job)};
+    struct merge_change_run runs[2] = {{three.ids[1], &three.taken[1], 1}, {three.ids[2], &three.taken[2], 1}};
+    struct merge_change change = {.job = job,
+                                  .table = {1, 1, f->table},
+                                  .level = 1,
+                                  .runs = runs,
+                                  .run_count = 2,
+                                  .outputs = &output,
+                                  .output_count = 1};
+    assert_int_equal(decide_merge(f, &change), VERDICT_REFUSED); /* below its feature level */
+    assert_int_equal(decide_numbers(f, CHANGE_FEATURE_LEVEL, FEATURE_LEVEL_MERGES, false), VERDICT_APPLIED);
+    runs[0].id = three.ids[0]; /* which has another segment */
+    assert_int_equal(decide_merge(f, &change), VERDICT_VOID);
+    runs[0].id = three.ids[1];
+    change.before = three.taken[2]; /* it is taken itself */
+    assert_int_equal(decide_merge(f, &change), VERDICT_VOID);
+    change.before = slice_of(NULL, 0);
+    output.info.table.table = f->other;
+    assert_int_equal(decide_merge(f, &change), VERDICT_VOID);
+    output.info.table.table = f->table;
+    assert_int_equal(decide_merge(f, &change), VERDICT_APPLIED);
+    const struct shard_table *table = table_of(f);
+    assert_int_equal(table->run_count, 2);
+    assert_int_equal(table->runs[0].id, three.ids[0]);
+    assert_int_equal(table->runs[1].id, three.ids[2]); /* the oldest run goes on, with what was written */
+    assert_int_equal(table->runs[1].level, 1);
+    assert_string_equal(table->runs[1].segments[0].name, output.info.name);
+    assert_int_equal(f->shard.garbage_count, garbage + 2);
+    change.job = begin_job(f, JOB_COMPACT);
+    assert_int_equal(decide_merge(f, &change), VERDICT_VOID); /* they are gone */
+    segment_info_deinit(&output.info);
+}
+
+static void a_moved_segment_is_no_garbage_and_stands_where_it_should(void **state) {
+    struct fixture *f = *state;
+    struct three_runs three;
+    make_runs(f, &three);
+    assert_int_equal(decide_numbers(f, CHANGE_FEATURE_LEVEL, FEATURE_LEVEL_MERGES, false), VERDICT_APPLIED);
+    uint64_t garbage = f->shard.garbage_count;
+    struct merge_change_output outputs[2] = {{.moved = three.taken[1]}, {.moved = three.taken[1]}};
+    struct merge_change_run runs[2] = {{three.ids[1], &three.taken[1], 1}, {three.ids[2], NULL, 0}};
+    struct merge_change change = {.job = begin_job(f, JOB_COMPACT),
+                                  .table = {1, 1, f->table},
+                                  .level = 1,
+                                  .runs = runs,
+                                  .run_count = 2,
+                                  .before = three.taken[2],
+                                  .outputs = outputs,
+                                  .output_count = 2};
+    assert_int_equal(decide_merge(f, &change), VERDICT_VOID); /* twice the same */
+    change.output_count = 1;
+    outputs[0].moved = three.taken[0];
+    assert_int_equal(decide_merge(f, &change), VERDICT_VOID); /* not taken */
+    outputs[0].moved = three.taken[1];
+    assert_int_equal(decide_merge(f, &change), VERDICT_APPLIED);
+    const struct shard_table *table = table_of(f);
+    assert_int_equal(table->run_count, 2);
+    assert_int_equal(table->runs[1].segment_count, 2);
+    assert_string_equal(table->runs[1].segments[0].name, three.names[1]);
+    assert_string_equal(table->runs[1].segments[1].name, three.names[2]);
+    assert_int_equal(f->shard.garbage_count, garbage);
+}
+
+static void malformed_merges_are_refused_and_change_nothing(void **state) {
+    struct fixture *f = *state;
+    struct three_runs three;
+    make_runs(f, &three);
+    assert_int_equal(decide_numbers(f, CHANGE_FEATURE_LEVEL, FEATURE_LEVEL_MERGES, false), VERDICT_APPLIED);
+    struct merge_change_output output = {.moved = three.taken[0]};
+    struct merge_change_run runs[2] = {{three.ids[0], &three.taken[0], 1}, {three.ids[1], &three.taken[1], 1}};
+    struct merge_change change = {.job = begin_job(f, JOB_COMPACT),
+                                  .table = {1, 1, f->table},
+                                  .runs = runs,
+                                  .run_count = 2,
+                                  .outputs = &output,
+                                  .output_count = 1};
+    struct buffer payload = BUFFER_INIT;
+    assert_true(merge_change_encode(&payload, &change));
+    for (size_t size = 0; size < payload.size; size++)
+        assert_int_equal(decide(f, CHANGE_MERGE_COMMIT, slice_of(payload.data, size)), VERDICT_REFUSED);
+    assert_true(buffer_append_u8(&payload, 0));
+    assert_int_equal(decide(f, CHANGE_MERGE_COMMIT, buffer_slice(&payload)), VERDICT_REFUSED);
+    assert_int_equal(table_of(f)->run_count, 3);
+    buffer_deinit(&payload);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -248,6 +377,9 @@ int main(void) {
         TEST(a_merge_of_a_dropped_table_is_void),
         TEST(only_an_index_that_is_built_gets_runs_without_inputs),
         cmocka_unit_test(tables_and_drops_are_refused_below_feature_level_2),
+        cmocka_unit_test_setup_teardown(a_merge_replaces_just_the_segments_that_it_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_moved_segment_is_no_garbage_and_stands_where_it_should, setup, teardown),
+        cmocka_unit_test_setup_teardown(malformed_merges_are_refused_and_change_nothing, setup, teardown),
         TEST(malformed_changes_are_refused_and_wrong_ones_void),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
