@@ -28,9 +28,8 @@ struct plinth_parquet_file {
 /* Drops a reference; the last one closes. */
 void api_file_unref(struct plinth_parquet_file *file);
 /* Memory to decode with, and back again; the file keeps one, when it is small. Null is allowed. */
-PLINTH_MUST_CHECK enum plinth_status api_file_take_scratch(struct plinth_parquet_file *file,
-                                                           struct parquet_scratch **scratch,
-                                                           struct plinth_error *error);
+PLINTH_MUST_CHECK enum plinth_status
+api_file_take_scratch(struct plinth_parquet_file *file, struct parquet_scratch **scratch, struct plinth_error *error);
 void api_file_return_scratch(struct plinth_parquet_file *file, struct parquet_scratch *scratch);
 
 #endif
