@@ -110,6 +110,21 @@ void column_writer_deinit(struct column_writer *writer) {
     buffer_deinit(&writer->hashes);
 }
 
+enum plinth_status column_writer_set_encoding(struct column_writer *writer,
+                                              const struct parquet_column_options *options,
+                                              struct plinth_error *error) {
+    struct parquet_column_options changed = writer->options;
+    changed.encoding = options->encoding;
+    changed.dictionary = options->dictionary;
+    changed.dictionary_pays = options->dictionary_pays;
+    changed.dictionary_aligned = options->dictionary_aligned;
+    enum plinth_status st = check_options(writer->column, &changed, error);
+    if (st) return st;
+    writer->options = changed;
+    writer->uses_dictionary = changed.dictionary;
+    return PLINTH_OK;
+}
+
 void column_writer_clear(struct column_writer *writer) {
     buffer_clear(&writer->pages);
     buffer_clear(&writer->records);

@@ -90,6 +90,10 @@ PLINTH_MUST_CHECK enum plinth_status column_writer_init(struct column_writer *wr
                                                         uint8_t data_page_version, bool has_checksums,
                                                         struct plinth_error *error);
 void column_writer_deinit(struct column_writer *writer);
+/* How the next chunk is encoded: between chunks. PLINTH_INVALID_ARGUMENT as column_writer_init. */
+PLINTH_MUST_CHECK enum plinth_status column_writer_set_encoding(struct column_writer *writer,
+                                                                const struct parquet_column_options *options,
+                                                                struct plinth_error *error);
 /* Begins a batch of `rows` rows. PLINTH_INVALID_ARGUMENT when the column's levels are missing, do not go together or
  * are of another number of rows. */
 PLINTH_MUST_CHECK enum plinth_status column_writer_begin_batch(struct column_writer *writer,

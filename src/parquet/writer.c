@@ -410,6 +410,17 @@ enum plinth_status parquet_writer_end_row_group(struct parquet_writer *writer, s
     return keep(writer, st);
 }
 
+enum plinth_status parquet_writer_set_encodings(struct parquet_writer *writer,
+                                                const struct parquet_column_options *columns,
+                                                struct plinth_error *error) {
+    enum plinth_status st = check_usable(writer, error);
+    if (!st && (writer->row_group_rows || writer->stripe_rows))
+        st = error_set(error, PLINTH_INVALID_ARGUMENT, "encodings are set between row groups only");
+    for (uint32_t i = 0; !st && i < writer->schema.column_count; i++)
+        st = column_writer_set_encoding(&writer->columns[i], &columns[i], error);
+    return keep(writer, st);
+}
+
 enum plinth_status parquet_writer_append_raw(struct parquet_writer *writer, struct slice bytes, uint64_t *offset,
                                              struct plinth_error *error) {
     *offset = 0;

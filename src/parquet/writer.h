@@ -106,6 +106,12 @@ PLINTH_MUST_CHECK enum plinth_status parquet_writer_end_stripe(struct parquet_wr
 /* Ends the stripe and writes out the row group, when it has rows. */
 PLINTH_MUST_CHECK enum plinth_status parquet_writer_end_row_group(struct parquet_writer *writer,
                                                                   struct plinth_error *error);
+/* Columns are encoded so from the next row group on; only between row groups. Of the options `encoding`, `dictionary`,
+ * dictionary_pays and dictionary_aligned are taken. PLINTH_INVALID_ARGUMENT as parquet_writer_create, or when rows of
+ * this row group have been written. */
+PLINTH_MUST_CHECK enum plinth_status parquet_writer_set_encodings(struct parquet_writer *writer,
+                                                                  const struct parquet_column_options *columns,
+                                                                  struct plinth_error *error);
 /* Ends the row group, then writes `bytes` as they are and tells their offset. Call it again to go on writing the
  * same block; the caller remembers offset and size (for example as key-value metadata). */
 PLINTH_MUST_CHECK enum plinth_status parquet_writer_append_raw(struct parquet_writer *writer, struct slice bytes,

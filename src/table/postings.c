@@ -10,7 +10,7 @@
 #include "expr/tokens.h"
 #include "parquet/codec.h"
 
-enum { VERSION = 2, SLOTS_FIRST = 256, TERM_MEMORY = 160 /* an entry and its bitmap, about */ };
+enum { VERSION = 2, LONG_LIST_ROWS = 4096, SLOTS_FIRST = 256, TERM_MEMORY = 160 /* an entry and its bitmap, about */ };
 
 /* ---- writing ---- */
 
@@ -229,6 +229,9 @@ static bool append_rows(struct buffer *into, const roaring_bitmap_t *rows, bool 
 
 static bool add_list(struct packer *packer, const struct posting *posting) {
     const struct postings_builder *builder = packer->builder;
+    /* A long list has gaps of its own kind: it begins a block. */
+    bool is_long = roaring_bitmap_get_cardinality(posting->rows) >= LONG_LIST_ROWS;
+    if (is_long && packer->block_terms && !end_block(packer)) return false;
     struct slice term = term_of(builder, posting);
     size_t shared = 0, before = packer->lists.size;
     while (shared < term.size && shared < packer->last_term.size && term.data[shared] == packer->last_term.data[shared])

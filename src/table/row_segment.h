@@ -4,15 +4,16 @@
  * OPTIONAL, as deletes have no values), `_lsn` INT64 REQUIRED, `_op` INT32 REQUIRED (enum row_operation), and `_ord`
  * INT32 REQUIRED in tables without a key. Names that begin with an underscore are not allowed for users' columns. Rows
  * are in row order. Row stripes as in segment.h, of schema->page_rows rows and a byte cap; where that is 0, of 1,024
- * rows, in ZSTD files of up to 4,096 where rows are small. Where all rows of a page have one _lsn or _op, or a column
- * is null throughout, the page index says so and the page is not read.
+ * rows, in ZSTD files of up to 16,384 where rows are small, in those of SEGMENT_ZSTD_THOROUGH of up to 65,536. Where
+ * all rows of a page have one _lsn or _op, or a column is null throughout, the page index says so and the page is not
+ * read.
  *
  * What composite keys need on top is one hidden block (parquet_writer_append_raw) in front of the page indexes, at
  * plinth.stripe_index = "offset,bytes,crc32c": for each stripe its first key, and for each row group a split-block
  * bloom filter over the hashes (hash_stable) of its encoded keys, left out where it is of little use (without a key; in
  * ZSTD files of small rows). INDEX_BITMAP and INDEX_TOKEN postings are further hidden blocks (postings.h;
  * plinth.postings.<column id>.<b|t> = "offset,bytes,crc32c"): sorted terms (encoded value, or word), each with a
- * serialised Roaring bitmap of row numbers in the file; left out beyond 65,536 values, 2^20 words, or 64 MiB.
+ * list of row numbers in the file; left out beyond 65,536 values, 2^20 words, or 64 MiB.
  *
  * Key-value metadata besides segment.h's: plinth.kind = "rows", plinth.schema_version, plinth.key (column ids,
  * comma-separated), plinth.types (column id:type text;…), plinth.no_nan (ids of floating-point columns without NaN,

@@ -17,7 +17,7 @@
 /* Column ids are below this (table_schema.h has at most TABLE_COLUMNS_MAX at a time, ids are never used again). */
 enum { ROW_COLUMN_ID_MAX = 1 << 24 };
 
-/* A stripe's raw bytes are at most this many, if it has more than one row. */
+/* A stripe's raw bytes are at most this many, if it has more than one row; twice as many in SEGMENT_ZSTD_THOROUGH. */
 enum { ROW_STRIPE_BYTES_MAX = 1 << 20 };
 
 struct row_segment_column {

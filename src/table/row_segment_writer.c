@@ -23,18 +23,20 @@ enum {
     ROW_FIXED_BYTES = 12,           /* LSN and operation, in raw bytes */
     WAITING_ROWS_MAX = 128 << 10,   /* the encodings are chosen by so many rows or bytes, if there are */
     WAITING_BYTES_MAX = 32 << 20,
-    WAITING_ROWS_COMPACTED_MAX = 512 << 10,
-    WAITING_BYTES_COMPACTED_MAX = 64 << 20,
-    ZSTD_LEVEL = 6,           /* 1 % less than level 3; 12 is 1.5 % less again for twice the work */
-    ZSTD_LEVEL_THOROUGH = 16, /* the first that weighs what a match costs: 4 to 5 % less, for five times the work */
+    GROUP_ROWS_THOROUGH_MAX = 512 << 10, /* whose encodings are chosen for each row group, by all of it */
+    ZSTD_LEVEL = 6,                      /* 1 % less than level 3; 12 is 1.5 % less again for twice the work */
+    ZSTD_LEVEL_THOROUGH = 19,            /* weighs what a match costs: 5 % less, for six times the work */
     STRIPE_ROWS_DEFAULT = 1024,
-    STRIPE_ROWS_COMPACTED_MAX = 32 << 10, /* longer pages compress better: by the row's size, up to so many */
-    STRIPE_BYTES_COMPACTED = 1 << 20,
-    STRIPE_ENTRIES_COMPACTED_MAX = 16 << 10, /* whoever looks one up decodes them all */
-    KEY_FILTER_BITS_MAX = 10,                /* a key: 1 % false positives; */
-    KEY_FILTER_BITS_MIN = 4,                 /* at 15 % it still spares most reads */
-    KEY_FILTER_SHARE = 64,                   /* of compacted files it takes at most one part in so many */
-    SYSTEM_COLUMNS_MAX = 3,                  /* _lsn, _op, _ord */
+    STRIPE_ROWS_COMPACTED_MAX = 16 << 10, /* longer pages compress better: by the row's size, up to so many */
+    STRIPE_ROWS_THOROUGH_MAX = 64 << 10,
+    STRIPE_BYTES_COMPACTED = ROW_STRIPE_BYTES_MAX,
+    STRIPE_BYTES_THOROUGH = 2 * ROW_STRIPE_BYTES_MAX,
+    STRIPE_ENTRIES_COMPACTED_MAX = 8 << 10, /* whoever looks one up decodes them all */
+    STRIPE_ENTRIES_THOROUGH_MAX = 32 << 10,
+    KEY_FILTER_BITS_MAX = 10, /* a key: 1 % false positives; */
+    KEY_FILTER_BITS_MIN = 4,  /* at 15 % it still spares most reads */
+    KEY_FILTER_SHARE = 64,    /* of compacted files it takes at most one part in so many */
+    SYSTEM_COLUMNS_MAX = 3,   /* _lsn, _op, _ord */
 };
 
 /* Rows that wait for the encodings to be chosen. */
@@ -59,7 +61,8 @@ struct row_segment_writer {
     const struct table_index *of_index; /* of entries: borrowed; else null */
     enum parquet_codec codec;
     int codec_level;
-    uint64_t waiting_rows_max, waiting_bytes_max;
+    bool is_thorough, is_choosing; /* rows wait for the encodings of the next row group */
+    struct parquet_column_options *columns;
     uint32_t stripe_rows_max;
     struct segment_info info; /* of what was added so far */
     uint64_t raw_bytes;
@@ -176,11 +179,56 @@ static enum plinth_status choose_encoding(struct row_segment_writer *writer, con
 
 static uint32_t choose_stripe_rows(const struct row_segment_writer *writer) {
     uint32_t most = writer->of_index ? STRIPE_ENTRIES_COMPACTED_MAX : STRIPE_ROWS_COMPACTED_MAX;
+    uint64_t bytes = writer->is_thorough ? STRIPE_BYTES_THOROUGH : STRIPE_BYTES_COMPACTED;
+    if (writer->is_thorough) most = writer->of_index ? STRIPE_ENTRIES_THOROUGH_MAX : STRIPE_ROWS_THOROUGH_MAX;
     if (writer->schema->page_rows) return writer->schema->page_rows;
     if (writer->codec != PARQUET_CODEC_ZSTD) return STRIPE_ROWS_DEFAULT;
-    uint64_t rows = STRIPE_BYTES_COMPACTED / (writer->waiting_bytes / writer->waiting_count);
+    uint64_t rows = bytes / (writer->waiting_bytes / writer->waiting_count);
     if (rows < STRIPE_ROWS_DEFAULT) return STRIPE_ROWS_DEFAULT;
     return rows < most ? (uint32_t)rows : most;
+}
+
+/* LSNs of merged files are few and stand in runs, or mixed where one batch overlaps another. */
+static enum plinth_status choose_lsn_encoding(struct row_segment_writer *writer, bool are_all,
+                                              struct parquet_column_options *options, struct plinth_error *error) {
+    const struct waiting_rows *waiting = (const struct waiting_rows *)(const void *)writer->waiting.data;
+    uint32_t count = (uint32_t)(writer->waiting.size / sizeof *waiting), varying = 0;
+    struct arena arena;
+    arena_init(&arena);
+    struct row_sample_piece *pieces = arena_zalloc(&arena, count * sizeof *pieces + 1);
+    struct column *columns = arena_zalloc(&arena, count * sizeof *columns + 1);
+    bool ok = pieces && columns;
+    for (uint32_t i = 0; ok && i < count; i++) {
+        const struct row_block *block = waiting[i].block;
+        uint64_t *same = block->lsns ? NULL : arena_alloc(&arena, block->rows * sizeof *same);
+        ok = block->lsns || same;
+        for (uint32_t row = 0; same && row < block->rows; row++) same[row] = block->lsn_max;
+        columns[i] = (struct column){.type = column_type_of(COLUMN_INT64),
+                                     .values = block->lsns ? (const void *)block->lsns : same};
+        pieces[i] = (struct row_sample_piece){&columns[i], waiting[i].first, waiting[i].count};
+        varying += block->lsns != NULL;
+    }
+    const struct row_sample_rows about = {are_all, writer->stripe_rows_max, writer->codec_level};
+    enum plinth_status st = ok ? PLINTH_OK : error_no_memory(error, "segment writer");
+    if (!st && varying)
+        st = row_encoding_choose(column_type_of(COLUMN_INT64), pieces, count, &about, writer->codec, options, error);
+    arena_deinit(&arena);
+    return st;
+}
+
+static enum plinth_status choose_encodings(struct row_segment_writer *writer, bool are_all,
+                                           struct plinth_error *error) {
+    const struct table_schema *schema = writer->schema;
+    enum plinth_status st = PLINTH_OK;
+    for (uint32_t i = 0; i < schema->column_count && !st; i++) {
+        const struct table_column *column = &schema->columns[i];
+        st = choose_encoding(writer, column, are_all, &writer->columns[i], error);
+        if (writer->of_index) writer->columns[i].statistics = false; /* entries are found by the stripe index */
+        writer->columns[i].bloom = column->type.kind != COLUMN_BOOL && has_bloom_index(schema, column->id);
+    }
+    if (!st && writer->codec == PARQUET_CODEC_ZSTD)
+        st = choose_lsn_encoding(writer, are_all, &writer->columns[schema->column_count], error);
+    return st;
 }
 
 static enum plinth_status create_parquet(struct row_segment_writer *writer, bool are_all, struct plinth_error *error) {
@@ -189,26 +237,23 @@ static enum plinth_status create_parquet(struct row_segment_writer *writer, bool
     uint32_t node_count, leaf_count = schema->column_count + system_column_count(writer);
     struct parquet_sorting_column sorting[2 * ROW_KEY_PARTS_MAX + 2];
     struct parquet_node *nodes = make_nodes(writer, &node_count);
-    struct parquet_column_options *columns = arena_zalloc(&writer->arena, leaf_count * sizeof *columns);
-    if (!nodes || !columns) return error_no_memory(error, "segment writer");
+    writer->columns = arena_zalloc(&writer->arena, leaf_count * sizeof *writer->columns);
+    if (!nodes || !writer->columns) return error_no_memory(error, "segment writer");
     enum plinth_status st = parquet_schema_init(&writer->leaves, &writer->arena, "schema", nodes, node_count, error);
-    for (uint32_t i = 0; i < schema->column_count && !st; i++) {
-        const struct table_column *column = &schema->columns[i];
-        st = choose_encoding(writer, column, are_all, &columns[i], error);
-        if (writer->of_index) columns[i].statistics = false; /* entries are found by the stripe index */
-        columns[i].bloom = column->type.kind != COLUMN_BOOL && has_bloom_index(schema, column->id);
-    }
     for (uint32_t i = schema->column_count; i < leaf_count; i++) {
-        columns[i] = parquet_column_options_default();
-        columns[i].codec = writer->codec;
-        columns[i].codec_level = writer->codec_level;
-        columns[i].encoding = PARQUET_ENCODING_DELTA_BINARY_PACKED;
+        writer->columns[i] = parquet_column_options_default();
+        writer->columns[i].codec = writer->codec;
+        writer->columns[i].codec_level = writer->codec_level;
+        writer->columns[i].encoding = PARQUET_ENCODING_DELTA_BINARY_PACKED;
     }
+    if (!st) st = choose_encodings(writer, are_all, error);
     const struct parquet_writer_options options = {.stripe_rows = writer->stripe_rows_max,
                                                    .created_by = "plinth version " PLINTH_VERSION,
                                                    .sorting = sorting,
                                                    .sorting_count = make_sorting(writer, sorting)};
-    if (!st) st = parquet_writer_create(&writer->sink, nodes, node_count, columns, &options, &writer->parquet, error);
+    if (!st)
+        st =
+            parquet_writer_create(&writer->sink, nodes, node_count, writer->columns, &options, &writer->parquet, error);
     return st;
 }
 
@@ -262,10 +307,10 @@ enum plinth_status row_segment_writer_open(struct store *store, const char *name
     opened->sink.write = write_object;
     opened->schema = table_schema_ref(schema);
     opened->codec = codec_of(options);
-    bool is_compacted = opened->codec == PARQUET_CODEC_ZSTD;
-    if (is_compacted) opened->codec_level = options->codec == SEGMENT_ZSTD_THOROUGH ? ZSTD_LEVEL_THOROUGH : ZSTD_LEVEL;
-    opened->waiting_rows_max = is_compacted ? WAITING_ROWS_COMPACTED_MAX : WAITING_ROWS_MAX;
-    opened->waiting_bytes_max = is_compacted ? WAITING_BYTES_COMPACTED_MAX : WAITING_BYTES_MAX;
+    opened->is_thorough = opened->codec == PARQUET_CODEC_ZSTD && options->codec == SEGMENT_ZSTD_THOROUGH;
+    if (opened->codec == PARQUET_CODEC_ZSTD)
+        opened->codec_level = opened->is_thorough ? ZSTD_LEVEL_THOROUGH : ZSTD_LEVEL;
+    opened->is_choosing = true;
     opened->info.table = schema->id;
     opened->info.job = options->job;
     opened->info.lsn_min = UINT64_MAX;
@@ -336,6 +381,7 @@ static enum plinth_status end_group(struct row_segment_writer *writer, struct pl
     buffer_clear(&writer->hashes);
     writer->group_rows = writer->group_bytes = 0;
     writer->group_stripes = 0;
+    writer->is_choosing = writer->is_thorough;
     return PLINTH_OK;
 }
 
@@ -362,7 +408,8 @@ static enum plinth_status end_stripe(struct row_segment_writer *writer, struct p
     writer->group_stripes++;
     writer->stripe_rows = 0;
     writer->stripe_bytes = 0;
-    if (!st && (writer->group_rows >= ROW_GROUP_ROWS_MAX || writer->group_bytes >= ROW_GROUP_BYTES_MAX))
+    uint64_t rows_max = writer->is_thorough ? GROUP_ROWS_THOROUGH_MAX : ROW_GROUP_ROWS_MAX;
+    if (!st && (writer->group_rows >= rows_max || writer->group_bytes >= ROW_GROUP_BYTES_MAX))
         st = end_group(writer, error);
     return st;
 }
@@ -389,7 +436,8 @@ static uint64_t rows_bytes(const struct row_block *block, uint32_t first, uint32
 /* How many of `most` rows go into the open stripe: 0 when it is full by its bytes. */
 static uint32_t rows_that_fit(const struct row_segment_writer *writer, const struct row_block *block, uint32_t first,
                               uint32_t most) {
-    uint64_t room = writer->stripe_bytes < ROW_STRIPE_BYTES_MAX ? ROW_STRIPE_BYTES_MAX - writer->stripe_bytes : 0;
+    uint64_t cap = writer->is_thorough ? STRIPE_BYTES_THOROUGH : ROW_STRIPE_BYTES_MAX;
+    uint64_t room = writer->stripe_bytes < cap ? cap - writer->stripe_bytes : 0;
     if (rows_bytes(block, first, most) <= room) return most;
     uint32_t low = writer->stripe_rows ? 0 : 1, high = most;
     while (low + 1 < high) { /* `low` rows fit, or must; `high` do not */
@@ -534,34 +582,58 @@ static enum plinth_status add_piece(struct row_segment_writer *writer, const str
     return writer->stripe_rows == writer->stripe_rows_max ? end_stripe(writer, error) : PLINTH_OK;
 }
 
+/* Adds rows until there are none left, or the row group has ended and the encodings of the next are to be chosen. */
 static enum plinth_status add_rows(struct row_segment_writer *writer, const struct row_block *block, uint32_t first,
-                                   uint32_t count, struct plinth_error *error) {
+                                   uint32_t count, uint32_t *added, struct plinth_error *error) {
     enum plinth_status st = PLINTH_OK;
-    while (count && !st) {
-        uint32_t room = writer->stripe_rows_max - writer->stripe_rows;
-        uint32_t piece = rows_that_fit(writer, block, first, count < room ? count : room);
-        st = piece ? add_piece(writer, block, first, piece, error) : end_stripe(writer, error);
-        first += piece;
-        count -= piece;
+    *added = 0;
+    while (*added < count && !st && !writer->is_choosing) {
+        uint32_t room = writer->stripe_rows_max - writer->stripe_rows, left = count - *added;
+        uint32_t piece = rows_that_fit(writer, block, first + *added, left < room ? left : room);
+        st = piece ? add_piece(writer, block, first + *added, piece, error) : end_stripe(writer, error);
+        *added += piece;
     }
     return st;
 }
 
-/* Chooses the encodings by the rows that wait, and writes these. */
+/* Whether enough rows wait for the encodings to be chosen by: where these are chosen for each row group, all of it. */
+static bool has_enough(const struct row_segment_writer *writer) {
+    if (writer->is_thorough)
+        return writer->waiting_count >= GROUP_ROWS_THOROUGH_MAX || writer->waiting_bytes >= ROW_GROUP_BYTES_MAX;
+    return writer->waiting_count >= WAITING_ROWS_MAX || writer->waiting_bytes >= WAITING_BYTES_MAX;
+}
+
+/* Chooses the encodings by the rows that wait, and writes these: they are all of the file, or all of the row group. */
 static enum plinth_status stop_waiting(struct row_segment_writer *writer, bool are_all, struct plinth_error *error) {
-    const struct waiting_rows *waiting = (const struct waiting_rows *)(const void *)writer->waiting.data;
-    enum plinth_status st = create_parquet(writer, are_all, error);
-    for (size_t i = 0; i < writer->waiting.size / sizeof *waiting && !st; i++)
-        st = add_rows(writer, waiting[i].block, waiting[i].first, waiting[i].count, error);
-    drop_waiting(writer);
+    struct buffer rows = BUFFER_INIT;
+    enum plinth_status st = PLINTH_OK;
+    if (!writer->parquet)
+        st = create_parquet(writer, are_all, error);
+    else if (!(st = choose_encodings(writer, are_all, error)))
+        st = parquet_writer_set_encodings(writer->parquet, writer->columns, error);
+    rows = writer->waiting; /* what begins another row group waits again */
+    writer->waiting = (struct buffer)BUFFER_INIT;
     writer->waiting_count = writer->waiting_bytes = 0;
+    writer->is_choosing = false;
+    const struct waiting_rows *waiting = (const struct waiting_rows *)(const void *)rows.data;
+    size_t count = rows.size / sizeof *waiting;
+    for (size_t i = 0; i < count && !st; i++)
+        st = row_segment_writer_add(writer, waiting[i].block, waiting[i].first, waiting[i].count, error);
+    for (size_t i = 0; i < count; i++) row_block_unref(waiting[i].block);
+    buffer_deinit(&rows);
     return st;
 }
 
 enum plinth_status row_segment_writer_add(struct row_segment_writer *writer, const struct row_block *block,
                                           uint32_t first, uint32_t count, struct plinth_error *error) {
-    if (!count) return PLINTH_OK;
-    if (writer->parquet) return add_rows(writer, block, first, count, error);
+    enum plinth_status st = PLINTH_OK;
+    while (count && !st && !writer->is_choosing) {
+        uint32_t added;
+        st = add_rows(writer, block, first, count, &added, error);
+        first += added;
+        count -= added;
+    }
+    if (!count || st) return st;
     /* Blocks are immutable and counted: a reference more changes nothing that others see. */
     const struct waiting_rows waiting = {row_block_ref((struct row_block *)block), first, count};
     if (!buffer_append(&writer->waiting, &waiting, sizeof waiting)) {
@@ -570,9 +642,7 @@ enum plinth_status row_segment_writer_add(struct row_segment_writer *writer, con
     }
     writer->waiting_count += count;
     writer->waiting_bytes += rows_bytes(block, first, count);
-    bool is_enough =
-        writer->waiting_count >= writer->waiting_rows_max || writer->waiting_bytes >= writer->waiting_bytes_max;
-    return is_enough ? stop_waiting(writer, false, error) : PLINTH_OK;
+    return has_enough(writer) ? stop_waiting(writer, writer->is_thorough, error) : PLINTH_OK;
 }
 
 uint64_t row_segment_writer_raw_bytes(const struct row_segment_writer *writer) {
@@ -745,7 +815,7 @@ enum plinth_status row_segment_writer_commit(struct row_segment_writer *writer, 
     enum plinth_status st = PLINTH_OK;
     if (row_segment_writer_rows(writer) == 0)
         st = error_set(error, PLINTH_INTERNAL, "segment %s: committed without rows", writer->info.name);
-    if (!st && !writer->parquet) st = stop_waiting(writer, true, error);
+    while (!st && writer->waiting_count) st = stop_waiting(writer, true, error);
     if (!st) st = end_stripe(writer, error);
     if (!st) st = end_group(writer, error);
     if (!st) st = add_stripe_index(writer, error);
