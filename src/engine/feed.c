@@ -118,8 +118,9 @@ static enum plinth_status find_start(struct plinth_feed *feed, const struct plin
         struct plinth_read_options read = {.snapshot_name = options->snapshot_name};
         return engine_find_past(feed->db, &read, after, error);
     }
-    *after = options->after.lsn ? options->after.lsn : engine_visible_lsn(feed->db);
-    return options->after.lsn ? engine_check_position(feed->db, options->after, error) : PLINTH_OK;
+    bool given = options->after.epoch || options->after.lsn; /* LSN 0 of an epoch is before its first record */
+    *after = given ? options->after.lsn : engine_visible_lsn(feed->db);
+    return given ? engine_check_position(feed->db, options->after, error) : PLINTH_OK;
 }
 
 static enum plinth_status too_old(uint64_t after, struct plinth_error *error) {
