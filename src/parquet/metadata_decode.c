@@ -643,6 +643,7 @@ enum plinth_status offset_index_decode(struct slice bytes, struct bounded_arena 
             index->locations = thrift_alloc(&reader, count, sizeof *index->locations);
             for (uint32_t i = 0; i < count && !reader.failure; i++) read_location(&reader, &index->locations[i]);
             index->page_count = reader.failure ? 0 : count;
+            index->unencoded_bytes = NULL; /* when the list stands there twice, the sizes were of the other one */
         } else if (field.id == 2) {
             struct parquet_level_counts sizes = read_level_counts(&reader, field.type);
             if (sizes.count > 0 && sizes.count == index->page_count) index->unencoded_bytes = sizes.slots;

@@ -72,9 +72,20 @@ static enum plinth_status may_match(const struct parquet_reader *reader, uint32_
     return st;
 }
 
-static bool page_may_match(const struct row_bounds *bounds, const struct parquet_page_bounds *page) {
+/* Whether a page that is said to hold only nulls does: some files say so of pages of REQUIRED columns, or count other
+ * nulls than rows. */
+static bool holds_only_nulls(const struct parquet_column *column, const struct parquet_page_index *index,
+                             uint32_t page) {
+    if (column->definition_level_max == 0) return false;
+    return !index->has_null_counts || !parquet_column_is_flat(column) ||
+           index->bounds[page].null_count == index->locations[page].row_count;
+}
+
+static bool page_may_match(const struct row_bounds *bounds, const struct parquet_column *column,
+                           const struct parquet_page_index *index, uint32_t number) {
+    const struct parquet_page_bounds *page = &index->bounds[number];
     struct slice min = page->min, max = page->max;
-    if (page->is_null_page) return false;
+    if (page->is_null_page) return !holds_only_nulls(column, index, number);
     if (parquet_order_is_floating(bounds->order)) {
         if (statistics_value_is_nan(bounds->order, min.data)) return false; /* nothing else, by the total order */
         min = statistics_widen_zero(bounds->order, min, true);
@@ -97,8 +108,8 @@ static uint32_t find_page(const struct row_bounds *bounds, const struct parquet_
 }
 
 /* Of the ranges what lies in pages that may hold matches. */
-static bool clip_to_pages(const struct row_bounds *bounds, const struct page_index_view *view,
-                          const struct buffer *ranges, struct buffer *out) {
+static bool clip_to_pages(const struct row_bounds *bounds, const struct parquet_column *column,
+                          const struct page_index_view *view, const struct buffer *ranges, struct buffer *out) {
     const struct parquet_page_index *index = view->index;
     uint32_t first = view->ascends && bounds->has_min ? find_page(bounds, index) : 0;
     buffer_clear(out);
@@ -108,7 +119,7 @@ static bool clip_to_pages(const struct row_bounds *bounds, const struct page_ind
         for (p = p < first ? first : p; p < index->page_count; p++) {
             const struct parquet_page_location *page = &index->locations[p];
             uint64_t begin = page->first_row, end = begin + page->row_count;
-            bool matches = page_may_match(bounds, &index->bounds[p]);
+            bool matches = page_may_match(bounds, column, index, p);
             if (begin >= range->end || (view->ascends && !matches)) break;
             if (!matches) continue;
             if (!row_ranges_add(out, begin > range->begin ? begin : range->begin, end < range->end ? end : range->end))
@@ -262,7 +273,8 @@ static enum plinth_status apply(const struct parquet_reader *reader, uint32_t ro
     struct page_index_view view;
     enum plinth_status st = page_index_view_init(&view, reader, row_group, bounds->column, error);
     if (!st && view.index && view.index->bounds) {
-        if (!clip_to_pages(bounds, &view, ranges, spare)) st = error_no_memory(error, "row ranges");
+        const struct parquet_column *column = &reader->metadata.schema.columns[bounds->column];
+        if (!clip_to_pages(bounds, column, &view, ranges, spare)) st = error_no_memory(error, "row ranges");
         swap(ranges, spare);
     }
     if (!st && ranges->size > 0) {

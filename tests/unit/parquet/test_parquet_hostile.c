@@ -4,18 +4,19 @@
 
 #include "memory_file.h"
 #include "parquet/metadata_private.h"
+#include "parquet/row_selection.h"
 #include "parquet/thrift.h"
 #include "sample_lists.h"
 #include "sample_table.h"
 #include "support/test_support.h"
 
-static void write_sample(struct memory_file *file, uint64_t rows, bool checksums) {
+static void write_nulls(struct memory_file *file, uint64_t rows, uint32_t null_one_in, bool checksums) {
     struct sample_table table;
     struct parquet_column_options columns[SAMPLE_COLUMNS];
     struct parquet_writer_options options = {.stripe_rows = 16, .no_checksums = !checksums};
     struct parquet_writer *writer;
     struct plinth_error error = {0};
-    sample_table_init(&table, rows, 4, 3);
+    sample_table_init(&table, rows, null_one_in, 3);
     for (int c = 0; c < SAMPLE_COLUMNS; c++) {
         columns[c] = parquet_column_options_default();
         columns[c].dictionary = c == SAMPLE_STRING || c == SAMPLE_INT32;
@@ -31,6 +32,10 @@ static void write_sample(struct memory_file *file, uint64_t rows, bool checksums
     assert_ok(parquet_writer_finish(writer, NULL, &error), &error);
     parquet_writer_destroy(writer);
     sample_table_deinit(&table);
+}
+
+static void write_sample(struct memory_file *file, uint64_t rows, bool checksums) {
+    write_nulls(file, rows, 4, checksums);
 }
 
 static enum plinth_status scan_column(const struct parquet_reader *reader, uint32_t group, uint32_t column,
@@ -304,6 +309,76 @@ static void thrift_fields_of_a_wrong_type_or_beyond_the_end_are_refused(void **s
     assert_status(decode_footer("\x1e\x00", 2, 1 << 20, &error), PLINTH_CORRUPT, &error); /* no such type */
 }
 
+/* The sizes are those of the pages of the list before them, of which there may be fewer. */
+static void a_second_list_of_pages_forgets_the_sizes_of_the_first(void **state) {
+    static const uint8_t page[] = {0x16, 0x08, 0x15, 0x14, 0x16, 0x00, 0x00}; /* offset 4, 10 bytes, row 0 */
+    static const uint8_t first[] = {0x19, 0x1c}, sizes[] = {0x19, 0x16, 0x02}, second[] = {0x09, 0x02, 0x2c};
+    struct parquet_page_index index = {0};
+    struct plinth_error error = {0};
+    struct buffer bytes = BUFFER_INIT;
+    (void)state;
+    arena_init(&index.arena);
+    struct bounded_arena memory = {&index.arena, 1 << 20};
+    assert_true(buffer_append(&bytes, first, sizeof first) && buffer_append(&bytes, page, sizeof page) &&
+                buffer_append(&bytes, sizes, sizeof sizes) && buffer_append_zeros(&bytes, 1));
+    assert_ok(offset_index_decode(buffer_slice(&bytes), memory, &index, &error), &error);
+    assert_int_equal(index.page_count, 1);
+    assert_int_equal(index.unencoded_bytes[0], 1);
+    bytes.size--;
+    assert_true(buffer_append(&bytes, second, sizeof second) && buffer_append(&bytes, page, sizeof page) &&
+                buffer_append(&bytes, page, sizeof page) && buffer_append_zeros(&bytes, 1));
+    assert_ok(offset_index_decode(buffer_slice(&bytes), memory, &index, &error), &error);
+    assert_int_equal(index.page_count, 2);
+    assert_null(index.unencoded_bytes);
+    parquet_page_index_deinit(&index);
+    buffer_deinit(&bytes);
+}
+
+static uint64_t count_found(struct parquet_source *source, uint64_t rows) {
+    static const uint8_t least[8] = {0, 0, 0, 0, 0, 0, 0, 0x80};
+    struct row_bounds bounds;
+    struct parquet_reader *reader;
+    struct parquet_scratch *scratch;
+    struct plinth_error error = {0};
+    struct buffer ranges = BUFFER_INIT;
+    struct slice min = slice_of(least, sizeof least);
+    uint64_t found = 0;
+    assert_ok(parquet_reader_open(source, NULL, &reader, &error), &error);
+    assert_ok(parquet_scratch_create(&scratch, &error), &error);
+    const struct parquet_schema *schema = &parquet_reader_metadata(reader)->schema;
+    assert_ok(row_bounds_init(&bounds, schema, schema->columns[SAMPLE_INT64].path, &min, NULL, &error), &error);
+    assert_true(row_ranges_add(&ranges, 0, rows));
+    assert_ok(row_selection_find(reader, 0, &bounds, 1, scratch, &ranges, &error), &error);
+    for (size_t i = 0; i < row_ranges_count(&ranges); i++)
+        found += row_range_at(&ranges, i)->end - row_range_at(&ranges, i)->begin;
+    buffer_deinit(&ranges);
+    parquet_scratch_destroy(scratch);
+    parquet_reader_close(reader);
+    return found;
+}
+
+/* As parquet-mr has written it of a REQUIRED column. */
+static void values_are_found_in_pages_that_are_wrongly_said_to_hold_only_nulls(void **state) {
+    enum { ROWS = 48, PAGES = 3 };
+    (void)state;
+    for (uint32_t null_one_in = 0; null_one_in <= 4; null_one_in += 4) {
+        struct memory_file file;
+        struct parquet_reader *reader;
+        struct plinth_error error = {0};
+        write_nulls(&file, ROWS, null_one_in, false);
+        uint64_t wanted = count_found(memory_file_source(&file, true), ROWS);
+        assert_true(null_one_in ? wanted > 0 && wanted < ROWS : wanted == ROWS);
+        assert_ok(parquet_reader_open(memory_file_source(&file, true), NULL, &reader, &error), &error);
+        uint64_t at = parquet_reader_metadata(reader)->row_groups[0].columns[SAMPLE_INT64].column_index_offset;
+        parquet_reader_close(reader);
+        assert_int_equal(file.bytes.data[at], 0x19); /* the list of null pages */
+        assert_int_equal(file.bytes.data[at + 1] >> 4, PAGES);
+        memset(file.bytes.data + at + 2, THRIFT_TRUE, PAGES);
+        assert_int_equal(count_found(memory_file_source(&file, true), ROWS), wanted);
+        memory_file_deinit(&file);
+    }
+}
+
 static void encrypted_footers_are_unsupported_and_other_files_are_not_parquet(void **state) {
     static const char encrypted[] = "PAR1............\x04\x00\x00\x00PARE";
     static const char other[] = "PK\x03\x04 this is some other file entirely";
@@ -374,6 +449,8 @@ int main(void) {
         cmocka_unit_test(a_footer_that_claims_much_meets_the_memory_limit),
         cmocka_unit_test(thrift_that_is_nested_deep_is_refused),
         cmocka_unit_test(thrift_fields_of_a_wrong_type_or_beyond_the_end_are_refused),
+        cmocka_unit_test(a_second_list_of_pages_forgets_the_sizes_of_the_first),
+        cmocka_unit_test(values_are_found_in_pages_that_are_wrongly_said_to_hold_only_nulls),
         cmocka_unit_test(encrypted_footers_are_unsupported_and_other_files_are_not_parquet),
         cmocka_unit_test(schemas_come_back_with_their_logical_types_and_trees),
     };
