@@ -138,6 +138,14 @@ bool parquet_column_bounds_are_ordered(const struct parquet_column *column) {
     return column->bounds_order != PARQUET_BOUNDS_NOT_SAID || is_compared_by_all(order);
 }
 
+/* Whether all values are the same, so that no order matters. In the deprecated fields parquet-mr before 1.8 told the
+ * last value in memory as both bounds of values of bytes (PARQUET-251). */
+static bool is_one_value(const struct parquet_column *column, const struct parquet_statistics *statistics) {
+    bool is_bytes = column->type == PARQUET_TYPE_BYTE_ARRAY || column->type == PARQUET_TYPE_FIXED ||
+                    column->type == PARQUET_TYPE_INT96;
+    return slice_equal(statistics->min, statistics->max) && !(statistics->is_legacy && is_bytes);
+}
+
 bool parquet_statistics_bounds(const struct parquet_column *column, const struct parquet_statistics *statistics,
                                struct slice *min, struct slice *max) {
     enum parquet_order order = parquet_column_order(column);
@@ -146,8 +154,7 @@ bool parquet_statistics_bounds(const struct parquet_column *column, const struct
     if (order == PARQUET_ORDER_NONE || !statistics->has_min || !statistics->has_max) return false;
     if (bytes && (statistics->min.size != bytes || statistics->max.size != bytes)) return false;
     bool is_ordered = statistics->is_legacy ? is_compared_by_all(order) : parquet_column_bounds_are_ordered(column);
-    if (!is_ordered &&
-        (column->bounds_order == PARQUET_BOUNDS_UNKNOWN || !slice_equal(statistics->min, statistics->max)))
+    if (!is_ordered && (column->bounds_order == PARQUET_BOUNDS_UNKNOWN || !is_one_value(column, statistics)))
         return false;
     *min = statistics->min;
     *max = statistics->max;

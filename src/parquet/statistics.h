@@ -7,7 +7,7 @@
  * Which bounds of a file are believed: those of columns whose order the file says and this version knows (TYPE_ORDER,
  * IEEE_754_TOTAL_ORDER, INT96_TIMESTAMP_ORDER). Where the file says none, and in the deprecated fields, those of types
  * that all writers compared in the same way: signed integers, BOOLEAN, FLOAT and DOUBLE; of others only when both
- * bounds are the same value. */
+ * bounds are the same value, and are not bytes in the deprecated fields (which were wrong in old files). */
 #ifndef PLINTH_PARQUET_STATISTICS_H
 #define PLINTH_PARQUET_STATISTICS_H
 

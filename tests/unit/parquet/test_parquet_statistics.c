@@ -184,7 +184,14 @@ static void only_usable_statistics_of_a_file_give_bounds(void **state) {
     assert_true(parquet_statistics_bounds(&column, &statistics, &min, &max));
     statistics.is_legacy = true; /* compared as signed bytes by those who wrote it */
     assert_false(parquet_statistics_bounds(&column, &statistics, &min, &max));
-    statistics.max = statistics.min;
+    statistics.max = statistics.min; /* old files have the last value as both, whatever the others are */
+    assert_false(parquet_statistics_bounds(&column, &statistics, &min, &max));
+    statistics.is_legacy = false;
+    assert_true(parquet_statistics_bounds(&column, &statistics, &min, &max));
+    column = (struct parquet_column){.type = PARQUET_TYPE_INT32,
+                                     .logical = {.kind = PARQUET_LOGICAL_INTEGER, .bits = 32}}; /* unsigned */
+    statistics = (struct parquet_statistics){
+        .has_min = true, .has_max = true, .is_legacy = true, .min = slice_of(&one, 4), .max = slice_of(&one, 4)};
     assert_true(parquet_statistics_bounds(&column, &statistics, &min, &max));
 }
 
