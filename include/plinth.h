@@ -431,7 +431,8 @@ struct plinth_read_options {
  * and indexes that are dropped are gone from snapshots, too. */
 /* The state that reads with `of` see (null: now), under `name`; `position` may be null. `with_log` keeps the log behind
  * it, too, so that a change feed can begin there (plinth_feed_open): the log then grows until the snapshot is moved or
- * dropped. PLINTH_ALREADY_EXISTS, and what `of` may give. */
+ * dropped. PLINTH_ALREADY_EXISTS, PLINTH_TOO_OLD (with_log: the log has left that state behind), and what `of` may
+ * give. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_snapshot_keep(struct plinth *db, const char *name,
                                                                      const struct plinth_read_options *of,
                                                                      bool with_log, struct plinth_position *position,

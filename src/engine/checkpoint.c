@@ -113,11 +113,11 @@ enum plinth_status engine_trim_log(struct plinth *db, struct plinth_error *error
     pthread_mutex_lock(&db->checkpoint_mutex);
     uint64_t needed = db->checkpoint_second;
     pthread_mutex_unlock(&db->checkpoint_mutex);
-    uint64_t feeds = engine_feeds_lsn(db);
-    if (feeds < needed) needed = feeds;
     if (!needed) return PLINTH_OK;
     pthread_mutex_lock(&db->sequence_mutex);
-    uint64_t kept = history_log_lsn(&db->shard.history);
+    /* Under the lock: a feed that is not among them finds out that the verdicts are gone. */
+    uint64_t feeds = engine_feeds_lsn(db), kept = history_log_lsn(&db->shard.history);
+    if (feeds < needed) needed = feeds;
     if (kept < needed) needed = kept;
     shard_forget_voids(&db->shard, needed);
     pthread_mutex_unlock(&db->sequence_mutex);

@@ -449,37 +449,44 @@ static enum plinth_status wait_for_more(struct plinth_feed *feed, uint64_t deadl
     return st;
 }
 
-/* The feed's place is behind `lsn` now. */
+/* The feed's place is behind `lsn` now; where it was, on failure. */
 static enum plinth_status done_with(struct plinth_feed *feed, uint64_t lsn, struct plinth_error *error) {
-    atomic_store(&feed->lsn, lsn);
-    if (!feed->with_previous) return PLINTH_OK;
-    struct plinth_snapshot *moved;
-    enum plinth_status st = plinth_snapshot_create(feed->db, engine_position(feed->db, lsn), &moved, error);
+    struct plinth_snapshot *moved = NULL;
+    enum plinth_status st = PLINTH_OK;
+    if (feed->with_previous) st = plinth_snapshot_create(feed->db, engine_position(feed->db, lsn), &moved, error);
     if (st) return st;
     plinth_snapshot_destroy(feed->snapshot);
     feed->snapshot = moved;
+    atomic_store(&feed->lsn, lsn);
     return PLINTH_OK;
 }
 
-/* The next record below the limit, into the change; *taken is false when there is none now. */
+/* The next record below the limit, into the change; *taken is false when there is none now. After a failure it is read
+ * again. */
 static enum plinth_status advance(struct plinth_feed *feed, struct plinth_change *change, bool *taken,
                                   struct plinth_error *error) {
     struct record record;
     *taken = false;
     enum plinth_status st = move_limit(feed, error);
     if (st || atomic_load(&feed->lsn) >= feed->limit) return st;
-    st = log_next(feed->reader, &record, taken, error);
-    if (st == PLINTH_TOO_OLD) return too_old(atomic_load(&feed->lsn), error);
-    if (st || !*taken) return st;
-    st = take_record(feed, &record, error);
+    if (!feed->reader) st = log_read(feed->db->log, atomic_load(&feed->lsn) + 1, &feed->reader, error);
+    if (!st) st = log_next(feed->reader, &record, taken, error);
+    if (st == PLINTH_TOO_OLD) st = too_old(atomic_load(&feed->lsn), error);
+    if (!st && !*taken) return PLINTH_OK;
+    if (!st) st = take_record(feed, &record, error);
     if (!st) st = done_with(feed, record.lsn, error);
+    if (st) {
+        log_reader_close(feed->reader);
+        feed->reader = NULL;
+        return st;
+    }
     *change = (struct plinth_change){.position = engine_position(feed->db, record.lsn),
                                      .time_us = record.header.time_us,
                                      .operations = feed->operations,
                                      .operation_count = feed->operation_count,
                                      .rows = feed->rows,
                                      .rows_count = feed->rows_count};
-    return st;
+    return PLINTH_OK;
 }
 
 enum plinth_status plinth_feed_next(struct plinth_feed *feed, uint32_t wait_ms, struct plinth_change *change,

@@ -159,13 +159,19 @@ enum plinth_status engine_hold_history(struct plinth *db, uint64_t *horizon_lsn,
     return st;
 }
 
-/* Appends a KEEP or HISTORY record, and waits until it is durable. */
+/* Appends a KEEP or HISTORY record, and waits until it is durable. `log_lsn`: from where on the log has to be there, or
+ * UINT64_MAX. What it has before voids_from may be trimmed, and is of no use without its verdicts. */
 static enum plinth_status append_history(struct plinth *db, enum change_kind kind, struct slice payload,
-                                         struct decision *decision, struct plinth_error *error) {
+                                         uint64_t log_lsn, struct decision *decision, struct plinth_error *error) {
     struct record_header header = {.kind = (uint8_t)kind, .durability = RECORD_SYNCED};
     uint64_t lsn = 0;
+    enum plinth_status st = PLINTH_OK;
     pthread_mutex_lock(&db->sequence_mutex);
-    enum plinth_status st = engine_raise_feature_level(db, FEATURE_LEVEL_HISTORY, error);
+    if (log_lsn < db->shard.voids_from)
+        st = error_set(error, PLINTH_TOO_OLD,
+                       "the log does not reach back to position %llu any more: a change feed cannot begin there",
+                       (unsigned long long)log_lsn - 1);
+    if (!st) st = engine_raise_feature_level(db, FEATURE_LEVEL_HISTORY, error);
     if (!st) st = engine_append_locked(db, &header, payload, NULL, 0, &lsn, decision, error);
     pthread_mutex_unlock(&db->sequence_mutex);
     if (st) return st;
@@ -176,8 +182,9 @@ static enum plinth_status append_history(struct plinth *db, enum change_kind kin
 static enum plinth_status append_keep(struct plinth *db, const struct keep_change *change, struct decision *decision,
                                       struct plinth_error *error) {
     struct buffer payload = BUFFER_INIT;
+    uint64_t log_lsn = change->operation == KEEP_WITH_LOG ? change->lsn + 1 : UINT64_MAX;
     enum plinth_status st = keep_change_encode(&payload, change)
-                                ? append_history(db, CHANGE_KEEP, buffer_slice(&payload), decision, error)
+                                ? append_history(db, CHANGE_KEEP, buffer_slice(&payload), log_lsn, decision, error)
                                 : error_no_memory(error, "log record");
     buffer_deinit(&payload);
     return st;
@@ -325,8 +332,8 @@ enum plinth_status plinth_history_keep(struct plinth *db, uint64_t seconds, stru
     if (seconds > HISTORY_WINDOW_US_MAX / 1000000)
         return error_set(error, PLINTH_INVALID_ARGUMENT, "a history of %llu s; at most %llu are allowed",
                          (unsigned long long)seconds, (unsigned long long)(HISTORY_WINDOW_US_MAX / 1000000));
-    return append_history(db, CHANGE_HISTORY, slice_of(payload, varint_encode(payload, seconds * 1000000)), &decision,
-                          error);
+    return append_history(db, CHANGE_HISTORY, slice_of(payload, varint_encode(payload, seconds * 1000000)), UINT64_MAX,
+                          &decision, error);
 }
 
 enum plinth_status engine_find_past(struct plinth *db, const struct plinth_read_options *options, uint64_t *lsn,

@@ -318,12 +318,66 @@ static void a_position_that_the_log_has_left_behind_is_refused(void **state) {
     assert_true(after.first_lsn > before.first_lsn);
 }
 
+/* Verdicts that have been forgotten are no part of what a named snapshot can keep. */
+static void a_snapshot_of_the_past_does_not_keep_a_log_whose_verdicts_are_gone(void **state) {
+    struct fixture *f = *state;
+    assert_ok(plinth_history_keep(f->db, 3600, &f->error), &f->error);
+    struct plinth_position before = set(f, "first", "1");
+    for (uint64_t number = 1; number <= 20; number++) {
+        uint64_t snapshot_lsn = engine_visible_lsn(f->db);
+        write_in_vain(f, number);
+        append_loser(f, snapshot_lsn);
+    }
+    for (int i = 0; i < 3; i++) { /* two checkpoints need none of this; the log's file is there still */
+        set(f, "b", "x");
+        assert_ok(plinth_compact(f->db, &f->error), &f->error);
+    }
+    struct plinth_read_options of = {.as_of = before};
+    assert_ok(plinth_snapshot_keep(f->db, "state", &of, false, NULL, &f->error), &f->error);
+    assert_status(plinth_snapshot_keep(f->db, "feed", &of, true, NULL, &f->error), PLINTH_TOO_OLD, &f->error);
+    assert_error_names(&f->error, "change feed");
+    assert_ok(plinth_snapshot_keep(f->db, "feed", NULL, true, NULL, &f->error), &f->error);
+    set(f, "c", "x");
+    plinth_close(f->db);
+    open_db(f);
+    struct plinth_feed *feed = open_feed(f, &(struct plinth_feed_options){.snapshot_name = "feed"});
+    assert_int_equal(drain(f, feed), 1);
+    plinth_feed_close(feed);
+}
+
+/* What a failed call was about to give comes again. */
+static void a_call_that_fails_loses_no_change(void **state) {
+    struct fixture *f = *state;
+    struct plinth_feed_options options = {.with_previous = true};
+    struct plinth_feed *feed = open_feed(f, &options);
+    struct plinth_position first = set(f, "a", "1");
+    set(f, "a", "2");
+    uint64_t horizon_lsn = f->db->horizon_lsn;
+    f->db->horizon_lsn = UINT64_MAX; /* the place behind the change cannot be held */
+    struct plinth_change change;
+    bool found;
+    for (int i = 0; i < 3; i++)
+        assert_status(plinth_feed_next(feed, 0, &change, &found, &f->error), PLINTH_TOO_OLD, &f->error);
+    f->db->horizon_lsn = horizon_lsn;
+    assert_ok(plinth_feed_next(feed, 0, &change, &found, &f->error), &f->error);
+    assert_true(found);
+    assert_int_equal(change.position.lsn, first.lsn);
+    assert_false(change.operations[0].existed);
+    assert_ok(plinth_feed_next(feed, 0, &change, &found, &f->error), &f->error);
+    assert_true(found && change.operations[0].existed);
+    assert_memory_equal(change.operations[0].previous.data, "1", 1);
+    plinth_feed_close(feed);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_feed_that_is_replayed_gives_the_same_state, setup, teardown),
         cmocka_unit_test_setup_teardown(writes_that_did_nothing_are_left_out, setup, teardown),
         cmocka_unit_test_setup_teardown(a_feed_tells_what_was_there_before_and_only_what_is_asked_for, setup, teardown),
         cmocka_unit_test_setup_teardown(a_position_that_the_log_has_left_behind_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_snapshot_of_the_past_does_not_keep_a_log_whose_verdicts_are_gone, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_call_that_fails_loses_no_change, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
