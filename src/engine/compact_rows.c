@@ -222,10 +222,10 @@ static bool has_rows_in_memory(const struct merge *merge) {
 }
 
 /* Whether no entry can be dead: rows never change and never go; or there are exactly as many entries as rows, none of
- * which is dead, and each row has its entry. */
+ * which is dead, and each row has its entry, as it has once the index is built. */
 static bool all_are_live(const struct merge *merge) {
     if (!merge->schema->key_count && !merge->schema->retention_us) return true;
-    if (!merge->is_all) return false;
+    if (!merge->is_all || merge->index->state != INDEX_READY) return false;
     uint64_t entries = 0;
     for (size_t i = 0; i < merge->count; i++) entries += run_rows(merge->inputs[i].run);
     return entries == plain_rows(merge) && !has_rows_in_memory(merge);
