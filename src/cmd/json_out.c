@@ -23,7 +23,7 @@ static void put_indent(struct json_out *out) {
 /* What stands before a value. */
 static void put_name(struct json_out *out, const char *name) {
     if (out->line.size > FLUSH_BYTES) flush(out);
-    if (out->depth) {
+    if (out->depth && out->depth <= JSON_OUT_DEPTH_MAX) {
         if (out->has_members[out->depth - 1]) put(out, ",");
         out->has_members[out->depth - 1] = true;
         put_indent(out);
@@ -38,16 +38,18 @@ void json_out_init(struct json_out *out, FILE *file) { *out = (struct json_out){
 void json_begin(struct json_out *out, const char *name, char kind) {
     put_name(out, name);
     put(out, kind == '{' ? "{" : "[");
-    if (out->depth == JSON_OUT_DEPTH_MAX) {
+    if (out->depth < JSON_OUT_DEPTH_MAX) {
+        out->has_members[out->depth] = false;
+        out->ends[out->depth] = kind == '{' ? '}' : ']';
+    } else {
         out->failed = true;
-        return;
     }
-    out->has_members[out->depth] = false;
-    out->ends[out->depth++] = kind == '{' ? '}' : ']';
+    out->depth++;
 }
 
 void json_end(struct json_out *out) {
-    const char end[2] = {out->ends[--out->depth], '\0'};
+    if (--out->depth >= JSON_OUT_DEPTH_MAX) return; /* failed */
+    const char end[2] = {out->ends[out->depth], '\0'};
     if (out->has_members[out->depth]) put_indent(out);
     put(out, end);
 }

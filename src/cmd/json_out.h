@@ -10,7 +10,7 @@
 
 #include "base/bytes.h"
 
-enum { JSON_OUT_DEPTH_MAX = 160 };
+enum { JSON_OUT_DEPTH_MAX = 264 }; /* beyond, json_finish fails */
 
 struct json_out {
     FILE *file;

@@ -106,6 +106,8 @@ static bool print_message(const struct parquet_schema *schema) {
 
 /* ---- As JSON ---- */
 
+_Static_assert(2 * PARQUET_SCHEMA_DEPTH_MAX + 2 <= JSON_OUT_DEPTH_MAX, "an object and an array for each group");
+
 static uint32_t node_json(struct json_out *out, const struct parquet_schema *schema, uint32_t at) {
     const struct parquet_node *node = &schema->nodes[at++];
     char logical[PARQUET_LOGICAL_TEXT_MAX];
