@@ -73,6 +73,7 @@ static void init_locks(struct plinth *db) {
     pthread_rwlockattr_setkind_np(&writers_first, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&db->catalog_lock, &writers_first);
     pthread_rwlockattr_destroy(&writers_first);
+    pthread_mutex_init(&db->names_mutex, NULL);
     pthread_mutex_init(&db->snapshot_mutex, NULL);
     pthread_mutex_init(&db->advance_mutex, NULL);
     condition_init(&db->advanced);
@@ -91,6 +92,7 @@ static void deinit_locks(struct plinth *db) {
     pthread_mutex_destroy(&db->sequence_mutex);
     pthread_cond_destroy(&db->memtable_flushed);
     pthread_rwlock_destroy(&db->catalog_lock);
+    pthread_mutex_destroy(&db->names_mutex);
     pthread_mutex_destroy(&db->snapshot_mutex);
     pthread_mutex_destroy(&db->advance_mutex);
     pthread_cond_destroy(&db->advanced);

@@ -74,6 +74,7 @@ struct plinth {
     struct view_list views;
 
     /* Positions that somebody needs. */
+    pthread_mutex_t names_mutex; /* what the log says of named snapshots is done in the list before the next is said */
     pthread_mutex_t snapshot_mutex;
     struct plinth_snapshot *snapshots; /* list */
     uint64_t snapshot_count;

@@ -229,19 +229,22 @@ enum plinth_status plinth_snapshot_keep(struct plinth *db, const char *name, con
     if (!st) {
         struct keep_change change = {
             .operation = with_log ? KEEP_WITH_LOG : KEEP_STATE, .name = named, .lsn = made->lsn};
+        if (position) *position = plinth_snapshot_position(made);
+        pthread_mutex_lock(&db->names_mutex);
         st = append_keep(db, &change, &decision, error);
+        if (!st && decision.verdict != VERDICT_APPLIED) st = refuse_name(db, named, error);
+        if (!st) {
+            pthread_mutex_lock(&db->snapshot_mutex);
+            made->name = copy;
+            pthread_mutex_unlock(&db->snapshot_mutex);
+        }
+        pthread_mutex_unlock(&db->names_mutex);
     }
-    if (!st && decision.verdict != VERDICT_APPLIED) st = refuse_name(db, named, error);
-    if (st) {
-        plinth_snapshot_destroy(made);
-        free(copy);
-        return st;
-    }
-    if (position) *position = plinth_snapshot_position(made);
-    pthread_mutex_lock(&db->snapshot_mutex);
-    made->name = copy;
-    pthread_mutex_unlock(&db->snapshot_mutex);
-    return PLINTH_OK;
+    if (!st) return PLINTH_OK;
+    if (position) *position = (struct plinth_position){0, 0};
+    plinth_snapshot_destroy(made);
+    free(copy);
+    return st;
 }
 
 static enum plinth_status no_such_name(struct slice name, struct plinth_error *error) {
@@ -257,18 +260,15 @@ enum plinth_status plinth_snapshot_drop(struct plinth *db, const char *name, str
     enum plinth_status st = catalog_check_name("snapshot", named, error);
     if (!st) st = engine_check(db, error);
     if (st) return st;
+    pthread_mutex_lock(&db->names_mutex);
     pthread_mutex_lock(&db->snapshot_mutex);
-    bool there = find_named(db, named) != NULL;
+    struct plinth_snapshot *there = find_named(db, named);
     pthread_mutex_unlock(&db->snapshot_mutex);
-    if (!there) return no_such_name(named, error);
-    st = append_keep(db, &change, &decision, error);
+    st = there ? append_keep(db, &change, &decision, error) : no_such_name(named, error);
     if (!st && decision.verdict != VERDICT_APPLIED) st = no_such_name(named, error);
-    if (st) return st;
-    pthread_mutex_lock(&db->snapshot_mutex);
-    struct plinth_snapshot *snapshot = find_named(db, named);
-    pthread_mutex_unlock(&db->snapshot_mutex);
-    plinth_snapshot_destroy(snapshot); /* this call's alone: the log has dropped it once */
-    return PLINTH_OK;
+    if (!st) plinth_snapshot_destroy(there);
+    pthread_mutex_unlock(&db->names_mutex);
+    return st;
 }
 
 enum plinth_status plinth_snapshot_move(struct plinth *db, const char *name, struct plinth_position to,
@@ -284,22 +284,23 @@ enum plinth_status plinth_snapshot_move(struct plinth *db, const char *name, str
     if (!st && to.lsn > engine_visible_lsn(db))
         st = error_set(error, PLINTH_INVALID_ARGUMENT, "position %llu is not visible yet", (unsigned long long)to.lsn);
     if (st) return st;
+    pthread_mutex_lock(&db->names_mutex);
     pthread_mutex_lock(&db->snapshot_mutex);
     struct plinth_snapshot *there = find_named(db, named);
     if (there) from = there->lsn;
     pthread_mutex_unlock(&db->snapshot_mutex);
-    if (!there) return no_such_name(named, error);
-    st = append_keep(db, &change, &decision, error);
+    st = there ? append_keep(db, &change, &decision, error) : no_such_name(named, error);
     if (!st && decision.verdict != VERDICT_APPLIED)
         st = error_set(error, PLINTH_INVALID_ARGUMENT,
                        "snapshot \"%.*s\" is of position %llu: it moves forwards only, not to %llu", (int)named.size,
                        named.data, (unsigned long long)from, (unsigned long long)to.lsn);
-    if (st) return st;
-    pthread_mutex_lock(&db->snapshot_mutex);
-    there = find_named(db, named);
-    if (there && there->lsn < to.lsn) there->lsn = to.lsn;
-    pthread_mutex_unlock(&db->snapshot_mutex);
-    return PLINTH_OK;
+    if (!st) {
+        pthread_mutex_lock(&db->snapshot_mutex);
+        there->lsn = to.lsn;
+        pthread_mutex_unlock(&db->snapshot_mutex);
+    }
+    pthread_mutex_unlock(&db->names_mutex);
+    return st;
 }
 
 enum plinth_status plinth_snapshot_list(struct plinth *db, plinth_snapshot_visitor *visit, void *context,

@@ -231,6 +231,54 @@ static void within_the_window_every_state_is_readable_by_its_time(void **state) 
     plinth_buffer_deinit(&value);
 }
 
+/* ---- many at once ---- */
+
+struct namer {
+    struct fixture *f;
+    uint64_t times;
+};
+
+/* Keeps, and drops again, snapshots of one name. */
+static void *keep_and_drop(void *argument) {
+    const struct namer *namer = argument;
+    struct plinth *db = namer->f->db;
+    struct plinth_error error;
+    for (uint64_t i = 0; i < namer->times; i++) {
+        enum plinth_status st =
+            plinth_set(db, namer->f->space, plinth_text("cat"), plinth_text("x"), NULL, NULL, &error);
+        assert_ok(st, &error);
+        st = plinth_snapshot_drop(db, "one", &error);
+        assert_true(st == PLINTH_OK || st == PLINTH_NOT_FOUND);
+        st = plinth_snapshot_keep(db, "one", NULL, false, NULL, &error);
+        assert_true(st == PLINTH_OK || st == PLINTH_ALREADY_EXISTS);
+    }
+    return NULL;
+}
+
+static void note_position(void *context, const char *name, struct plinth_position position, uint64_t time_us,
+                          bool with_log) {
+    (void)time_us;
+    assert_string_equal(name, "one");
+    assert_false(with_log);
+    *(uint64_t *)context = position.lsn;
+}
+
+static void a_name_that_many_keep_and_drop_is_of_the_state_that_the_log_says(void **state) {
+    struct fixture *f = *state;
+    struct namer namer = {f, 20};
+    for (int round = 0; round < 10; round++) {
+        pthread_t threads[4];
+        for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, keep_and_drop, &namer), 0);
+        for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+        uint64_t logged = 0, held = 0;
+        assert_ok(plinth_snapshot_list(f->db, note_position, &logged, &f->error), &f->error);
+        struct plinth_read_options read = {.snapshot_name = "one"};
+        assert_ok(engine_find_past(f->db, &read, &held, &f->error), &f->error);
+        assert_int_equal(held, logged);
+        assert_int_equal(f->db->snapshot_count, 1);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_time_finds_the_last_record_before_it),
@@ -239,6 +287,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_named_snapshot_is_kept_over_merges_and_restarts_until_it_is_dropped, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(within_the_window_every_state_is_readable_by_its_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_name_that_many_keep_and_drop_is_of_the_state_that_the_log_says, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
