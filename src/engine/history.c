@@ -111,8 +111,12 @@ bool history_note(struct history *history, uint64_t lsn, uint64_t time_us) {
     if (!history->window_us) return true;
     struct moment before = history->newest;
     history->newest = (struct moment){time_us, lsn};
-    uint64_t last_us = history->moment_count ? history->moments[history->moment_count - 1].time_us : 0;
-    if (time_us < last_us + spacing_us(history) || before.time_us <= last_us) return true;
+    struct moment *last = history->moment_count ? &history->moments[history->moment_count - 1] : NULL;
+    if (last && time_us < last->time_us + spacing_us(history)) return true;
+    if (last && before.time_us <= last->time_us) { /* records of one microsecond: the last of them counts */
+        last->lsn = before.lsn;
+        return true;
+    }
     forget_old(history, time_us);
     return ARRAY_PUSH(history->moments, history->moment_count, before);
 }

@@ -36,6 +36,20 @@ static void a_time_finds_the_last_record_before_it(void **state) {
     history_deinit(&history);
 }
 
+static void of_records_of_one_time_the_last_is_found(void **state) {
+    (void)state;
+    struct history history = {0};
+    uint64_t lsn;
+    assert_true(history_set_window(&history, 100 * 1000000, 1, 1000000));
+    for (uint64_t next = 2; next <= 5; next++) assert_true(history_note(&history, next, 1000000));
+    assert_true(history_find_time(&history, 1500000, &lsn));
+    assert_int_equal(lsn, 5);
+    assert_true(history_note(&history, 6, 9000000));
+    assert_true(history_find_time(&history, 1500000, &lsn));
+    assert_int_equal(lsn, 5);
+    history_deinit(&history);
+}
+
 static void a_window_never_reaches_back_to_what_a_shorter_one_gave_up(void **state) {
     (void)state;
     struct history history = {0};
@@ -89,20 +103,21 @@ static void what_is_encoded_is_decoded(void **state) {
 /* ---- the engine ---- */
 
 struct fixture {
-    char path[TEST_PATH_MAX];
+    struct sim_env *sim;
     struct plinth *db;
     struct plinth_space space;
     struct plinth_error error;
 };
 
 static void open_db(struct fixture *f) {
-    assert_ok(plinth_open(f->path, NULL, &f->db, &f->error), &f->error);
+    struct engine_parts parts = {.env = sim_env_base(f->sim)};
+    assert_ok(engine_open("/db", NULL, &parts, &f->db, &f->error), &f->error);
     assert_ok(plinth_space_find(f->db, NULL, NULL, &f->space, &f->error), &f->error);
 }
 
 static int setup(void **state) {
     struct fixture *f = calloc(1, sizeof *f);
-    test_directory_create(f->path);
+    f->sim = sim_env_create(1);
     open_db(f);
     *state = f;
     return 0;
@@ -111,7 +126,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     struct fixture *f = *state;
     plinth_close(f->db);
-    test_directory_remove(f->path);
+    sim_env_destroy(f->sim);
     free(f);
     return 0;
 }
@@ -206,7 +221,7 @@ static void within_the_window_every_state_is_readable_by_its_time(void **state) 
         char text[2] = {(char)('1' + i), 0};
         positions[i] = set(f, "cat", text);
         times[i] = engine_time_us(f->db);
-        f->db->time_base_us += 4000000; /* four seconds pass */
+        sim_env_advance_us(f->sim, 4000000);
     }
     merge_and_reopen(f);
     for (int i = 0; i < 5; i++) {
@@ -282,6 +297,7 @@ static void a_name_that_many_keep_and_drop_is_of_the_state_that_the_log_says(voi
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_time_finds_the_last_record_before_it),
+        cmocka_unit_test(of_records_of_one_time_the_last_is_found),
         cmocka_unit_test(a_window_never_reaches_back_to_what_a_shorter_one_gave_up),
         cmocka_unit_test(what_is_encoded_is_decoded),
         cmocka_unit_test_setup_teardown(a_named_snapshot_is_kept_over_merges_and_restarts_until_it_is_dropped, setup,
