@@ -1,4 +1,4 @@
-/* MERGE_COMMIT: segments of neighbouring runs of a table, or of one partition of it, are replaced. From feature level 3
+/* MERGE_COMMIT: segments of neighbouring runs of a table, or of one partition of it, are replaced. From feature level 4
  * on.
  *
  *   job | table: tenant, database, table | partition: 0, or 1 and its number (zigzag) | output level
