@@ -370,6 +370,9 @@ static void report(struct merge *merge, const struct output *output, uint64_t to
               merge->why ? merge->why : "");
 }
 
+/* A smaller table has nothing to gain that anybody would see. */
+enum { THOROUGH_BYTES_MIN = 64 << 10 };
+
 enum plinth_status merge_run(struct merge *merge, struct plinth_error *error) {
     struct plinth *db = merge->db;
     uint64_t began = env_monotonic_ns(db->env), lsn = 0, view_sequence = 0;
@@ -381,7 +384,8 @@ enum plinth_status merge_run(struct merge *merge, struct plinth_error *error) {
     if (st) return st;
     /* What overlaps nothing older will not be rewritten soon. */
     uint64_t segment_bytes = db->sizes.segment_raw_bytes_max ? db->sizes.segment_raw_bytes_max : SEGMENT_RAW_BYTES_MAX;
-    enum segment_codec zstd = merge->is_thorough ? SEGMENT_ZSTD_THOROUGH : SEGMENT_ZSTD;
+    bool is_thorough = merge->is_thorough && merge->bytes_in >= THOROUGH_BYTES_MIN;
+    enum segment_codec zstd = is_thorough ? SEGMENT_ZSTD_THOROUGH : SEGMENT_ZSTD;
     output_init(&output, db, merge->job, merge->bottom ? zstd : SEGMENT_LZ4, segment_bytes);
     st = write_merged(merge, &output, error);
     if (!st && merge->is_move) made = moved_run(merge);
