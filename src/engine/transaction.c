@@ -12,15 +12,6 @@
 /* ---- commits -------------------------------------------------------------------------------------------------------
  */
 
-static enum plinth_status check_space(struct plinth *db, struct plinth_space space, struct plinth_error *error) {
-    pthread_rwlock_rdlock(&db->catalog_lock);
-    const struct catalog_table *table = catalog_table_by_id(&db->shard.catalog, space.table);
-    bool known = table && table->kind == CATALOG_SPACE && table_id_compare(table->id, table_in(space)) == 0;
-    pthread_rwlock_unlock(&db->catalog_lock);
-    if (known) return PLINTH_OK;
-    return error_set(error, PLINTH_NOT_FOUND, "no key space with id %u", space.table);
-}
-
 static enum plinth_status check_reads(struct plinth *db, const struct plinth_reads *reads, struct plinth_error *error) {
     enum plinth_status st = engine_check_position(db, reads->snapshot, error);
     if (st) {
@@ -29,11 +20,11 @@ static enum plinth_status check_reads(struct plinth *db, const struct plinth_rea
     }
     for (size_t i = 0; !st && i < reads->key_count; i++) {
         st = engine_check_key(reads->keys[i].key, error);
-        if (!st) st = check_space(db, reads->keys[i].space, error);
+        if (!st) st = write_check_space(db, reads->keys[i].space, error);
         if (st) error_prefix(error, "key %zu that was read", i);
     }
     for (size_t i = 0; !st && i < reads->range_count; i++) {
-        st = check_space(db, reads->ranges[i].space, error);
+        st = write_check_space(db, reads->ranges[i].space, error);
         if (st) error_prefix(error, "range %zu that was read", i);
     }
     return st;

@@ -27,6 +27,15 @@ static enum plinth_status name_operation(size_t number, size_t count, enum plint
     return st;
 }
 
+enum plinth_status write_check_space(struct plinth *db, struct plinth_space space, struct plinth_error *error) {
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    const struct catalog_table *table = catalog_table_by_id(&db->shard.catalog, space.table);
+    bool known = table && table->kind == CATALOG_SPACE && table_id_compare(table->id, table_in(space)) == 0;
+    pthread_rwlock_unlock(&db->catalog_lock);
+    if (known) return PLINTH_OK;
+    return error_set(error, PLINTH_NOT_FOUND, "no key space with id %u", space.table);
+}
+
 static enum plinth_status check_operation(struct plinth *db, const struct plinth_operation *operation,
                                           struct plinth_error *error) {
     if (operation->kind != PLINTH_SET && operation->kind != PLINTH_DELETE)
@@ -38,12 +47,7 @@ static enum plinth_status check_operation(struct plinth *db, const struct plinth
     if (operation->kind == PLINTH_SET && operation->value.size > PLINTH_VALUE_BYTES_MAX)
         return error_set(error, PLINTH_TOO_LARGE, "value has %zu bytes; at most %d are allowed", operation->value.size,
                          PLINTH_VALUE_BYTES_MAX);
-    pthread_rwlock_rdlock(&db->catalog_lock);
-    const struct catalog_table *table = catalog_table_by_id(&db->shard.catalog, operation->space.table);
-    bool known = table && table->kind == CATALOG_SPACE && table_id_compare(table->id, table_in(operation->space)) == 0;
-    pthread_rwlock_unlock(&db->catalog_lock);
-    if (!known) return error_set(error, PLINTH_NOT_FOUND, "no key space with id %u", operation->space.table);
-    return PLINTH_OK;
+    return write_check_space(db, operation->space, error);
 }
 
 /* Encodes the index values of one set into `bytes`, which has room for them. */

@@ -17,6 +17,9 @@ struct write_plan {
  * On failure nothing is held and the error names the operation's number when there are several. */
 PLINTH_MUST_CHECK enum plinth_status write_plan_init(struct plinth *db, const struct plinth_operation *operations,
                                                      size_t count, struct write_plan *plan, struct plinth_error *error);
+/* PLINTH_NOT_FOUND unless there is this key space. */
+PLINTH_MUST_CHECK enum plinth_status write_check_space(struct plinth *db, struct plinth_space space,
+                                                       struct plinth_error *error);
 void write_plan_deinit(struct write_plan *plan);
 
 /* PLINTH_INVALID_ARGUMENT unless producer id and sequence are both there or both not, and durability is known. */
