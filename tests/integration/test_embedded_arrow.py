@@ -3,11 +3,12 @@ query results out as an Arrow C stream."""
 import ctypes
 import datetime
 import decimal
+import re
 
 import pyarrow as pa
 import pytest
 
-from conftest import BIN_DIR
+from conftest import BIN_DIR, ROOT
 
 
 class Error(ctypes.Structure):
@@ -45,6 +46,8 @@ class ReadOptions(ctypes.Structure):
     _fields_ = [
         ("snapshot", ctypes.c_void_p),
         ("as_of", Position),
+        ("snapshot_name", ctypes.c_char_p),
+        ("as_of_time_us", ctypes.c_uint64),
         ("position_min", Position),
         ("wait_ms_max", ctypes.c_uint32),
         ("memory_only", ctypes.c_bool),
@@ -100,6 +103,16 @@ class Engine:
 
     def close(self):
         self.library.plinth_close(self.db)
+
+
+@pytest.mark.parametrize("structure", [Column, Definition, Aggregate, Position, ReadOptions, QueryOptions])
+def test_structures_are_those_of_the_header(structure):
+    """A field that the header has gained would else be read from behind these structures."""
+    name = {Definition: "table_definition"}.get(structure) or re.sub(r"(?<!^)([A-Z])", r"_\1", structure.__name__).lower()
+    header = (ROOT / "include" / "plinth.h").read_text()
+    body = re.search(rf"struct plinth_{name} {{(.*?)^}};", header, re.S | re.M).group(1)
+    body = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
+    assert re.findall(r"(\w+);", body) == [field[0] for field in structure._fields_]
 
 
 @pytest.fixture()
