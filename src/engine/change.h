@@ -66,8 +66,9 @@ enum change_kind {
 const char *change_kind_name(enum change_kind kind);
 
 /* The highest feature level that this code applies. Level 2: typed tables, their rows, and chunks of a sequence.
- * Level 3: named snapshots and history. Level 4: merges of parts of runs. */
-enum { FEATURE_LEVEL_HISTORY = 3, FEATURE_LEVEL_MERGES = 4, FEATURE_LEVEL = 4 };
+ * Level 3: named snapshots and history. Level 4: merges of parts of runs. Level 5: what is named FEATURE_LEVEL_* = 5
+ * below. */
+enum { FEATURE_LEVEL_HISTORY = 3, FEATURE_LEVEL_MERGES = 4, FEATURE_LEVEL = 5 };
 
 enum operation_kind {
     OPERATION_SET = 1,
