@@ -533,6 +533,11 @@ PLINTH_API void plinth_scan_close(struct plinth_scan *scan);
  */
 struct plinth_feed;
 
+/* A table or key space; null and "" mean "default". */
+struct plinth_feed_table {
+    const char *database, *name;
+};
+
 /* Zero-initialise for the defaults: everything from now on. */
 struct plinth_feed_options {
     struct plinth_position
@@ -540,7 +545,17 @@ struct plinth_feed_options {
     const char *snapshot_name; /* or: behind this named snapshot */
     const char *database, *table; /* only this table or key space; null table: all. Null database: "default" */
     struct plinth_slice prefix;   /* only keys that begin so; of key spaces */
-    bool with_previous;           /* what keys held before */
+    bool with_previous;           /* what keys and rows held before; holds their old versions while the feed is open */
+    uint64_t as_of_time_us;       /* or: begin behind the state of this time (plinth_history_keep) */
+    struct plinth_position until; /* end behind this position: plinth_feed_next then finds nothing at once */
+    bool until_now;               /* end behind what is there when it is opened */
+    const struct plinth_feed_table *tables; /* instead of `table`: several */
+    size_t table_count;
+    /* Only rows for which this SQL condition is true, of one table or more, all of which have its columns (key spaces:
+     * key and value). It is asked of the new row, and with_previous of the old one, too: a row that leaves the
+     * condition is given. Of a delete only the key is known without with_previous: it is given unless the key alone
+     * says that the condition was not true. */
+    const char *where;
 };
 
 /* One key, as it was written. */
@@ -548,14 +563,20 @@ struct plinth_feed_operation {
     struct plinth_operation operation;
     bool existed; /* before; with_previous only */
     struct plinth_slice previous;
+    const char *database, *table; /* the names of its key space */
 };
 /* Rows of one table: upserted with the columns that were written (the others became null), or deleted by key. They
- * belong to the change; `schema` and `array` may be moved out of it (set ->release to null). */
+ * belong to the change; `schema` and `array` may be moved out of it (set ->release to null), and so may the next two.
+ *
+ * with_previous, in tables with a key: row by row what was there before, with all columns of the table; a row whose key
+ * is null was not there. Else both are null. */
 struct plinth_feed_rows {
     const char *database, *table;
     bool deleted;
     struct ArrowSchema *schema;
     struct ArrowArray *array;
+    struct ArrowSchema *previous_schema;
+    struct ArrowArray *previous;
 };
 /* One write: all of it was applied at once. A batch of rows that is not atomic may come as several changes. Valid until
  * the next call on the feed. */
@@ -568,8 +589,9 @@ struct plinth_change {
     size_t rows_count;
 };
 
-/* While a feed is open the log stays from its place on. PLINTH_TOO_OLD: the log does not reach back to that position
- * any more, take a new snapshot; PLINTH_NOT_FOUND names what is missing. One thread at a time may use a feed. */
+/* While a feed is open the log stays from its place on. PLINTH_TOO_OLD: the log, or with_previous the state, does not
+ * reach back to that position any more, take a new snapshot; PLINTH_NOT_FOUND names what is missing. One thread at a
+ * time may use a feed. Columns have their present names and types; what was dropped since is left out. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_feed_open(struct plinth *db,
                                                                  const struct plinth_feed_options *options,
                                                                  struct plinth_feed **feed, struct plinth_error *error);

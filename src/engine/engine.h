@@ -79,7 +79,7 @@ struct plinth {
     struct plinth_snapshot *snapshots; /* list */
     uint64_t snapshot_count;
     uint64_t horizon_lsn;      /* the highest horizon that a flush or compaction has been given */
-    struct plinth_feed *feeds; /* list */
+    struct feed *feeds;        /* list */
 
     struct log_epoch *epochs;
     size_t epoch_count;
@@ -218,6 +218,8 @@ PLINTH_MUST_CHECK enum plinth_status engine_hold_history(struct plinth *db, uint
 PLINTH_MUST_CHECK enum plinth_status engine_find_past(struct plinth *db, const struct plinth_read_options *options,
                                                       uint64_t *lsn, struct plinth_error *error);
 void engine_free_snapshots(struct plinth *db);
+/* Moves a snapshot forwards to a visible LSN. */
+void engine_advance_snapshot(struct plinth_snapshot *snapshot, uint64_t lsn);
 /* What counts as now for partitions that are to be dropped, when it is `now_us`: the start of the history window. */
 uint64_t engine_retention_time_us(struct plinth *db, uint64_t now_us);
 

@@ -1,126 +1,70 @@
 /* The change feed: the log, read again, for those who want to know what was written.
  *
  * A feed reads records up to the visible LSN, leaves out those that did nothing (the shard knows which, back to where
- * any feed may begin), puts the parts of an atomic write together, and gives each write as one change. While it is open
- * its place holds the log, and with with_previous the versions, too. */
+ * any feed may begin), and gives those that are shown as items. A write of several records (a unit) is given when its
+ * last record comes: its parts are then read again by a second reader, from the first one on; the log stays that far
+ * while the feed is open. A feed that began inside of a unit looks for its parts from the log's first record on. */
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/status.h"
-#include "column/arrow_data.h"
 #include "engine/array.h"
-#include "engine/engine.h"
-#include "engine/row_indexes.h"
-#include "engine/rows.h"
-#include "engine/rows_record.h"
+#include "engine/feed_private.h"
+#include "engine/units.h"
 
-/* A part of an atomic write whose last part has not come yet. */
-struct held_part {
-    uint64_t unit;
-    struct buffer payload;
-};
-
-/* The rows of one record on their way out. */
-struct fed_rows {
-    struct ArrowSchema schema;
-    struct ArrowArray array;
-};
-
-struct plinth_feed {
-    struct plinth *db;
-    struct plinth_feed *next;         /* snapshot_mutex */
-    atomic_ullong lsn;                /* everything up to here is done with */
-    struct plinth_snapshot *snapshot; /* with_previous: at `lsn` */
-    struct log_reader *reader;
-    uint64_t limit; /* records up to here may be given, and `voids` are the void ones among them */
-    uint64_t *voids;
-    size_t void_count, void_at;
-    struct held_part *parts;
-    uint64_t part_count;
-
-    bool of_one; /* only the table `only` */
-    struct table_id only;
-    struct buffer prefix;
-    bool with_previous;
-
-    struct arena arena; /* of the last change */
-    struct plinth_feed_operation *operations;
-    uint64_t operation_count;
-    struct plinth_feed_rows *rows;
-    uint64_t rows_count;
-};
+enum { TURN_RECORDS = 2048, TURN_BYTES = 4 << 20 }; /* read by one call that finds nothing */
 
 /* ---- what feeds hold ---- */
 
 uint64_t engine_feeds_lsn(struct plinth *db) {
     uint64_t lowest = UINT64_MAX;
     pthread_mutex_lock(&db->snapshot_mutex);
-    for (const struct plinth_feed *feed = db->feeds; feed; feed = feed->next) {
-        uint64_t lsn = atomic_load(&feed->lsn) + 1;
+    for (const struct feed *feed = db->feeds; feed; feed = feed->next) {
+        uint64_t lsn = atomic_load(&feed->log_lsn);
         if (lsn < lowest) lowest = lsn;
     }
     pthread_mutex_unlock(&db->snapshot_mutex);
     return lowest;
 }
 
-static void feed_link(struct plinth_feed *feed) {
+static void feed_link(struct feed *feed) {
     pthread_mutex_lock(&feed->db->snapshot_mutex);
     feed->next = feed->db->feeds;
     feed->db->feeds = feed;
     pthread_mutex_unlock(&feed->db->snapshot_mutex);
 }
 
-static void feed_unlink(struct plinth_feed *feed) {
+static void feed_unlink(struct feed *feed) {
     pthread_mutex_lock(&feed->db->snapshot_mutex);
-    struct plinth_feed **link = &feed->db->feeds;
+    struct feed **link = &feed->db->feeds;
     while (*link != feed) link = &(*link)->next;
     *link = feed->next;
     pthread_mutex_unlock(&feed->db->snapshot_mutex);
 }
 
-static void release_rows(struct plinth_feed *feed) {
-    for (uint64_t i = 0; i < feed->rows_count; i++) {
-        struct plinth_feed_rows *rows = &feed->rows[i];
-        if (rows->schema->release) rows->schema->release(rows->schema);
-        if (rows->array->release) rows->array->release(rows->array);
-    }
-    feed->rows_count = feed->operation_count = 0;
-}
-
-static void drop_part(struct plinth_feed *feed, uint64_t at) {
-    buffer_deinit(&feed->parts[at].payload);
-    memmove(&feed->parts[at], &feed->parts[at + 1], (--feed->part_count - at) * sizeof *feed->parts);
-}
-
 /* ---- opening ---- */
 
-static enum plinth_status find_only(struct plinth_feed *feed, const struct plinth_feed_options *options,
-                                    struct plinth_error *error) {
-    if (!options->table) return PLINTH_OK;
-    struct plinth *db = feed->db;
-    struct slice database = slice_of_string(options->database && *options->database ? options->database : "default");
-    struct slice name = slice_of_string(*options->table ? options->table : "default");
-    pthread_rwlock_rdlock(&db->catalog_lock);
-    const struct catalog_database *in = catalog_find_database(&db->shard.catalog, CATALOG_TENANT_DEFAULT, database);
-    const struct catalog_table *table = in ? catalog_find_table(&db->shard.catalog, in->id, name) : NULL;
-    if (table) feed->only = table->id;
-    pthread_rwlock_unlock(&db->catalog_lock);
-    feed->of_one = true;
-    if (table) return PLINTH_OK;
-    return error_set(error, PLINTH_NOT_FOUND, "table \"%.*s\" does not exist in database \"%.*s\"",
-                     (int)(name.size < 128 ? name.size : 128), name.data,
-                     (int)(database.size < 128 ? database.size : 128), database.data);
-}
-
-static enum plinth_status find_start(struct plinth_feed *feed, const struct plinth_feed_options *options,
-                                     uint64_t *after, struct plinth_error *error) {
-    if (options->snapshot_name) {
-        struct plinth_read_options read = {.snapshot_name = options->snapshot_name};
+static enum plinth_status find_start(struct feed *feed, const struct feed_options *options, uint64_t *after,
+                                     struct plinth_error *error) {
+    bool given = options->after.epoch || options->after.lsn; /* LSN 0 of an epoch is before its first record */
+    if (given + (options->snapshot_name != NULL) + (options->as_of_time_us != 0) > 1)
+        return error_set(error, PLINTH_INVALID_ARGUMENT,
+                         "only one of a position, a named snapshot and a time can be where a change feed begins");
+    if (options->snapshot_name || options->as_of_time_us) {
+        struct plinth_read_options read = {.snapshot_name = options->snapshot_name,
+                                           .as_of_time_us = options->as_of_time_us};
         return engine_find_past(feed->db, &read, after, error);
     }
-    bool given = options->after.epoch || options->after.lsn; /* LSN 0 of an epoch is before its first record */
     *after = given ? options->after.lsn : engine_visible_lsn(feed->db);
     return given ? engine_check_position(feed->db, options->after, error) : PLINTH_OK;
+}
+
+static enum plinth_status find_end(struct feed *feed, const struct feed_options *options, struct plinth_error *error) {
+    bool given = options->until.epoch || options->until.lsn;
+    feed->until_lsn = options->until_now ? engine_visible_lsn(feed->db) : given ? options->until.lsn : UINT64_MAX;
+    if (options->until_now && given)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "a change feed ends at a position or at what is there now");
+    return given ? engine_check_position(feed->db, options->until, error) : PLINTH_OK;
 }
 
 static enum plinth_status too_old(uint64_t after, struct plinth_error *error) {
@@ -128,72 +72,92 @@ static enum plinth_status too_old(uint64_t after, struct plinth_error *error) {
                      "the log does not reach back to position %" PRIu64 " any more: begin with a new snapshot", after);
 }
 
-static enum plinth_status start(struct plinth_feed *feed, const struct plinth_feed_options *options,
-                                struct plinth_error *error) {
+/* The state at the place, for what was there before; nothing was there before the first record, so that its own state
+ * is the oldest one needed. */
+static enum plinth_status hold_state(struct feed *feed, uint64_t after, struct plinth_error *error) {
+    uint64_t visible = engine_visible_lsn(feed->db);
+    if (after > visible)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "position %" PRIu64 " is not visible yet", after);
+    if (!after && visible) after = 1;
+    enum plinth_status st = plinth_snapshot_create(feed->db, engine_position(feed->db, after), &feed->snapshot, error);
+    if (st == PLINTH_TOO_OLD)
+        error_prefix(error, "what was there before cannot be told from position %" PRIu64 " on", after);
+    return st;
+}
+
+static enum plinth_status start(struct feed *feed, const struct feed_options *options, struct plinth_error *error) {
     struct plinth *db = feed->db;
-    uint64_t after;
-    enum plinth_status st = find_only(feed, options, error);
+    uint64_t after = 0;
+    enum plinth_status st = feed_filter_init(&feed->filter, db, options, error);
     if (!st) st = find_start(feed, options, &after, error);
+    if (!st) st = find_end(feed, options, error);
     if (st) return st;
-    atomic_store(&feed->lsn, after); /* from here on the log stays */
+    atomic_store(&feed->lsn, after);
+    atomic_store(&feed->given_lsn, after);
+    atomic_store(&feed->log_lsn, after + 1); /* from here on the log stays */
     pthread_mutex_lock(&db->sequence_mutex);
     bool known = after + 1 >= db->shard.voids_from;
     pthread_mutex_unlock(&db->sequence_mutex);
     if (!known) return too_old(after, error);
-    if (!buffer_append(&feed->prefix, options->prefix.data, options->prefix.size))
-        return error_no_memory(error, "change feed");
     feed->with_previous = options->with_previous;
     feed->limit = after;
-    if (feed->with_previous) st = plinth_snapshot_create(db, engine_position(db, after), &feed->snapshot, error);
-    if (!st) st = log_read(db->log, after + 1, &feed->reader, error);
-    return st == PLINTH_TOO_OLD ? too_old(after, error) : st;
+    if (feed->with_previous) st = hold_state(feed, after, error);
+    if (!st) {
+        st = log_read(db->log, after + 1, &feed->reader, error);
+        if (st == PLINTH_TOO_OLD) st = too_old(after, error);
+    }
+    return st;
 }
 
-enum plinth_status plinth_feed_open(struct plinth *db, const struct plinth_feed_options *options,
-                                    struct plinth_feed **feed, struct plinth_error *error) {
-    static const struct plinth_feed_options defaults = {0};
+enum plinth_status feed_open(struct plinth *db, const struct feed_options *options, struct feed **feed,
+                             struct plinth_error *error) {
     *feed = NULL;
     error_clear(error);
-    struct plinth_feed *made = calloc(1, sizeof *made);
+    struct feed *made = calloc(1, sizeof *made);
     if (!made) return error_no_memory(error, "change feed");
     made->db = db;
-    arena_init(&made->arena);
-    atomic_init(&made->lsn, 0); /* holds all of the log until the place is known */
+    feed_rows_init(&made->rows);
+    arena_init(&made->keys.arena);
+    atomic_init(&made->lsn, 0);
+    atomic_init(&made->given_lsn, 0);
+    atomic_init(&made->log_lsn, 1); /* holds all of the log until the place is known */
     feed_link(made);
-    enum plinth_status st = start(made, options ? options : &defaults, error);
+    enum plinth_status st = start(made, options, error);
     if (st)
-        plinth_feed_close(made);
+        feed_close(made);
     else
         *feed = made;
     return st;
 }
 
-void plinth_feed_close(struct plinth_feed *feed) {
+void feed_close(struct feed *feed) {
     if (!feed) return;
     feed_unlink(feed);
-    release_rows(feed);
+    feed_rows_deinit(&feed->rows);
+    feed_keys_deinit(&feed->keys);
+    log_reader_close(feed->part_reader);
     log_reader_close(feed->reader);
     plinth_snapshot_destroy(feed->snapshot);
-    while (feed->part_count) drop_part(feed, feed->part_count - 1);
-    free(feed->parts);
+    feed_filter_deinit(&feed->filter);
+    free(feed->units);
     free(feed->voids);
-    free(feed->operations);
-    free(feed->rows);
-    buffer_deinit(&feed->prefix);
-    arena_deinit(&feed->arena);
     free(feed);
 }
 
-struct plinth_position plinth_feed_position(const struct plinth_feed *feed) {
-    return engine_position(feed->db, atomic_load(&feed->lsn));
+struct plinth_position feed_position(const struct feed *feed) {
+    uint64_t given = atomic_load(&feed->given_lsn), whole = atomic_load(&feed->log_lsn) - 1;
+    return engine_position(feed->db, given > whole ? given : whole);
 }
+
+uint64_t feed_limit(const struct feed *feed) { return feed->limit; }
 
 /* ---- verdicts ---- */
 
 /* Moves the limit to the visible LSN, and fetches the void records up to it. */
-static enum plinth_status move_limit(struct plinth_feed *feed, struct plinth_error *error) {
+static enum plinth_status move_limit(struct feed *feed, struct plinth_error *error) {
     struct plinth *db = feed->db;
     uint64_t visible = engine_visible_lsn(db);
+    if (visible > feed->until_lsn) visible = feed->until_lsn;
     if (visible <= feed->limit) return PLINTH_OK;
     bool ok = true;
     pthread_mutex_lock(&db->sequence_mutex);
@@ -217,293 +181,256 @@ static enum plinth_status move_limit(struct plinth_feed *feed, struct plinth_err
     return PLINTH_OK;
 }
 
-static bool is_void(struct plinth_feed *feed, uint64_t lsn) {
+static bool is_void(struct feed *feed, uint64_t lsn) {
     while (feed->void_at < feed->void_count && feed->voids[feed->void_at] < lsn) feed->void_at++;
     return feed->void_at < feed->void_count && feed->voids[feed->void_at] == lsn;
 }
 
-/* ---- keys ---- */
+/* ---- units ---- */
 
-static bool copy_slice(struct plinth_feed *feed, struct slice from, struct plinth_slice *to) {
-    const uint8_t *copy = arena_copy(&feed->arena, from);
-    *to = plinth_bytes(copy, from.size);
-    return copy != NULL;
+static struct feed_unit *find_unit(struct feed *feed, uint64_t id) {
+    for (uint64_t i = 0; i < feed->unit_count; i++)
+        if (feed->units[i].id == id) return &feed->units[i];
+    return NULL;
 }
 
-/* The index values of a set, by name; those of indexes that are gone are left out. */
-static enum plinth_status copy_indexes(struct plinth_feed *feed, const struct operation *operation,
-                                       struct plinth_operation *into, struct plinth_error *error) {
-    struct row row = {.key = operation->key, .indexes = operation->indexes};
-    struct row_indexes indexes = {0};
-    enum plinth_status st = row_indexes_read(&indexes, feed->db, operation->table.table, &row, error);
-    struct plinth_index_value *values = NULL;
-    if (!st && indexes.count) {
-        values = arena_alloc(&feed->arena, indexes.count * sizeof *values);
-        bool ok = values != NULL;
-        for (size_t i = 0; ok && i < indexes.count; i++)
-            ok = copy_slice(feed, slice_in(indexes.values[i].name), &values[i].name) &&
-                 copy_slice(feed, slice_in(indexes.values[i].value), &values[i].value);
-        if (!ok) st = error_no_memory(error, "change feed");
-        into->indexes = values;
-        into->index_count = indexes.count;
+static void drop_unit(struct feed *feed, uint64_t id) {
+    struct feed_unit *unit = find_unit(feed, id);
+    if (unit) *unit = feed->units[--feed->unit_count];
+}
+
+static enum plinth_status note_part(struct feed *feed, uint64_t id, uint64_t lsn, struct plinth_error *error) {
+    struct feed_unit *unit = find_unit(feed, id);
+    if (unit) {
+        unit->parts++;
+        return PLINTH_OK;
     }
-    row_indexes_deinit(&indexes);
-    return st;
+    struct feed_unit made = {.id = id, .first_lsn = lsn, .time_us = feed->record.header.time_us, .parts = 1};
+    return ARRAY_PUSH(feed->units, feed->unit_count, made) ? PLINTH_OK : error_no_memory(error, "change feed");
 }
 
-static enum plinth_status read_previous(struct plinth_feed *feed, struct plinth_feed_operation *fed, uint64_t lsn,
-                                        struct plinth_error *error) {
-    struct plinth_buffer value = {0};
-    struct view *view = view_current(&feed->db->views);
-    enum plinth_status st =
-        engine_get_at(feed->db, view, lsn - 1, fed->operation.space, fed->operation.key, false, &value, NULL, error);
-    view_unref(view);
-    fed->existed = !st;
-    if (!st && !copy_slice(feed, slice_of(value.data, value.size), &fed->previous))
-        st = error_no_memory(error, "change feed");
-    plinth_buffer_deinit(&value);
-    return st == PLINTH_NOT_FOUND ? PLINTH_OK : st;
+static bool is_part(const struct record *record, uint64_t unit) {
+    struct rows_change change;
+    return record->header.kind == CHANGE_ROWS && rows_change_decode(record->payload, &change) && change.in_unit &&
+           !change.last && change.unit == unit;
 }
 
-static bool is_wanted(const struct plinth_feed *feed, struct table_id table) {
-    return !feed->of_one || table_id_compare(table, feed->only) == 0;
-}
-
-static enum plinth_status take_operations(struct plinth_feed *feed, const struct record *record,
-                                          struct plinth_error *error) {
-    struct condition condition = {.operations = record->payload};
-    if (record->header.kind == CHANGE_CONDITIONAL && !condition_decode(record->payload, &condition))
-        return error_set(error, PLINTH_CORRUPT, "malformed conditional record %" PRIu64, record->lsn);
-    struct operation_reader reader = operation_reader_of(condition.operations);
-    struct operation operation;
-    enum plinth_status st = PLINTH_OK;
-    while (!st && operation_next(&reader, &operation)) {
-        if (!is_wanted(feed, operation.table) || !slice_starts_with(operation.key, buffer_slice(&feed->prefix)))
-            continue;
-        struct plinth_feed_operation fed = {
-            .operation = {.kind = operation.kind == OPERATION_SET ? PLINTH_SET : PLINTH_DELETE,
-                          .space = {operation.table.tenant, operation.table.database, operation.table.table}}};
-        if (!copy_slice(feed, operation.key, &fed.operation.key)) return error_no_memory(error, "change feed");
-        if (operation.kind == OPERATION_SET) {
-            if (!copy_slice(feed, operation.value, &fed.operation.value)) return error_no_memory(error, "change feed");
-            st = copy_indexes(feed, &operation, &fed.operation, error);
-        }
-        if (!st && feed->with_previous) st = read_previous(feed, &fed, record->lsn, error);
-        if (!st && !ARRAY_PUSH(feed->operations, feed->operation_count, fed))
-            st = error_no_memory(error, "change feed");
-    }
-    return st;
-}
-
-/* ---- rows ---- */
-
-/* Null when memory is out. */
-static const char *copy_database_name(struct plinth_feed *feed, uint32_t id) {
-    struct plinth *db = feed->db;
-    pthread_rwlock_rdlock(&db->catalog_lock);
-    const struct catalog_database *database = catalog_database_by_id(&db->shard.catalog, id);
-    const uint8_t *copy = arena_copy(&feed->arena, slice_of_string(database ? database->name : ""));
-    pthread_rwlock_unlock(&db->catalog_lock);
-    return (const char *)copy;
-}
-
-/* The columns' names and types, and the batch as it was written. */
-static enum plinth_status export_rows(struct plinth_feed *feed, const struct rows_record *record,
-                                      const struct table_schema *schema, struct plinth_feed_rows *rows,
+/* Parts that lie before the place where the feed began: looked for from the log's first record on. */
+static enum plinth_status search_unit(struct feed *feed, uint64_t id, uint64_t last_lsn, struct feed_unit *found,
                                       struct plinth_error *error) {
-    uint32_t count = record->batch->column_count;
-    struct arrow_field *fields = arena_zalloc(&feed->arena, (count + 1) * sizeof *fields);
-    if (!fields) return error_no_memory(error, "change feed");
-    for (uint32_t i = 0; i < count; i++) {
-        int32_t at = table_schema_find_id(schema, record->column_ids[i]);
-        if (at < 0)
-            return error_set(error, PLINTH_CORRUPT, "column %u of table \"%s\" is not known", record->column_ids[i],
-                             schema->name);
-        fields[i] = (struct arrow_field){.name = schema->columns[at].name,
-                                         .type = schema->columns[at].type,
-                                         .nullable = schema->columns[at].nullable};
-    }
-    struct arrow_schema exported = {fields, count};
-    enum plinth_status st = arrow_export_schema(&exported, rows->schema, error);
-    if (!st) st = arrow_export_batch(record->batch, rows->array, error);
-    return st;
-}
-
-static enum plinth_status take_rows(struct plinth_feed *feed, struct slice payload, struct plinth_error *error) {
-    struct rows_record record;
-    enum plinth_status st = rows_record_decode(payload, &record, error);
-    if (st) return st;
-    const struct table_schema *schema = NULL;
-    st = engine_schema_by_id(feed->db, record.change.table.table, &schema, error);
-    if (st == PLINTH_NOT_FOUND) { /* dropped since: nobody needs its rows */
-        rows_record_deinit(&record);
-        return PLINTH_OK;
-    }
-    struct fed_rows *fed = arena_zalloc(&feed->arena, sizeof *fed);
-    struct plinth_feed_rows rows = {.deleted = record.change.operation == ROWS_DELETE};
-    if (!st && !fed) st = error_no_memory(error, "change feed");
-    if (!st) {
-        rows.schema = &fed->schema;
-        rows.array = &fed->array;
-        rows.database = copy_database_name(feed, schema->id.database);
-        rows.table = (const char *)arena_copy(&feed->arena, slice_of_string(schema->name));
-        if (!rows.database || !rows.table || !ARRAY_PUSH(feed->rows, feed->rows_count, rows))
-            st = error_no_memory(error, "change feed");
-    }
-    if (!st) st = export_rows(feed, &record, schema, &rows, error);
-    table_schema_unref(schema);
-    rows_record_deinit(&record);
-    return st;
-}
-
-static enum plinth_status hold_part(struct plinth_feed *feed, uint64_t unit, struct slice payload,
-                                    struct plinth_error *error) {
-    struct held_part part = {.unit = unit};
-    if (buffer_append(&part.payload, payload.data, payload.size) && ARRAY_PUSH(feed->parts, feed->part_count, part))
-        return PLINTH_OK;
-    buffer_deinit(&part.payload);
-    return error_no_memory(error, "change feed");
-}
-
-static uint64_t count_parts(const struct plinth_feed *feed, uint64_t unit) {
-    uint64_t count = 0;
-    for (uint64_t i = 0; i < feed->part_count; i++) count += feed->parts[i].unit == unit;
-    return count;
-}
-
-static void drop_parts(struct plinth_feed *feed, uint64_t unit) {
-    for (uint64_t i = feed->part_count; i > 0; i--)
-        if (feed->parts[i - 1].unit == unit) drop_part(feed, i - 1);
-}
-
-/* Parts that lie before the place where the feed began are read again, from the log's first record on. */
-static enum plinth_status find_parts(struct plinth_feed *feed, const struct record *last, uint64_t unit,
-                                     struct plinth_error *error) {
     struct log_stats stats;
     struct log_reader *reader;
-    drop_parts(feed, unit);
+    *found = (struct feed_unit){.id = id};
     log_stats(feed->db->log, &stats);
     enum plinth_status st = log_read(feed->db->log, stats.first_lsn, &reader, error);
     if (st) return st;
-    for (bool found = true; !st && found;) {
+    for (bool more = true; !st && more;) {
         struct record record;
-        struct rows_change change;
-        st = log_next(reader, &record, &found, error);
-        if (st || !found || record.lsn >= last->lsn) break;
-        if (record.header.kind == CHANGE_ROWS && rows_change_decode(record.payload, &change) && change.in_unit &&
-            change.unit == unit)
-            st = hold_part(feed, unit, record.payload, error);
+        st = log_next(reader, &record, &more, error);
+        if (st || !more || record.lsn >= last_lsn) break;
+        if (!is_part(&record, id)) continue;
+        if (!found->parts++) found->first_lsn = record.lsn;
     }
     log_reader_close(reader);
-    if (!st && count_parts(feed, unit) + 1 != last->header.chunk_count)
-        st = error_set(error, PLINTH_TOO_OLD,
-                       "the log has only %" PRIu64 " of the %u parts of the write at position %" PRIu64,
-                       count_parts(feed, unit) + 1, last->header.chunk_count, last->lsn);
     return st;
 }
 
-static enum plinth_status take_rows_record(struct plinth_feed *feed, const struct record *record, bool applied,
-                                           struct plinth_error *error) {
+/* The last part of a unit has come: the others are to be given ahead of it. */
+static enum plinth_status begin_unit(struct feed *feed, const struct rows_change *change, struct plinth_error *error) {
+    uint64_t parts = feed->record.header.chunk_count ? feed->record.header.chunk_count - 1 : 0;
+    struct feed_unit unit, *known = find_unit(feed, change->unit);
+    enum plinth_status st = PLINTH_OK;
+    if (!parts) return PLINTH_OK;
+    if (known && known->parts == parts)
+        unit = *known;
+    else
+        st = search_unit(feed, change->unit, feed->record.lsn, &unit, error);
+    if (!st && unit.parts != parts)
+        st = error_set(error, PLINTH_TOO_OLD,
+                       "the log has only %" PRIu64 " of the %u parts of the write at position %" PRIu64
+                       ": begin with a new snapshot",
+                       unit.parts + 1, feed->record.header.chunk_count, feed->record.lsn);
+    if (!st) st = log_read(feed->db->log, unit.first_lsn, &feed->part_reader, error);
+    if (!st) feed->parts_left = parts;
+    return st;
+}
+
+/* The next part of the unit into the reader of rows. */
+static enum plinth_status take_part(struct feed *feed, struct plinth_error *error) {
     struct rows_change change;
+    struct record record;
+    bool found;
+    if (!rows_change_decode(feed->record.payload, &change))
+        return error_set(error, PLINTH_CORRUPT, "malformed rows record %" PRIu64, feed->record.lsn);
+    do {
+        enum plinth_status st = log_next(feed->part_reader, &record, &found, error);
+        if (st) return st;
+        if (!found || record.lsn >= feed->record.lsn)
+            return error_set(error, PLINTH_CORRUPT, "parts of the write at position %" PRIu64 " are missing",
+                             feed->record.lsn);
+    } while (!is_part(&record, change.unit));
+    feed->parts_left--;
+    return feed_rows_begin(&feed->rows, &feed->filter, record.payload, feed->record.lsn, feed->with_previous, error);
+}
+
+/* ---- records ---- */
+
+bool feed_shows(enum change_kind kind) {
+    switch (kind) {
+    case CHANGE_WRITE:
+    case CHANGE_CONDITIONAL:
+    case CHANGE_ROWS: return true;
+    case CHANGE_CATALOG:
+    case CHANGE_CUT:
+    case CHANGE_JOB_BEGIN:
+    case CHANGE_FLUSH_COMMIT:
+    case CHANGE_COMPACT_COMMIT:
+    case CHANGE_MERGE_COMMIT:
+    case CHANGE_JOB_ABORT:
+    case CHANGE_FILES_GONE:
+    case CHANGE_HOST:
+    case CHANGE_TICK:
+    case CHANGE_FEATURE_LEVEL:
+    case CHANGE_WINDOW:
+    case CHANGE_KEEP:
+    case CHANGE_HISTORY: return false;
+    }
+    return false;
+}
+
+/* A ROWS record has come: what does it begin? `*wanted` is false when nothing of it is to be given now. */
+static enum plinth_status meet_rows(struct feed *feed, bool applied, bool *wanted, struct plinth_error *error) {
+    struct rows_change change;
+    const struct record *record = &feed->record;
+    *wanted = false;
     if (!rows_change_decode(record->payload, &change))
         return applied ? error_set(error, PLINTH_CORRUPT, "malformed rows record %" PRIu64, record->lsn) : PLINTH_OK;
-    if (!applied && change.in_unit) drop_parts(feed, change.unit);
-    if (!applied || !is_wanted(feed, change.table)) return PLINTH_OK;
-    if (change.in_unit && !change.last) return hold_part(feed, change.unit, record->payload, error);
-    enum plinth_status st = PLINTH_OK;
-    if (change.in_unit && count_parts(feed, change.unit) + 1 != record->header.chunk_count)
-        st = find_parts(feed, record, change.unit, error);
-    for (uint64_t i = 0; !st && change.in_unit && i < feed->part_count; i++)
-        if (feed->parts[i].unit == change.unit) st = take_rows(feed, buffer_slice(&feed->parts[i].payload), error);
-    if (change.in_unit) drop_parts(feed, change.unit);
-    return st ? st : take_rows(feed, record->payload, error);
+    if (!applied && change.in_unit) drop_unit(feed, change.unit);
+    if (!applied || !feed_filter_wants(&feed->filter, change.table)) return PLINTH_OK;
+    if (change.in_unit && !change.last) return note_part(feed, change.unit, record->lsn, error);
+    *wanted = true;
+    return change.in_unit ? begin_unit(feed, &change, error) : PLINTH_OK;
+}
+
+static enum plinth_status meet_record(struct feed *feed, bool *wanted, struct plinth_error *error) {
+    bool applied = !is_void(feed, feed->record.lsn);
+    enum change_kind kind = (enum change_kind)feed->record.header.kind;
+    *wanted = applied && feed_shows(kind);
+    return kind == CHANGE_ROWS ? meet_rows(feed, applied, wanted, error) : PLINTH_OK;
+}
+
+/* Begins the record's own rows or keys. */
+static enum plinth_status take_record(struct feed *feed, struct plinth_error *error) {
+    feed->taken = true;
+    if (feed->record.header.kind == CHANGE_ROWS)
+        return feed_rows_begin(&feed->rows, &feed->filter, feed->record.payload, feed->record.lsn, feed->with_previous,
+                               error);
+    return feed_keys_read(&feed->keys, &feed->filter, &feed->record, feed->with_previous, error);
 }
 
 /* ---- next ---- */
 
-static enum plinth_status take_record(struct plinth_feed *feed, const struct record *record,
-                                      struct plinth_error *error) {
-    bool applied = !is_void(feed, record->lsn);
-    switch ((enum change_kind)record->header.kind) {
-    case CHANGE_WRITE:
-    case CHANGE_CONDITIONAL: return applied ? take_operations(feed, record, error) : PLINTH_OK;
-    case CHANGE_ROWS: return take_rows_record(feed, record, applied, error);
-    default: return PLINTH_OK;
+/* The write at `lsn` is done with. */
+static void done_with(struct feed *feed, uint64_t lsn) {
+    struct rows_change change;
+    if (feed->record.header.kind == CHANGE_ROWS && rows_change_decode(feed->record.payload, &change) &&
+        change.in_unit && change.last)
+        drop_unit(feed, change.unit);
+    uint64_t log_lsn = lsn + 1;
+    for (uint64_t i = feed->unit_count; i-- > 0;) {
+        if (feed->units[i].time_us + 2 * UNIT_TTL_US < feed->record.header.time_us)
+            feed->units[i] = feed->units[--feed->unit_count]; /* nobody goes on with it */
+        else if (feed->units[i].first_lsn < log_lsn)
+            log_lsn = feed->units[i].first_lsn;
     }
-}
-
-/* Waits until there is something above the limit; false when there is nothing before `deadline_ns`. */
-static enum plinth_status wait_for_more(struct plinth_feed *feed, uint64_t deadline_ns, bool *more,
-                                        struct plinth_error *error) {
-    struct plinth *db = feed->db;
-    enum plinth_status st = PLINTH_OK;
-    pthread_mutex_lock(&db->advance_mutex);
-    for (;;) {
-        *more = engine_visible_lsn(db) > feed->limit;
-        if (*more || env_monotonic_ns(db->env) >= deadline_ns) break;
-        st = engine_check(db, error);
-        if (st) break;
-        condition_wait_us(&db->advanced, &db->advance_mutex, 2000);
-    }
-    pthread_mutex_unlock(&db->advance_mutex);
-    return st;
-}
-
-/* The feed's place is behind `lsn` now; where it was, on failure. */
-static enum plinth_status done_with(struct plinth_feed *feed, uint64_t lsn, struct plinth_error *error) {
-    struct plinth_snapshot *moved = NULL;
-    enum plinth_status st = PLINTH_OK;
-    if (feed->with_previous) st = plinth_snapshot_create(feed->db, engine_position(feed->db, lsn), &moved, error);
-    if (st) return st;
-    plinth_snapshot_destroy(feed->snapshot);
-    feed->snapshot = moved;
+    if (feed->snapshot) engine_advance_snapshot(feed->snapshot, lsn);
+    atomic_store(&feed->log_lsn, log_lsn);
     atomic_store(&feed->lsn, lsn);
-    return PLINTH_OK;
+    log_reader_close(feed->part_reader);
+    feed->part_reader = NULL;
+    feed->has_record = feed->taken = feed->begun = false;
 }
 
-/* The next record below the limit, into the change; *taken is false when there is none now. After a failure it is read
- * again. */
-static enum plinth_status advance(struct plinth_feed *feed, struct plinth_change *change, bool *taken,
-                                  struct plinth_error *error) {
-    struct record record;
-    *taken = false;
+/* After a failure: the record is read again, and the write given from its first item on. */
+static void step_back(struct feed *feed) {
+    log_reader_close(feed->reader);
+    log_reader_close(feed->part_reader);
+    feed->reader = feed->part_reader = NULL;
+    feed->has_record = feed->taken = feed->begun = false;
+    feed->parts_left = 0;
+    feed->keys.count = 0;
+    feed_rows_reset(&feed->rows);
+}
+
+/* Reads the next record; *read is false when there is none up to the limit. Records that give nothing are done with. */
+static enum plinth_status read_record(struct feed *feed, bool *read, uint64_t *bytes, struct plinth_error *error) {
+    *read = false;
     enum plinth_status st = move_limit(feed, error);
-    if (st || atomic_load(&feed->lsn) >= feed->limit) return st;
-    if (!feed->reader) st = log_read(feed->db->log, atomic_load(&feed->lsn) + 1, &feed->reader, error);
-    if (!st) st = log_next(feed->reader, &record, taken, error);
-    if (st == PLINTH_TOO_OLD) st = too_old(atomic_load(&feed->lsn), error);
-    if (!st && !*taken) return PLINTH_OK;
-    if (!st) st = take_record(feed, &record, error);
-    if (!st) st = done_with(feed, record.lsn, error);
-    if (st) {
-        log_reader_close(feed->reader);
-        feed->reader = NULL;
-        return st;
-    }
-    *change = (struct plinth_change){.position = engine_position(feed->db, record.lsn),
-                                     .time_us = record.header.time_us,
-                                     .operations = feed->operations,
-                                     .operation_count = feed->operation_count,
-                                     .rows = feed->rows,
-                                     .rows_count = feed->rows_count};
+    uint64_t lsn = atomic_load(&feed->lsn);
+    if (st || lsn >= feed->limit) return st;
+    if (!feed->reader) st = log_read(feed->db->log, lsn + 1, &feed->reader, error);
+    if (!st) st = log_next(feed->reader, &feed->record, read, error);
+    if (st == PLINTH_TOO_OLD) return too_old(lsn, error);
+    if (st || !*read) return st;
+    bool wanted;
+    *bytes += feed->record.payload.size;
+    st = meet_record(feed, &wanted, error);
+    if (st) return st;
+    if (wanted)
+        feed->has_record = true;
+    else
+        done_with(feed, feed->record.lsn);
     return PLINTH_OK;
 }
 
-enum plinth_status plinth_feed_next(struct plinth_feed *feed, uint32_t wait_ms, struct plinth_change *change,
-                                    bool *found, struct plinth_error *error) {
-    uint64_t deadline_ns = env_monotonic_ns(feed->db->env) + (uint64_t)wait_ms * 1000000;
-    *found = false;
-    *change = (struct plinth_change){0};
-    error_clear(error);
-    for (;;) {
-        bool taken, more;
-        release_rows(feed);
-        arena_reset(&feed->arena);
-        enum plinth_status st = advance(feed, change, &taken, error);
-        *found = !st && taken && (change->operation_count || change->rows_count);
-        if (st || *found) return st;
-        if (taken) continue;
-        st = wait_for_more(feed, deadline_ns, &more, error);
-        if (st || !more) return st;
+static bool is_at_end(const struct feed *feed) {
+    return feed->limit >= feed->until_lsn && atomic_load(&feed->lsn) >= feed->limit;
+}
+
+/* The next stretch of the record that is being given; *given is false when it was not wanted. */
+static enum plinth_status next_item(struct feed *feed, struct feed_item *item, bool *given,
+                                    struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    *given = false;
+    if (!feed_rows_are_left(&feed->rows)) {
+        if (feed->parts_left)
+            st = take_part(feed, error);
+        else if (!feed->taken)
+            st = take_record(feed, error);
     }
+    if (!st && feed_rows_are_left(&feed->rows)) st = feed_rows_next(&feed->rows, feed->db, &item->rows, error);
+    if (st) return st;
+    item->operations = feed->keys.operations;
+    item->operation_count = feed->keys.count;
+    item->position = engine_position(feed->db, feed->record.lsn);
+    item->time_us = feed->record.header.time_us;
+    item->last = feed->taken && !feed_rows_are_left(&feed->rows);
+    *given = item->rows || item->operation_count || (item->last && feed->begun);
+    feed->begun |= *given;
+    if (*given && item->last) atomic_store(&feed->given_lsn, feed->record.lsn);
+    if (item->last) done_with(feed, feed->record.lsn);
+    return PLINTH_OK;
+}
+
+enum plinth_status feed_next(struct feed *feed, struct feed_item *item, enum feed_found *found,
+                             struct plinth_error *error) {
+    uint64_t bytes = 0;
+    enum plinth_status st = PLINTH_OK;
+    *item = (struct feed_item){0};
+    *found = FEED_MORE;
+    error_clear(error);
+    feed->keys.count = 0;
+    for (unsigned records = 0; !st && *found == FEED_MORE && records < TURN_RECORDS && bytes < TURN_BYTES; records++) {
+        bool read = true, given = false;
+        if (!feed->has_record) st = read_record(feed, &read, &bytes, error);
+        if (!st && !read) *found = is_at_end(feed) ? FEED_END : FEED_NOTHING;
+        if (!st && feed->has_record) st = next_item(feed, item, &given, error);
+        if (!st && given) *found = FEED_ITEM;
+    }
+    if (st) {
+        step_back(feed);
+        *found = FEED_MORE;
+    }
+    if (*found != FEED_ITEM) *item = (struct feed_item){0};
+    return st;
 }

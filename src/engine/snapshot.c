@@ -120,6 +120,12 @@ void plinth_snapshot_destroy(struct plinth_snapshot *snapshot) {
     snapshot_free(snapshot);
 }
 
+void engine_advance_snapshot(struct plinth_snapshot *snapshot, uint64_t lsn) {
+    pthread_mutex_lock(&snapshot->db->snapshot_mutex);
+    if (lsn > snapshot->lsn) snapshot->lsn = lsn;
+    pthread_mutex_unlock(&snapshot->db->snapshot_mutex);
+}
+
 void engine_free_snapshots(struct plinth *db) {
     while (db->snapshots) {
         struct plinth_snapshot *first = db->snapshots;

@@ -2,8 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/status.h"
 #include "column/arrow_data.h"
+#include "column/column_builder.h"
 #include "engine/engine.h"
+#include "engine/feed_private.h"
 #include "support/key_model.h"
 #include "support/table_support.h"
 
@@ -345,28 +348,313 @@ static void a_snapshot_of_the_past_does_not_keep_a_log_whose_verdicts_are_gone(v
     plinth_feed_close(feed);
 }
 
+/* A log reader that fails once: feeds open another one. */
+static enum plinth_status fail_to_read(struct log_reader *reader, struct record *record, bool *found,
+                                       struct plinth_error *error) {
+    (void)reader, (void)record, (void)found;
+    return error_set(error, PLINTH_IO_ERROR, "the disk is on strike");
+}
+
+static void fail_once(struct log_reader *reader, struct log_reader_ops *ops) {
+    *ops = (struct log_reader_ops){fail_to_read, reader->ops->close};
+    reader->ops = ops;
+}
+
+/* The rows of items up to the end of a change. */
+static uint32_t count_rows(struct fixture *f, struct feed *feed, unsigned *items) {
+    struct feed_item item = {0};
+    enum feed_found found;
+    uint32_t rows = 0;
+    for (*items = 0; !item.last; ++*items) {
+        assert_ok(feed_next(feed, &item, &found, &f->error), &f->error);
+        assert_int_equal(found, FEED_ITEM);
+        if (item.rows) rows += item.rows->batch->rows;
+    }
+    return rows;
+}
+
 /* What a failed call was about to give comes again. */
 static void a_call_that_fails_loses_no_change(void **state) {
     struct fixture *f = *state;
-    struct plinth_feed_options options = {.with_previous = true};
-    struct plinth_feed *feed = open_feed(f, &options);
+    struct test_random random = test_random_of(5);
+    struct log_reader_ops ops, part_ops;
+    struct feed *feed;
+    struct feed_item item;
+    enum feed_found found;
+    unsigned items, again;
+    test_table_create(f->db, "birds", columns, "name", false);
+    assert_ok(feed_open(f->db, &(struct feed_options){.with_previous = true}, &feed, &f->error), &f->error);
     struct plinth_position first = set(f, "a", "1");
     set(f, "a", "2");
-    uint64_t horizon_lsn = f->db->horizon_lsn;
-    f->db->horizon_lsn = UINT64_MAX; /* the place behind the change cannot be held */
+    for (int i = 0; i < 5; i++) write_rows(f, &random, true);
+    fail_once(feed->reader, &ops);
+    assert_status(feed_next(feed, &item, &found, &f->error), PLINTH_IO_ERROR, &f->error);
+    assert_ok(feed_next(feed, &item, &found, &f->error), &f->error);
+    assert_int_equal(found, FEED_ITEM);
+    assert_int_equal(item.position.lsn, first.lsn);
+    assert_false(item.operations[0].existed);
+    assert_ok(feed_next(feed, &item, &found, &f->error), &f->error);
+    assert_true(found == FEED_ITEM && item.operations[0].existed);
+    assert_memory_equal(item.operations[0].previous.data, "1", 1);
+    bool in_parts = false;
+    for (int i = 0; i < 5; i++) { /* within a write of several records */
+        struct plinth_position before = feed_position(feed);
+        assert_ok(feed_next(feed, &item, &found, &f->error), &f->error);
+        if (item.last) continue;
+        in_parts = true;
+        uint64_t last_lsn = item.position.lsn;
+        assert_true(feed_position(feed).lsn < last_lsn);
+        fail_once(feed->part_reader, &part_ops);
+        while (feed_next(feed, &item, &found, &f->error) == PLINTH_OK) assert_false(item.last);
+        assert_int_equal(f->error.status, PLINTH_IO_ERROR);
+        struct plinth_position inside = engine_position(f->db, atomic_load(&feed->lsn));
+        assert_true(inside.lsn < last_lsn && feed_position(feed).lsn < inside.lsn);
+        uint32_t rows = count_rows(f, feed, &items);
+        assert_int_equal(feed_position(feed).lsn, last_lsn);
+        const struct plinth_position starts[] = {before, inside};
+        for (int s = 0; s < 2; s++) { /* from before its first part, and from inside of it */
+            struct feed *other;
+            assert_ok(feed_open(f->db, &(struct feed_options){.after = starts[s]}, &other, &f->error), &f->error);
+            assert_int_equal(count_rows(f, other, &again), rows);
+            feed_close(other);
+        }
+    }
+    assert_true(in_parts);
+    assert_ok(feed_next(feed, &item, &found, &f->error), &f->error);
+    assert_int_equal(found, FEED_NOTHING);
+    feed_close(feed);
+}
+
+/* ---- rows: what was there before, and conditions ---- */
+
+/* A batch as text: "owl,2;emu,-". */
+static char *text_of(struct ArrowSchema *schema, struct ArrowArray *array) {
+    struct arena arena;
+    struct arrow_schema imported;
+    struct batch *batch;
+    struct plinth_error error;
+    struct buffer text = BUFFER_INIT;
+    arena_init(&arena);
+    assert_ok(arrow_import_schema(schema, &arena, &imported, &error), &error);
+    assert_ok(arrow_import_batch(array, schema, &batch, &error), &error);
+    for (uint32_t row = 0; row < batch->rows; row++) {
+        for (uint32_t i = 0; i < batch->column_count; i++) {
+            if (row || i) assert_true(buffer_append_u8(&text, i ? ',' : ';'));
+            if (column_is_null(&batch->columns[i], row))
+                assert_true(buffer_append_u8(&text, '-'));
+            else
+                assert_true(column_format(&text, &batch->columns[i], row));
+        }
+    }
+    assert_true(buffer_append_u8(&text, 0));
+    batch_unref(batch);
+    arena_deinit(&arena);
+    return (char *)text.data;
+}
+
+/* The next change is of rows of "birds" that read like this; `previous` null: they are not told. */
+static void check_rows(struct fixture *f, struct plinth_feed *feed, bool deleted, const char *rows,
+                       const char *previous) {
     struct plinth_change change;
     bool found;
-    for (int i = 0; i < 3; i++)
-        assert_status(plinth_feed_next(feed, 0, &change, &found, &f->error), PLINTH_TOO_OLD, &f->error);
-    f->db->horizon_lsn = horizon_lsn;
     assert_ok(plinth_feed_next(feed, 0, &change, &found, &f->error), &f->error);
     assert_true(found);
-    assert_int_equal(change.position.lsn, first.lsn);
-    assert_false(change.operations[0].existed);
+    assert_int_equal(change.rows_count, 1);
+    assert_string_equal(change.rows[0].table, "birds");
+    assert_int_equal(change.rows[0].deleted, deleted);
+    char *text = text_of(change.rows[0].schema, change.rows[0].array);
+    assert_string_equal(text, rows);
+    free(text);
+    assert_int_equal(change.rows[0].previous != NULL, previous != NULL);
+    if (!previous) return;
+    text = text_of(change.rows[0].previous_schema, change.rows[0].previous);
+    assert_string_equal(text, previous);
+    free(text);
+}
+
+static void check_no_more(struct fixture *f, struct plinth_feed *feed) {
+    struct plinth_change change;
+    bool found;
     assert_ok(plinth_feed_next(feed, 0, &change, &found, &f->error), &f->error);
-    assert_true(found && change.operations[0].existed);
-    assert_memory_equal(change.operations[0].previous.data, "1", 1);
+    assert_false(found);
+}
+
+static void write_birds(struct fixture *f, enum rows_operation operation, const char *text) {
+    struct rows_result result;
+    const char *given = operation == ROWS_DELETE ? "name string" : columns;
+    assert_ok(test_rows_write(f->db, "birds", operation, given, text, NULL, &result, &f->error), &f->error);
+    rows_result_deinit(&result);
+}
+
+static void rows_come_with_what_was_there_before(void **state) {
+    struct fixture *f = *state;
+    test_table_create(f->db, "birds", columns, "name", false);
+    write_birds(f, ROWS_UPSERT, "emu,2,x;owl,2,-");
+    struct plinth_feed_options options = {.table = "birds", .with_previous = true};
+    struct plinth_feed *feed = open_feed(f, &options);
+    struct plinth_feed *plain = open_feed(f, &(struct plinth_feed_options){0});
+    write_birds(f, ROWS_UPSERT, "auk,1,-;owl,3,y");
+    assert_ok(plinth_compact(f->db, &f->error), &f->error);
+    write_birds(f, ROWS_DELETE, "emu;owl;roc");
+    write_birds(f, ROWS_UPSERT, "owl,4,-");
+    assert_ok(plinth_compact(f->db, &f->error), &f->error);
+    assert_ok(plinth_compact(f->db, &f->error), &f->error);
+    check_rows(f, feed, false, "auk,1,-;owl,3,y", "-,-,-;owl,2,-");
+    check_rows(f, feed, true, "emu;owl;roc", "emu,2,x;owl,3,y;-,-,-");
+    check_rows(f, feed, false, "owl,4,-", "-,-,-");
+    check_no_more(f, feed);
+    check_rows(f, plain, false, "auk,1,-;owl,3,y", NULL);
+    plinth_feed_close(plain);
     plinth_feed_close(feed);
+}
+
+static void a_condition_chooses_among_rows_and_deletes(void **state) {
+    struct fixture *f = *state;
+    test_table_create(f->db, "birds", columns, "name", false);
+    struct plinth_position before = set(f, "a", "1");
+    write_birds(f, ROWS_UPSERT, "auk,1,-;emu,5,-;owl,9,-");
+    write_birds(f, ROWS_UPSERT, "emu,9,-;owl,1,-"); /* one leaves, one comes */
+    write_birds(f, ROWS_DELETE, "auk;emu;zoo");
+    struct plinth_feed_options options = {.after = before, .table = "birds", .where = "n < 6"};
+    struct plinth_feed *feed = open_feed(f, &options);
+    check_rows(f, feed, false, "auk,1,-;emu,5,-", NULL);
+    check_rows(f, feed, false, "owl,1,-", NULL);
+    check_rows(f, feed, true, "auk;emu;zoo", NULL); /* nobody can say */
+    check_no_more(f, feed);
+    plinth_feed_close(feed);
+    options.with_previous = true;
+    feed = open_feed(f, &options);
+    check_rows(f, feed, false, "auk,1,-;emu,5,-", "-,-,-;-,-,-");
+    check_rows(f, feed, false, "emu,9,-;owl,1,-", "emu,5,-;owl,9,-");
+    check_rows(f, feed, true, "auk", "auk,1,-");
+    check_no_more(f, feed);
+    plinth_feed_close(feed);
+    options.with_previous = false;
+    options.where = "name < 'b' AND n < 6 AND note IS NULL";
+    feed = open_feed(f, &options);
+    check_rows(f, feed, false, "auk,1,-", NULL);
+    check_rows(f, feed, true, "auk", NULL); /* the key rules the others out */
+    check_no_more(f, feed);
+    plinth_feed_close(feed);
+    options.where = "name < 'b' OR NOT note IS NULL";
+    feed = open_feed(f, &options);
+    check_rows(f, feed, false, "auk,1,-", NULL);
+    check_rows(f, feed, true, "auk;emu;zoo", NULL);
+    check_no_more(f, feed);
+    plinth_feed_close(feed);
+    /* a null makes it unknown, which is not true */
+    options.where = "note <> 'x'";
+    feed = open_feed(f, &options);
+    check_rows(f, feed, true, "auk;emu;zoo", NULL);
+    plinth_feed_close(feed);
+    options.where = "legs > 3";
+    assert_status(plinth_feed_open(f->db, &options, &feed, &f->error), PLINTH_INVALID_ARGUMENT, &f->error);
+    assert_error_names(&f->error, "legs");
+    options = (struct plinth_feed_options){.where = "n < 6"};
+    assert_status(plinth_feed_open(f->db, &options, &feed, &f->error), PLINTH_INVALID_ARGUMENT, &f->error);
+    assert_error_names(&f->error, "tables");
+}
+
+static void a_condition_on_keys_is_one_on_their_bytes(void **state) {
+    struct fixture *f = *state;
+    struct plinth_feed_options options = {.table = "default", .where = "value = 'old' AND key <> 'c'"};
+    struct plinth_feed *plain = open_feed(f, &options);
+    options.with_previous = true;
+    struct plinth_feed *feed = open_feed(f, &options);
+    set(f, "a", "old");
+    set(f, "a", "new");
+    set(f, "b", "new");
+    set(f, "c", "old");
+    assert_ok(plinth_delete(f->db, f->space, plinth_text("b"), NULL, NULL, &f->error), &f->error);
+    assert_ok(plinth_delete(f->db, f->space, plinth_text("c"), NULL, NULL, &f->error), &f->error);
+    struct plinth_change change;
+    bool found;
+    static const char *const with_previous[] = {"a", "a"}, *const without[] = {"a", "b"};
+    for (int i = 0; i < 2; i++) {
+        assert_ok(plinth_feed_next(feed, 0, &change, &found, &f->error), &f->error);
+        assert_true(found);
+        assert_memory_equal(change.operations[0].operation.key.data, with_previous[i], 1);
+        assert_ok(plinth_feed_next(plain, 0, &change, &found, &f->error), &f->error);
+        assert_true(found);
+        assert_memory_equal(change.operations[0].operation.key.data, without[i], 1);
+        assert_string_equal(change.operations[0].table, "default");
+    }
+    check_no_more(f, feed);
+    check_no_more(f, plain);
+    plinth_feed_close(feed);
+    plinth_feed_close(plain);
+}
+
+static void a_feed_ends_where_it_is_told_to(void **state) {
+    struct fixture *f = *state;
+    struct plinth_position first = set(f, "a", "1");
+    struct plinth_position second = set(f, "a", "2");
+    set(f, "a", "3");
+    struct plinth_feed_options options = {.after = first, .until_now = true};
+    struct plinth_feed *now = open_feed(f, &options);
+    options = (struct plinth_feed_options){.after = first, .until = second};
+    struct plinth_feed *until = open_feed(f, &options);
+    set(f, "a", "4");
+    assert_int_equal(drain(f, now), 2);
+    struct plinth_change change;
+    bool found;
+    assert_ok(plinth_feed_next(now, 60000, &change, &found, &f->error), &f->error); /* at once */
+    assert_false(found);
+    assert_int_equal(drain(f, until), 1);
+    assert_int_equal(plinth_feed_position(until).lsn, second.lsn);
+    plinth_feed_close(now);
+    plinth_feed_close(until);
+    options = (struct plinth_feed_options){.after = first, .snapshot_name = "x"};
+    assert_status(plinth_feed_open(f->db, &options, &now, &f->error), PLINTH_INVALID_ARGUMENT, &f->error);
+    options = (struct plinth_feed_options){.as_of_time_us = 1};
+    assert_status(plinth_feed_open(f->db, &options, &now, &f->error), PLINTH_TOO_OLD, &f->error);
+}
+
+static void before_the_first_record_there_was_nothing(void **state) {
+    struct fixture *f = *state;
+    struct plinth_position beginning = {1, 0};
+    set(f, "a", "1");
+    set(f, "a", "2");
+    struct plinth_feed_options options = {.after = beginning, .with_previous = true};
+    struct plinth_feed *feed = open_feed(f, &options);
+    assert_ok(plinth_compact(f->db, &f->error), &f->error);
+    struct plinth_change change;
+    bool found;
+    for (int i = 0; i < 2; i++) {
+        assert_ok(plinth_feed_next(feed, 0, &change, &found, &f->error), &f->error);
+        assert_true(found);
+        assert_int_equal(change.operations[0].existed, i);
+    }
+    plinth_feed_close(feed);
+    (void)engine_take_horizon(f->db); /* as a merge does */
+    assert_status(plinth_feed_open(f->db, &options, &feed, &f->error), PLINTH_TOO_OLD, &f->error);
+    assert_error_names(&f->error, "what was there before");
+}
+
+/* Whoever adds a kind of record has to say whether feeds show it. */
+static void every_kind_of_record_is_shown_or_listed_as_not_shown(void **state) {
+    (void)state;
+    static const enum change_kind shown[] = {CHANGE_WRITE, CHANGE_CONDITIONAL, CHANGE_ROWS};
+    static const enum change_kind not_shown[] = {
+        CHANGE_CATALOG,   CHANGE_CUT,        CHANGE_JOB_BEGIN, CHANGE_FLUSH_COMMIT, CHANGE_COMPACT_COMMIT,
+        CHANGE_JOB_ABORT, CHANGE_FILES_GONE, CHANGE_HOST,      CHANGE_TICK,         CHANGE_FEATURE_LEVEL,
+        CHANGE_WINDOW,    CHANGE_KEEP,       CHANGE_HISTORY,   CHANGE_MERGE_COMMIT,
+    };
+    bool listed[256] = {false};
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+        assert_true(feed_shows(shown[i]));
+        listed[shown[i]] = true;
+    }
+    for (size_t i = 0; i < sizeof not_shown / sizeof not_shown[0]; i++) {
+        assert_false(feed_shows(not_shown[i]));
+        listed[not_shown[i]] = true;
+    }
+    const char *unknown = change_kind_name((enum change_kind)255);
+    for (int kind = 1; kind < 256; kind++) {
+        const char *name = change_kind_name((enum change_kind)kind);
+        if (name && strcmp(name, unknown) != 0 && !listed[kind])
+            fail_msg("kind %d (%s) is in neither list", kind, name);
+    }
 }
 
 int main(void) {
@@ -378,6 +666,12 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_snapshot_of_the_past_does_not_keep_a_log_whose_verdicts_are_gone, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_call_that_fails_loses_no_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_come_with_what_was_there_before, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_condition_chooses_among_rows_and_deletes, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_condition_on_keys_is_one_on_their_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_feed_ends_where_it_is_told_to, setup, teardown),
+        cmocka_unit_test_setup_teardown(before_the_first_record_there_was_nothing, setup, teardown),
+        cmocka_unit_test(every_kind_of_record_is_shown_or_listed_as_not_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
