@@ -761,19 +761,36 @@ struct plinth_job {
 typedef void plinth_job_visitor(void *context, const struct plinth_job *job);
 /* Shows what runs and what waits. What `job` points to lives during the call, in which no other may be made. */
 PLINTH_API void plinth_jobs_visit(struct plinth *db, plinth_job_visitor *visit, void *context);
-/* Pausing holds from the next job of the kind on, until resumed or closed; PLINTH_INVALID_ARGUMENT for kinds without
- * which writes would stop (flush), or that somebody waits for. plinth_compact is not held up. */
+/* Pausing holds from the next job of the kind on until it is resumed, also over a restart: it is in the log, durably on
+ * return. stats.jobs_paused tells that it was not forgotten. PLINTH_INVALID_ARGUMENT for kinds without which writes
+ * would stop (flush), or that somebody waits for. plinth_compact is not held up. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_jobs_pause(struct plinth *db, enum plinth_job_kind kind,
                                                                   struct plinth_error *error);
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_jobs_resume(struct plinth *db, enum plinth_job_kind kind,
                                                                    struct plinth_error *error);
 /* Makes what is due of a kind now: a flush, the merges and drops that are due, a checkpoint, a trim, the deletion of
- * garbage; returns when it is done. PLINTH_INVALID_ARGUMENT for others. */
+ * garbage; returns when it is done. PLINTH_CONFLICT while the kind is paused, PLINTH_INVALID_ARGUMENT for others. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_jobs_run(struct plinth *db, enum plinth_job_kind kind,
                                                                 struct plinth_error *error);
+/* The same for one who may give up: `is_wanted` is asked now and then, on this thread, and when it says false the call
+ * ends with PLINTH_CANCELLED behind the step that is under way. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_jobs_run_while(struct plinth *db, enum plinth_job_kind kind,
+                                                                      bool (*is_wanted)(void *context), void *context,
+                                                                      struct plinth_error *error);
 /* Ends a merge, an index build or a verification, which gives PLINTH_CANCELLED; PLINTH_NOT_FOUND. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_jobs_cancel(struct plinth *db, uint64_t id,
                                                                    struct plinth_error *error);
+
+/* What a plinth_space is called. */
+struct plinth_names {
+    char database[PLINTH_NAME_BYTES_MAX + 1];
+    char table[PLINTH_NAME_BYTES_MAX + 1]; /* or key space */
+    char index[PLINTH_NAME_BYTES_MAX + 1]; /* of it; "": the space is the table itself */
+    uint64_t partition_us;                 /* length of the table's partitions; 0: it has none */
+};
+/* PLINTH_NOT_FOUND when it was dropped. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_names_find(struct plinth *db, struct plinth_space space, struct plinth_names *names, struct plinth_error *error);
 
 /* One finding of plinth_verify. */
 typedef void plinth_verify_visitor(void *context, const char *object, const char *problem);
@@ -816,6 +833,7 @@ struct plinth_stats {
     uint64_t write_delays, write_delay_us; /* writes that waited because merges were behind */
     uint64_t write_rate_max;               /* bytes a second that writers are slowed to; 0: they are free */
     uint64_t replayed_records, open_us;
+    uint64_t jobs_paused; /* kinds of jobs that do not begin until they are resumed */
     uint32_t feature_level;
     bool writable; /* false once the log failed; plinth_log_status says why */
 };

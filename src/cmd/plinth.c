@@ -13,7 +13,7 @@ const struct option_spec cli_global_options[] = {
     {"database", 'd', "NAME", NULL, NULL, "database of the key space; 'default' when left out"},
     {"space", 'k', "NAME", NULL, NULL, "key space; 'default' when left out"},
     {"timeout", 't', "TIME", NULL, "10s",
-     "how long one call may take; flush, compact, index create, scans and exports may take longer"},
+     "how long one call may take; flush, compact, index create, jobs run, scans and exports may take longer"},
     {"hex", 'x', NULL, NULL, NULL, "keys and values are hex, in and out"},
     {"base64", 0, NULL, NULL, NULL, "keys and values are base64, in and out"},
     {"quiet", 'q', NULL, NULL, NULL, "print errors and asked-for data only"},
@@ -371,6 +371,22 @@ const struct cli_command cli_commands[] = {
     {"find", "TABLE INDEX [VALUE...]", 2, 64, find_options, cli_find, "print rows by the values of a sorted index",
      "In the order of the index. The values are those of its first columns; --lower and --upper bound the next one.\n\n"
      "  plinth find users name Ada\n  plinth find metrics by_load --lower 0.9 --limit 10"},
+    {"jobs list", "", 0, 0, NULL, cli_jobs_list, "list what works in the background",
+     "What runs, what waits and why, what failed and is tried again, and the kinds that are paused.\n\n"
+     "  plinth jobs list\n  plinth jobs list -o json | jq '.[] | select(.failures > 0)'"},
+    {"jobs pause", "KIND...", 1, 8, NULL, cli_jobs_pause, "let no job of a kind begin",
+     "KIND is compaction, retention, checkpoint, trim or garbage. What runs ends. Holds until 'jobs resume', also "
+     "over\n"
+     "restarts of the server; meanwhile 'plinth status' says so in its reason, and disk and reads pay for it.\n\n"
+     "  plinth jobs pause compaction"},
+    {"jobs resume", "KIND...", 1, 8, NULL, cli_jobs_resume, "end a pause", "  plinth jobs resume compaction"},
+    {"jobs run", "KIND", 1, 1, NULL, cli_jobs_run, "do what is due of a kind now, and wait for it",
+     "KIND is flush, compaction, retention, checkpoint, trim or garbage. Ends at the next step when it is interrupted\n"
+     "or --timeout passes; what is done stays done.\n\n"
+     "  plinth jobs run compaction"},
+    {"jobs cancel", "ID", 1, 1, NULL, cli_jobs_cancel, "end a merge, an index build or a verification",
+     "ID is that of 'jobs list'. A merge that was cancelled begins again after ten minutes.\n\n"
+     "  plinth jobs cancel 17"},
     {"segment cat", "FILE...", 1, 1000, segment_cat_options, cli_segment_cat, "print the rows of segment files",
      "Reads the files themselves, without a server: all versions in key order, deletes too, with _lsn and _op. Any "
      "other\n"
@@ -543,7 +559,8 @@ static int run(struct cli *cli, const struct cli_command *command, int argc, cha
                         count < command->operands_min ? "an argument is missing" : "too many arguments", command->words,
                         command->options ? " [OPTION...]" : "", command->operands);
     if (!read_globals(cli)) return CLI_USAGE;
-    bool patient = command->run == cli_flush || command->run == cli_compact || command->run == cli_index_create;
+    bool patient = command->run == cli_flush || command->run == cli_compact || command->run == cli_index_create ||
+                   command->run == cli_jobs_run;
     if (patient && !options_value(&cli->options, "timeout")) cli->timeout_ms = 0;
     int code = command->run(cli);
     rpc_client_destroy(cli->client);

@@ -7,14 +7,29 @@
 #include "table/partition.h"
 
 static const char *const kind_names[] = {
-    "?",         "write",        "conditional",    "catalog",   "cut",
-    "job_begin", "flush_commit", "compact_commit", "job_abort", "files_gone",
-    "host",      "tick",         "feature_level",  "window",    "rows",
-    "keep",      "history",      "merge_commit",
+    [CHANGE_WRITE] = "write",
+    [CHANGE_CONDITIONAL] = "conditional",
+    [CHANGE_CATALOG] = "catalog",
+    [CHANGE_CUT] = "cut",
+    [CHANGE_JOB_BEGIN] = "job_begin",
+    [CHANGE_FLUSH_COMMIT] = "flush_commit",
+    [CHANGE_COMPACT_COMMIT] = "compact_commit",
+    [CHANGE_JOB_ABORT] = "job_abort",
+    [CHANGE_FILES_GONE] = "files_gone",
+    [CHANGE_HOST] = "host",
+    [CHANGE_TICK] = "tick",
+    [CHANGE_FEATURE_LEVEL] = "feature_level",
+    [CHANGE_WINDOW] = "window",
+    [CHANGE_ROWS] = "rows",
+    [CHANGE_KEEP] = "keep",
+    [CHANGE_HISTORY] = "history",
+    [CHANGE_MERGE_COMMIT] = "merge_commit",
+    [CHANGE_JOBS] = "jobs",
 };
 
 const char *change_kind_name(enum change_kind kind) {
-    return (size_t)kind < sizeof kind_names / sizeof *kind_names ? kind_names[kind] : "?";
+    bool known = (size_t)kind < sizeof kind_names / sizeof *kind_names && kind_names[kind];
+    return known ? kind_names[kind] : "?";
 }
 
 static bool table_append(struct buffer *into, struct table_id table) {

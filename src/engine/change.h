@@ -21,7 +21,8 @@
  *   FEATURE_LEVEL   level
  *   WINDOW          conflict window bounds: keys, bytes
  *   MERGE_COMMIT    merge_change.h
- *   ROWS            table: tenant, database, table | operation u8 (1 upsert, 2 delete) | flags u8: 1 part of a unit,
+ *   JOBS            the kinds of jobs that are paused, a bit for each (1 << enum plinth_job_kind). From feature level 5
+ * on ROWS            table: tenant, database, table | operation u8 (1 upsert, 2 delete) | flags u8: 1 part of a unit,
  *                   2 its last one, 4 a chunk of a batch of several | part of a unit: unit id u64, rows of the parts
  *                   before it | chunk: u32 cut (producers.h) | row count | column count | columns: id, type
  * (column/type.h), values (column_encode, column/batch.h) Rows are in the order of their key and no key is there twice,
@@ -61,6 +62,7 @@ enum change_kind {
     CHANGE_KEEP = 15,
     CHANGE_HISTORY = 16,
     CHANGE_MERGE_COMMIT = 17,
+    CHANGE_JOBS = 20,
 };
 
 const char *change_kind_name(enum change_kind kind);
@@ -68,7 +70,10 @@ const char *change_kind_name(enum change_kind kind);
 /* The highest feature level that this code applies. Level 2: typed tables, their rows, and chunks of a sequence.
  * Level 3: named snapshots and history. Level 4: merges of parts of runs. Level 5: what is named FEATURE_LEVEL_* = 5
  * below. */
-enum { FEATURE_LEVEL_HISTORY = 3, FEATURE_LEVEL_MERGES = 4, FEATURE_LEVEL = 5 };
+enum { FEATURE_LEVEL_HISTORY = 3, FEATURE_LEVEL_MERGES = 4, FEATURE_LEVEL_JOBS = 5, FEATURE_LEVEL = 5 };
+
+/* The kinds that JOBS may name, as its bits: compaction, retention, checkpoint, trim, garbage. */
+enum { JOBS_PAUSABLE = 0x7c };
 
 enum operation_kind {
     OPERATION_SET = 1,

@@ -894,6 +894,16 @@ bool compaction_cancel(struct plinth *db, uint64_t id) {
     return found;
 }
 
+bool compaction_wait_step(struct plinth *db, uint64_t timeout_us) {
+    bool any = false;
+    pthread_mutex_lock(&db->compaction->mutex);
+    for (const struct plan *plan = db->compaction->plans; plan; plan = plan->next)
+        any |= plan->steps || plan->is_exclusive;
+    if (any) condition_wait_us(&db->compaction->step_ended, &db->compaction->mutex, timeout_us);
+    pthread_mutex_unlock(&db->compaction->mutex);
+    return any;
+}
+
 void compaction_pause(struct plinth *db, bool paused) {
     pthread_mutex_lock(&db->compaction->mutex);
     db->compaction->paused = paused;

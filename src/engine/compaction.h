@@ -37,6 +37,8 @@ typedef void compaction_plan_visitor(void *context, const struct compaction_plan
 void compaction_visit_plans(struct plinth *db, compaction_plan_visitor *visit, void *context);
 /* Ends the plan's steps; its runs are left alone for a while. False when there is no such plan. */
 bool compaction_cancel(struct plinth *db, uint64_t plan);
+/* Waits until a step that is under way ends, at most for so long; false at once when there is none. */
+bool compaction_wait_step(struct plinth *db, uint64_t timeout_us);
 /* While paused no step begins; what is under way ends. plinth_compact and retention go on. */
 void compaction_pause(struct plinth *db, bool paused);
 bool compaction_is_paused(struct plinth *db);

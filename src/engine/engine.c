@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "engine/compaction.h"
 #include "engine/directory.h"
+#include "engine/job_list.h"
 #include "engine/table_ddl.h"
 #include "log/local_log.h"
 #include "store/local_store.h"
@@ -334,5 +335,6 @@ void plinth_stats_read(struct plinth *db, struct plinth_stats *stats) {
     stats->history_seconds = db->shard.history.window_us / 1000000;
     stats->write_rate_max = db->write_budget.rate;
     pthread_mutex_unlock(&db->sequence_mutex);
+    stats->jobs_paused = job_kinds_paused(db);
     stats->writable = !atomic_load(&db->failed);
 }

@@ -171,6 +171,9 @@ PLINTH_MUST_CHECK bool engine_stored_key(struct buffer *into, struct table_id ta
 PLINTH_MUST_CHECK enum plinth_status engine_insert(struct memtable *memtable, const struct operation *operation,
                                                    struct slice stored, uint64_t lsn, struct plinth_error *error);
 
+/* space.c: what a table, key space or index is called; false when the catalog has none with this id. */
+bool engine_names_of(const struct catalog *catalog, struct table_id id, struct plinth_names *names);
+
 /* ---- positions ---- */
 
 /* The highest LSN that is visible and at `durability` (never DEFAULT). */

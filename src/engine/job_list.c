@@ -2,21 +2,23 @@
 
 #include <stdlib.h>
 
+#include "base/log_event.h"
 #include "base/status.h"
 #include "engine/compaction.h"
 
 enum { KINDS = PLINTH_JOB_VERIFY + 1, RETRY_US = 500 * 1000, RETRY_US_MAX = 5 * 1000 * 1000 };
 
 struct job_history {
-    bool paused;
     unsigned failures; /* in a row */
     uint64_t failed_us;
     struct plinth_error error; /* of the last one */
 };
 
 struct job_list {
-    pthread_mutex_t mutex;
-    struct job_entry *running; /* newest first */
+    pthread_mutex_t pause_mutex; /* what the log says of pauses is done here before the next is said */
+    atomic_uint paused;          /* bits, as shard.paused_jobs */
+    pthread_mutex_t mutex;       /* guards what follows */
+    struct job_entry *running;   /* newest first */
     uint64_t next_id;
     struct job_history kinds[KINDS];
 };
@@ -24,16 +26,19 @@ struct job_list {
 /* Plans have ids of their own: theirs are even here, the others odd. */
 static uint64_t id_of_plan(uint64_t plan) { return 2 * plan; }
 
-enum plinth_status job_list_create(struct job_list **list, struct plinth_error *error) {
+enum plinth_status job_list_create(struct plinth *db, struct job_list **list, struct plinth_error *error) {
     *list = calloc(1, sizeof **list);
     if (!*list) return error_no_memory(error, "jobs");
+    pthread_mutex_init(&(*list)->pause_mutex, NULL);
     pthread_mutex_init(&(*list)->mutex, NULL);
+    atomic_init(&(*list)->paused, (unsigned)db->shard.paused_jobs);
     (*list)->next_id = 1;
     return PLINTH_OK;
 }
 
 void job_list_destroy(struct job_list *list) {
     if (!list) return;
+    pthread_mutex_destroy(&list->pause_mutex);
     pthread_mutex_destroy(&list->mutex);
     free(list);
 }
@@ -75,12 +80,9 @@ uint64_t job_retry_us(struct plinth *db, enum plinth_job_kind kind) {
     return us < RETRY_US_MAX ? us : RETRY_US_MAX;
 }
 
-bool job_is_paused(struct plinth *db, enum plinth_job_kind kind) {
-    pthread_mutex_lock(&db->jobs->mutex);
-    bool paused = db->jobs->kinds[kind].paused;
-    pthread_mutex_unlock(&db->jobs->mutex);
-    return paused;
-}
+bool job_is_paused(struct plinth *db, enum plinth_job_kind kind) { return atomic_load(&db->jobs->paused) & 1u << kind; }
+
+unsigned job_kinds_paused(struct plinth *db) { return (unsigned)__builtin_popcount(atomic_load(&db->jobs->paused)); }
 
 /* ---- the calls ---- */
 
@@ -146,15 +148,17 @@ static bool runs(const struct job_list *list, enum plinth_job_kind kind) {
 }
 
 /* Kinds that are paused, or wait after a failure. The mutex is held. */
-static void visit_idle(const struct job_list *list, plinth_job_visitor *visit, void *context) {
+static void visit_idle(struct job_list *list, plinth_job_visitor *visit, void *context) {
+    unsigned all_paused = atomic_load(&list->paused);
     for (int kind = 1; kind < KINDS; kind++) {
         const struct job_history *history = &list->kinds[kind];
-        if ((!history->paused && !history->failures) || runs(list, (enum plinth_job_kind)kind)) continue;
+        bool paused = all_paused & 1u << kind;
+        if (!paused && (!history->failures || runs(list, (enum plinth_job_kind)kind))) continue;
         struct plinth_job job = {.kind = (enum plinth_job_kind)kind,
-                                 .state = history->paused ? PLINTH_JOB_PAUSED : PLINTH_JOB_RETRYING,
-                                 .started_us = history->failed_us,
+                                 .state = paused ? PLINTH_JOB_PAUSED : PLINTH_JOB_RETRYING,
+                                 .started_us = history->failures ? history->failed_us : 0,
                                  .failures = history->failures,
-                                 .why = history->paused ? "asked for" : "the last one failed",
+                                 .why = paused ? "asked for" : "the last one failed",
                                  .error = history->failures ? history->error.text : ""};
         visit(context, &job);
     }
@@ -186,20 +190,49 @@ void plinth_jobs_visit(struct plinth *db, plinth_job_visitor *visit, void *conte
     pthread_mutex_unlock(&db->jobs->mutex);
 }
 
+/* The log says it, then this process does it. */
+static enum plinth_status append_paused(struct plinth *db, unsigned kind, bool paused, uint64_t *lsn,
+                                        struct plinth_error *error) {
+    uint8_t payload[VARINT_BYTES_MAX];
+    struct record_header header = {.kind = CHANGE_JOBS, .durability = RECORD_SYNCED};
+    struct decision decision = {VERDICT_APPLIED, 0};
+    pthread_mutex_lock(&db->sequence_mutex);
+    uint64_t before = db->shard.paused_jobs;
+    uint64_t wanted = paused ? before | UINT64_C(1) << kind : before & ~(UINT64_C(1) << kind);
+    *lsn = 0;
+    enum plinth_status st = wanted == before ? PLINTH_OK : engine_raise_feature_level(db, FEATURE_LEVEL_JOBS, error);
+    if (!st && wanted != before)
+        st = engine_append_locked(db, &header, slice_of(payload, varint_encode(payload, wanted)), NULL, 0, lsn,
+                                  &decision, error);
+    if (!st && *lsn) engine_sequenced(db, *lsn);
+    pthread_mutex_unlock(&db->sequence_mutex);
+    return st;
+}
+
 static enum plinth_status set_paused(struct plinth *db, enum plinth_job_kind kind, bool paused,
                                      struct plinth_error *error) {
     error_clear(error);
-    if (kind != PLINTH_JOB_COMPACTION && kind != PLINTH_JOB_RETENTION && kind != PLINTH_JOB_CHECKPOINT &&
-        kind != PLINTH_JOB_TRIM && kind != PLINTH_JOB_GARBAGE)
+    uint64_t lsn = 0;
+    if ((unsigned)kind >= KINDS || !(JOBS_PAUSABLE & 1u << kind))
         return error_set(error, PLINTH_INVALID_ARGUMENT, "jobs of kind %s cannot be paused",
                          plinth_job_kind_name(kind));
-    pthread_mutex_lock(&db->jobs->mutex);
-    db->jobs->kinds[kind].paused = paused;
-    pthread_mutex_unlock(&db->jobs->mutex);
-    if (kind == PLINTH_JOB_COMPACTION) compaction_pause(db, paused);
+    enum plinth_status st = engine_check(db, error);
+    if (st) return st;
+    pthread_mutex_lock(&db->jobs->pause_mutex);
+    st = append_paused(db, kind, paused, &lsn, error);
+    if (!st) {
+        if (paused)
+            atomic_fetch_or(&db->jobs->paused, 1u << kind);
+        else
+            atomic_fetch_and(&db->jobs->paused, ~(1u << kind));
+        if (kind == PLINTH_JOB_COMPACTION) compaction_pause(db, paused);
+    }
+    pthread_mutex_unlock(&db->jobs->pause_mutex);
+    if (!st && lsn) st = log_wait(db->log, lsn, RECORD_SYNCED, LOG_WAIT_FOREVER, error);
+    if (!st && lsn) log_event(LOG_INFO, paused ? "jobs_paused" : "jobs_resumed", "kind=%s", plinth_job_kind_name(kind));
     if (!paused) engine_want_compaction(db);
     engine_pace_writers(db);
-    return PLINTH_OK;
+    return st;
 }
 
 enum plinth_status plinth_jobs_pause(struct plinth *db, enum plinth_job_kind kind, struct plinth_error *error) {

@@ -186,7 +186,8 @@ enum plinth_status engine_start_jobs(struct plinth *db, struct plinth_error *err
     unsigned wanted = db->options.compaction_threads ? db->options.compaction_threads : default_compact_threads();
     if (wanted > ENGINE_COMPACT_THREADS_MAX) wanted = ENGINE_COMPACT_THREADS_MAX;
     enum plinth_status st = compaction_create(db, &db->compaction, error);
-    if (!st) st = job_list_create(&db->jobs, error);
+    if (!st) st = job_list_create(db, &db->jobs, error);
+    if (!st) compaction_pause(db, job_is_paused(db, PLINTH_JOB_COMPACTION));
     if (!st) st = thread_start(&db->flush_thread, "plinth-flush", flush_main, db, error);
     db->flush_thread_runs = !st;
     while (!st && db->compact_thread_count < wanted) {
@@ -227,9 +228,27 @@ void engine_want_compaction(struct plinth *db) {
     pthread_mutex_unlock(&db->job_mutex);
 }
 
-enum plinth_status plinth_flush(struct plinth *db, struct plinth_error *error) {
-    error_clear(error);
+/* ---- what somebody asks for ---- */
+
+enum { WANTED_CHECK_US = 100 * 1000 };
+
+/* Whether who asked still wants it. */
+struct request {
+    bool (*is_wanted)(void *context); /* null: always */
+    void *context;
+};
+
+static bool is_wanted(const struct request *request) {
+    return !request->is_wanted || request->is_wanted(request->context);
+}
+
+static enum plinth_status not_wanted(struct plinth_error *error) {
+    return error_set(error, PLINTH_CANCELLED, "whoever asked for the job gave up");
+}
+
+static enum plinth_status run_flush(struct plinth *db, const struct request *request, struct plinth_error *error) {
     uint64_t cut = 0;
+    bool wanted = true;
     pthread_mutex_lock(&db->sequence_mutex);
     enum plinth_status st = engine_check(db, error);
     if (!st) st = engine_cut_locked(db, &cut, error);
@@ -239,11 +258,20 @@ enum plinth_status plinth_flush(struct plinth *db, struct plinth_error *error) {
     uint64_t failures = db->flush_failures;
     db->flush_wanted = true;
     pthread_cond_broadcast(&db->job_wanted);
-    while (atomic_load(&db->flushed_lsn) < cut && db->flush_failures == failures)
-        pthread_cond_wait(&db->job_ended, &db->job_mutex);
-    if (atomic_load(&db->flushed_lsn) < cut) st = error_set(error, db->flush_error.status, "%s", db->flush_error.text);
+    while (wanted && atomic_load(&db->flushed_lsn) < cut && db->flush_failures == failures) {
+        condition_wait_us(&db->job_ended, &db->job_mutex, WANTED_CHECK_US);
+        wanted = is_wanted(request);
+    }
+    if (atomic_load(&db->flushed_lsn) < cut)
+        st = wanted ? error_set(error, db->flush_error.status, "%s", db->flush_error.text) : not_wanted(error);
     pthread_mutex_unlock(&db->job_mutex);
     return st;
+}
+
+enum plinth_status plinth_flush(struct plinth *db, struct plinth_error *error) {
+    const struct request request = {0};
+    error_clear(error);
+    return run_flush(db, &request, error);
 }
 
 enum plinth_status plinth_compact(struct plinth *db, struct plinth_error *error) {
@@ -253,21 +281,34 @@ enum plinth_status plinth_compact(struct plinth *db, struct plinth_error *error)
     return st;
 }
 
-static enum plinth_status run_compaction(struct plinth *db, struct plinth_error *error) {
+/* A step is bounded, so it is not ended for one who gives up: its work would be lost. */
+static enum plinth_status run_compaction(struct plinth *db, const struct request *request, struct plinth_error *error) {
     enum plinth_status st = PLINTH_OK;
-    for (bool merged = true; !st && merged;) st = engine_compact_one(db, &merged, error);
-    if (!st) tidy(db);
+    bool any = false;
+    while (!st) {
+        bool merged = false;
+        st = is_wanted(request) ? engine_compact_one(db, &merged, error) : not_wanted(error);
+        any |= merged;
+        /* What the background threads are at is due, too, and may make more of it. */
+        if (!st && !merged && !compaction_wait_step(db, WANTED_CHECK_US)) break;
+    }
+    if (any) tidy(db);
     return st;
 }
 
-enum plinth_status plinth_jobs_run(struct plinth *db, enum plinth_job_kind kind, struct plinth_error *error) {
+enum plinth_status plinth_jobs_run_while(struct plinth *db, enum plinth_job_kind kind, bool (*wanted)(void *context),
+                                         void *context, struct plinth_error *error) {
+    const struct request request = {wanted, context};
     error_clear(error);
     enum plinth_status st = engine_check(db, error);
+    if (!st && kind >= PLINTH_JOB_COMPACTION && kind <= PLINTH_JOB_GARBAGE && job_is_paused(db, kind))
+        st = error_set(error, PLINTH_CONFLICT, "jobs of kind %s are paused: resume them first",
+                       plinth_job_kind_name(kind));
     if (st) return st;
     switch (kind) {
-    case PLINTH_JOB_FLUSH: return plinth_flush(db, error);
+    case PLINTH_JOB_FLUSH: return run_flush(db, &request, error);
     case PLINTH_JOB_COMPACTION:
-    case PLINTH_JOB_RETENTION: return run_compaction(db, error);
+    case PLINTH_JOB_RETENTION: return run_compaction(db, &request, error);
     case PLINTH_JOB_CHECKPOINT: return run_job(db, kind, "asked for", engine_checkpoint, error);
     case PLINTH_JOB_TRIM: return run_job(db, kind, "asked for", engine_trim_log, error);
     case PLINTH_JOB_GARBAGE: return run_job(db, kind, "asked for", engine_collect_garbage, error);
@@ -275,4 +316,8 @@ enum plinth_status plinth_jobs_run(struct plinth *db, enum plinth_job_kind kind,
         return error_set(error, PLINTH_INVALID_ARGUMENT, "jobs of kind %s are begun otherwise",
                          plinth_job_kind_name(kind));
     }
+}
+
+enum plinth_status plinth_jobs_run(struct plinth *db, enum plinth_job_kind kind, struct plinth_error *error) {
+    return plinth_jobs_run_while(db, kind, NULL, NULL, error);
 }

@@ -662,6 +662,16 @@ static enum plinth_status decide_history(struct shard *shard, uint64_t lsn, stru
                                                                                : error_no_memory(error, "history");
 }
 
+static enum plinth_status decide_jobs(struct shard *shard, struct slice payload, struct decision *decision) {
+    struct reader from = reader_of(payload);
+    uint64_t paused = reader_varint(&from);
+    if (shard->feature_level < FEATURE_LEVEL_JOBS || from.failed || paused & ~(uint64_t)JOBS_PAUSABLE)
+        decision->verdict = VERDICT_REFUSED;
+    else
+        shard->paused_jobs = paused;
+    return PLINTH_OK;
+}
+
 /* Shard time is the running maximum of record times. Far jumps count only from HOST and TICK records, whose times their
  * hosts have checked. */
 static void advance_time(struct shard *shard, const struct record_header *header) {
@@ -702,6 +712,7 @@ enum plinth_status shard_decide(struct shard *shard, uint64_t lsn, const struct 
     case CHANGE_WINDOW: st = decide_window(shard, lsn, payload, decision, error); break;
     case CHANGE_KEEP: st = decide_keep(shard, lsn, payload, decision, error); break;
     case CHANGE_HISTORY: st = decide_history(shard, lsn, payload, decision, error); break;
+    case CHANGE_JOBS: st = decide_jobs(shard, payload, decision); break;
     default: decision->verdict = VERDICT_REFUSED;
     }
     if (decision->verdict == VERDICT_REFUSED) {

@@ -85,6 +85,7 @@ struct shard {
     struct producers producers;
     struct units units;
     struct history history;
+    uint64_t paused_jobs; /* kinds of jobs that shall not begin: bits, 1 << enum plinth_job_kind */
 
     uint64_t last_cut;    /* LSN of the newest cut; 0 for none */
     uint64_t flushed_lsn; /* every row at or below is in segments (or void) */

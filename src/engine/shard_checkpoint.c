@@ -3,7 +3,7 @@
  *   magic "PLINCKPT" | u32 format | u32 CRC-32C of the format and everything behind | u64 LSN | feature level | shard
  * time | catalog | producers | window: keys, bytes, floor LSN | last cut | flushed LSN | cuts | tables: runs: segments
  * | jobs | hosts | garbage | voids | 0 | time alarms, alarms | from feature level 2 on: units | from feature level 3
- * on: history
+ * on: history | from feature level 5 on: kinds of jobs that are paused
  *
  * Magic, format and checksum stand like this in every format, so that damage is told from a newer version.
  * Counts and numbers are varints where no width is said. */
@@ -66,7 +66,8 @@ static bool encode_state(struct buffer *into, const struct shard *shard) {
     for (uint64_t i = 0; ok && i < shard->cut_count; i++) ok = buffer_append_varint(into, shard->cuts[i]);
     ok = ok && encode_tables(into, shard) && encode_lists(into, shard);
     ok = ok && (shard->feature_level < CATALOG_FEATURE_LEVEL_TABLES || units_encode(into, &shard->units));
-    return ok && (shard->feature_level < FEATURE_LEVEL_HISTORY || history_encode(into, &shard->history));
+    ok = ok && (shard->feature_level < FEATURE_LEVEL_HISTORY || history_encode(into, &shard->history));
+    return ok && (shard->feature_level < FEATURE_LEVEL_JOBS || buffer_append_varint(into, shard->paused_jobs));
 }
 
 /* `bytes` is a whole checkpoint. */
@@ -154,6 +155,11 @@ static bool decode_lists(struct reader *from, struct shard *shard) {
     return !from->failed;
 }
 
+static bool decode_paused(struct reader *from, struct shard *shard) {
+    if (shard->feature_level >= FEATURE_LEVEL_JOBS) shard->paused_jobs = reader_varint(from);
+    return !from->failed && !(shard->paused_jobs & ~(uint64_t)JOBS_PAUSABLE);
+}
+
 static enum plinth_status decode_state(struct reader *from, struct shard *shard, struct plinth_error *error) {
     shard->feature_level = reader_varint32(from);
     shard->time_us = reader_varint(from);
@@ -177,7 +183,8 @@ static enum plinth_status decode_state(struct reader *from, struct shard *shard,
     bool history_follows = shard->feature_level >= FEATURE_LEVEL_HISTORY;
     if (!from->failed && decode_tables(from, shard) && decode_lists(from, shard) &&
         (!units_follow || units_decode(from, &shard->units)) &&
-        (!history_follows || history_decode(from, &shard->history)) && reader_left(from) == 0)
+        (!history_follows || history_decode(from, &shard->history)) && decode_paused(from, shard) &&
+        reader_left(from) == 0)
         return PLINTH_OK;
     return error_set(error, PLINTH_CORRUPT, "malformed checkpoint");
 }

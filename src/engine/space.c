@@ -108,6 +108,36 @@ enum plinth_status plinth_index_list(struct plinth *db, struct plinth_space spac
     return exists ? PLINTH_OK : error_set(error, PLINTH_NOT_FOUND, "no key space with id %u", space.table);
 }
 
+static void copy_name(char to[PLINTH_NAME_BYTES_MAX + 1], const char *name) {
+    size_t size = strlen(name);
+    if (size > PLINTH_NAME_BYTES_MAX) size = PLINTH_NAME_BYTES_MAX;
+    memcpy(to, name, size);
+    to[size] = '\0';
+}
+
+enum plinth_status plinth_names_find(struct plinth *db, struct plinth_space space, struct plinth_names *names,
+                                     struct plinth_error *error) {
+    error_clear(error);
+    *names = (struct plinth_names){0};
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    bool found = engine_names_of(&db->shard.catalog, table_in(space), names);
+    pthread_rwlock_unlock(&db->catalog_lock);
+    return found ? PLINTH_OK : error_set(error, PLINTH_NOT_FOUND, "there is no table with id %u", space.table);
+}
+
+bool engine_names_of(const struct catalog *catalog, struct table_id id, struct plinth_names *names) {
+    const struct catalog_table *found = catalog_table_by_id(catalog, id.table);
+    const struct catalog_table *of =
+        found && found->kind == CATALOG_INDEX ? catalog_table_by_id(catalog, found->space) : found;
+    const struct catalog_database *database = of ? catalog_database_by_id(catalog, of->id.database) : NULL;
+    if (!database || table_id_compare(found->id, id) != 0) return false;
+    copy_name(names->database, database->name);
+    copy_name(names->table, of->name);
+    if (found != of) copy_name(names->index, found->name);
+    if (of->schema) names->partition_us = of->schema->partition_us;
+    return true;
+}
+
 enum plinth_status engine_ensure_index(struct plinth *db, struct table_id space, struct slice name,
                                        uint32_t *index_table, struct plinth_error *error) {
     for (;;) {

@@ -28,6 +28,26 @@ static enum plinth_status check_empty(struct service_call *call, const ProtobufC
 
 /* ---- Status ---- */
 
+struct paused_kinds {
+    char text[160];
+};
+
+static void note_paused(void *context, const struct plinth_job *job) {
+    struct paused_kinds *paused = context;
+    size_t used = strlen(paused->text);
+    if (job->state == PLINTH_JOB_PAUSED)
+        snprintf(paused->text + used, sizeof paused->text - used, "%s%s", used ? ", " : "",
+                 plinth_job_kind_name(job->kind));
+}
+
+/* A pause outlasts restarts, so it must not be forgotten. */
+static void add_paused(struct plinth *db, char *reason, size_t size) {
+    struct paused_kinds paused = {""};
+    size_t used = strlen(reason);
+    plinth_jobs_visit(db, note_paused, &paused);
+    if (*paused.text) snprintf(reason + used, size - used, "%sjobs are paused: %s", used ? "; " : "", paused.text);
+}
+
 static void status_work(struct service_call *call) {
     struct service *service = call->service;
     struct plinth_error error;
@@ -62,6 +82,7 @@ static void status_work(struct service_call *call) {
                  "compaction debt %.1f GiB in up to %" PRIu64 " runs, writes slowed to %.1f MiB/s",
                  (double)numbers.engine.compaction_debt_bytes / (1 << 30), numbers.engine.runs_most,
                  (double)numbers.engine.write_rate_max / (1 << 20));
+    if (response.ready && numbers.engine.jobs_paused) add_paused(service->db, reason, sizeof reason);
     response.reason = reason;
     response.feature_level = numbers.engine.feature_level;
     response.acknowledged = &acknowledged;

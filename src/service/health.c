@@ -21,7 +21,8 @@ enum subject { SUBJECT_UNKNOWN, SUBJECT_WRITES, SUBJECT_CALLS };
 
 static enum subject subject_of(const char *service_name) {
     if (!*service_name || strcmp(service_name, "plinth.v1.KeyValue") == 0) return SUBJECT_WRITES;
-    if (strcmp(service_name, "plinth.v1.Admin") == 0) return SUBJECT_CALLS;
+    if (strcmp(service_name, "plinth.v1.Admin") == 0 || strcmp(service_name, "plinth.v1.Processor") == 0)
+        return SUBJECT_CALLS;
     return SUBJECT_UNKNOWN;
 }
 

@@ -55,6 +55,7 @@ const struct number number_table[] = {
     {"write_delay_us", "Time that they waited, in microseconds.", COUNTER, AT(engine.write_delay_us)},
     {"write_rate_max", "Bytes a second that writes are slowed to; 0 when they are not.", GAUGE,
      AT(engine.write_rate_max)},
+    {"jobs_paused", "Kinds of background jobs that are paused.", GAUGE, AT(engine.jobs_paused)},
     {"replayed_records", "Log records replayed when the engine was opened.", GAUGE, AT(engine.replayed_records)},
     {"open_us", "Time that opening the engine took, in microseconds.", GAUGE, AT(engine.open_us)},
     {"writable", "1 when writes are accepted, 0 once the log has failed.", GAUGE, AT(writable)},

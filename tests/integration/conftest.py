@@ -51,7 +51,7 @@ def pytest_configure(config):
 def load_api():
     """All messages and stubs of plinth.v1 in one namespace."""
     api = types.SimpleNamespace()
-    for module in ("types_pb2", "key_value_pb2", "admin_pb2", "key_value_pb2_grpc", "admin_pb2_grpc"):
+    for module in ("types_pb2", "key_value_pb2", "admin_pb2", "processor_pb2", "key_value_pb2_grpc", "admin_pb2_grpc", "processor_pb2_grpc"):
         loaded = importlib.import_module(f"plinth.v1.{module}")
         for name in dir(loaded):
             if not name.startswith("_"):
@@ -187,6 +187,10 @@ class Server:
     def admin(self):
         return load_api().AdminStub(self.channel())
 
+    @property
+    def processor(self):
+        return load_api().ProcessorStub(self.channel())
+
     def cli(self, *args, input=None, timeout=120, check=False):
         """Run the plinth CLI against this server."""
         return run_cli(*args, address=self.address, input=input, timeout=timeout, check=check)
@@ -266,3 +270,15 @@ def shared_server(tmp_path_factory):
     server = Server(work_dir / "data", work_dir).start()
     yield server
     _finish([server])
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own; needs root and the right to mount."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "none", path], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("cannot mount a file system here")
+    yield path
+    subprocess.run(["umount", "-l", path], check=True)

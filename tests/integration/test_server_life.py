@@ -299,18 +299,6 @@ def test_settings_that_change_how_it_runs(api, make_server):
 # ---- disks that are full or read-only
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own; needs root and the right to mount."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "none", path], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("cannot mount a file system here")
-    yield path
-    subprocess.run(["umount", "-l", path], check=True)
-
-
 def test_a_full_disk_refuses_writes_loses_nothing_and_goes_on_after_a_restart(api, make_server, small_disk):
     server = make_server(data_dir=small_disk / "data", args=["--memtable-size", "4MiB"])
     kv = server.kv

@@ -119,7 +119,7 @@ def test_spaces_are_made_once_and_listed(api, shared_server):
 
 def test_health_by_service(shared_server):
     health = health_pb2_grpc.HealthStub(shared_server.channel())
-    for name in ("", "plinth.v1.KeyValue", "plinth.v1.Admin"):
+    for name in ("", "plinth.v1.KeyValue", "plinth.v1.Admin", "plinth.v1.Processor"):
         assert health.Check(health_pb2.HealthCheckRequest(service=name)).status == SERVING
     with pytest.raises(grpc.RpcError) as raised:
         health.Check(health_pb2.HealthCheckRequest(service="nothing"))
@@ -153,6 +153,7 @@ def test_the_reflection_client_finds_everything(shared_server):
         "plinth.v1.Admin",
         "plinth.v1.Ingestion",
         "plinth.v1.Query",
+        "plinth.v1.Processor",
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",

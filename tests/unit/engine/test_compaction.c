@@ -281,6 +281,62 @@ static void jobs_are_listed_paused_run_and_cancelled(void **state) {
     assert_string_equal(plinth_job_state_name(PLINTH_JOB_HELD), "held");
 }
 
+static void a_pause_outlasts_a_restart_and_is_told(void **state) {
+    struct fixture *f = *state;
+    assert_int_equal(stats_of(f).jobs_paused, 0);
+    assert_ok(plinth_jobs_pause(f->db, PLINTH_JOB_COMPACTION, &f->error), &f->error);
+    assert_ok(plinth_jobs_pause(f->db, PLINTH_JOB_TRIM, &f->error), &f->error);
+    assert_ok(plinth_jobs_pause(f->db, PLINTH_JOB_TRIM, &f->error), &f->error); /* says nothing new */
+    for (int restart = 0; restart < 3; restart++) {                             /* by the log, then by a checkpoint */
+        assert_int_equal(stats_of(f).jobs_paused, 2);
+        for (uint64_t i = 0; i < 1000; i++) set_large(f, i * 7919 % 1000);
+        assert_ok(plinth_flush(f->db, &f->error), &f->error);
+        assert_int_equal(stats_of(f).compactions, 0);
+        struct plinth_error error;
+        assert_status(plinth_jobs_run(f->db, PLINTH_JOB_COMPACTION, &error), PLINTH_CONFLICT, &error);
+        assert_error_names(&error, "compaction");
+        plinth_close(f->db);
+        open_db(f, &options);
+    }
+    assert_ok(plinth_jobs_resume(f->db, PLINTH_JOB_COMPACTION, &f->error), &f->error);
+    settle(f);
+    assert_true(stats_of(f).compactions > 0);
+    plinth_close(f->db);
+    open_db(f, &options);
+    assert_int_equal(stats_of(f).jobs_paused, 1);
+    assert_ok(plinth_jobs_resume(f->db, PLINTH_JOB_TRIM, &f->error), &f->error);
+    assert_int_equal(stats_of(f).jobs_paused, 0);
+    check_verify(f);
+}
+
+static bool asked_before(void *context) { return (*(int *)context)-- > 0; }
+
+static void a_run_ends_when_nobody_wants_it_any_more(void **state) {
+    struct fixture *f = *state;
+    int patience = 0;
+    assert_ok(plinth_jobs_pause(f->db, PLINTH_JOB_COMPACTION, &f->error), &f->error);
+    for (uint64_t i = 0; i < 3000; i++) set_large(f, i * 7919 % 3000);
+    assert_ok(plinth_flush(f->db, &f->error), &f->error);
+    assert_ok(plinth_jobs_resume(f->db, PLINTH_JOB_COMPACTION, &f->error), &f->error);
+    assert_status(plinth_jobs_run_while(f->db, PLINTH_JOB_COMPACTION, asked_before, &patience, &f->error),
+                  PLINTH_CANCELLED, &f->error);
+    patience = 1 << 20;
+    assert_ok(plinth_jobs_run_while(f->db, PLINTH_JOB_COMPACTION, asked_before, &patience, &f->error), &f->error);
+    assert_ok(plinth_jobs_run_while(f->db, PLINTH_JOB_FLUSH, asked_before, &patience, &f->error), &f->error);
+    check_verify(f);
+}
+
+static void what_jobs_work_on_has_a_name(void **state) {
+    struct fixture *f = *state;
+    struct plinth_names names;
+    struct plinth_space missing = {f->space.tenant, f->space.database, 4000};
+    assert_ok(plinth_names_find(f->db, f->space, &names, &f->error), &f->error);
+    assert_string_equal(names.database, "default");
+    assert_string_equal(names.table, "default");
+    assert_string_equal(names.index, "");
+    assert_status(plinth_names_find(f->db, missing, &names, &f->error), PLINTH_NOT_FOUND, &f->error);
+}
+
 /* Whole merges and steps of plans shut each other out, whoever asks. */
 struct asker {
     pthread_t thread;
@@ -319,6 +375,9 @@ int main(void) {
         TEST(while_paused_nothing_is_merged),
         TEST(writers_keep_to_the_rate_that_is_set_and_are_free_when_merges_have_caught_up),
         TEST(jobs_are_listed_paused_run_and_cancelled),
+        TEST(a_pause_outlasts_a_restart_and_is_told),
+        TEST(a_run_ends_when_nobody_wants_it_any_more),
+        TEST(what_jobs_work_on_has_a_name),
         TEST(whole_merges_go_on_beside_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
