@@ -21,6 +21,12 @@ enum plinth_status env_list(struct env *env, const char *path, env_list_visitor 
     return env->ops->list(env, path, visit, context, error);
 }
 
+enum plinth_status env_describe(struct env *env, const char *path, struct env_file_info *info,
+                                struct plinth_error *error) {
+    *info = (struct env_file_info){0};
+    return env->ops->describe(env, path, info, error);
+}
+
 enum plinth_status env_rename(struct env *env, const char *from, const char *to, struct plinth_error *error) {
     return env->ops->rename(env, from, to, error);
 }

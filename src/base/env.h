@@ -53,6 +53,11 @@ struct env_file {
 /* Called once for each entry; `name` is valid during the call. Return false to stop. */
 typedef bool env_list_visitor(void *context, const char *name, bool is_directory);
 
+struct env_file_info {
+    uint64_t size;
+    uint64_t modified_us; /* wall time of the last write; 0: not known */
+};
+
 struct env_ops {
     enum plinth_status (*open)(struct env *, const char *path, unsigned flags, struct env_file **,
                                struct plinth_error *);
@@ -60,6 +65,7 @@ struct env_ops {
     enum plinth_status (*sync_directory)(struct env *, const char *path, struct plinth_error *);
     enum plinth_status (*list)(struct env *, const char *path, env_list_visitor *, void *context,
                                struct plinth_error *);
+    enum plinth_status (*describe)(struct env *, const char *path, struct env_file_info *, struct plinth_error *);
     enum plinth_status (*rename)(struct env *, const char *from, const char *to, struct plinth_error *);
     enum plinth_status (*remove)(struct env *, const char *path, struct plinth_error *);
     enum plinth_status (*lock)(struct env *, const char *path, struct env_file **, struct plinth_error *);
@@ -88,6 +94,9 @@ PLINTH_MUST_CHECK enum plinth_status env_sync_directory(struct env *env, const c
 /* Calls `visit` for each entry but "." and "..", in no particular order. */
 PLINTH_MUST_CHECK enum plinth_status env_list(struct env *env, const char *path, env_list_visitor *visit, void *context,
                                               struct plinth_error *error);
+/* What a file is like, without opening it. PLINTH_NOT_FOUND; PLINTH_INVALID_ARGUMENT for a directory. */
+PLINTH_MUST_CHECK enum plinth_status env_describe(struct env *env, const char *path, struct env_file_info *info,
+                                                  struct plinth_error *error);
 /* Atomically replaces `to`. Durable only after env_sync_directory. */
 PLINTH_MUST_CHECK enum plinth_status env_rename(struct env *env, const char *from, const char *to,
                                                 struct plinth_error *error);

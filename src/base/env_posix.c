@@ -248,6 +248,17 @@ static enum plinth_status posix_list(struct env *env, const char *path, env_list
     return st;
 }
 
+static enum plinth_status posix_describe(struct env *env, const char *path, struct env_file_info *info,
+                                         struct plinth_error *error) {
+    (void)env;
+    struct stat status;
+    if (stat(path, &status)) return error_set_errno(error, errno, "%s: stat", path);
+    if (S_ISDIR(status.st_mode)) return error_set(error, PLINTH_INVALID_ARGUMENT, "%s: is a directory", path);
+    info->size = (uint64_t)status.st_size;
+    info->modified_us = (uint64_t)status.st_mtim.tv_sec * 1000000 + (uint64_t)status.st_mtim.tv_nsec / 1000;
+    return PLINTH_OK;
+}
+
 static enum plinth_status posix_rename(struct env *env, const char *from, const char *to, struct plinth_error *error) {
     (void)env;
     if (rename(from, to) == 0) return PLINTH_OK;
@@ -342,6 +353,7 @@ static const struct env_ops posix_ops = {
     .make_directory = posix_make_directory,
     .sync_directory = posix_sync_directory,
     .list = posix_list,
+    .describe = posix_describe,
     .rename = posix_rename,
     .remove = posix_remove,
     .lock = posix_lock,

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log_event.h"
@@ -79,10 +80,19 @@ static enum plinth_status write_ports(struct env *env, const char *path, const s
 
 /* ---- running ---- */
 
+/* Connections and open segments take a descriptor each, and the soft limit is often 1,024. */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit)) return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int run(const struct config *config) {
     struct plinth_error error;
     struct service *service;
     log_event_configure(config->log_level, config->log_json);
+    raise_descriptor_limit();
     if (signals_start(&error)) return fail(EXIT_FAILED, error.text);
     if (service_start(&config->service, &service, &error)) return fail(EXIT_FAILED, error.text);
     atomic_store(&signals.serving, true);

@@ -4,17 +4,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/path.h"
 #include "base/status.h"
 #include "store/directory_set.h"
+#include "store/handle_cache.h"
 
-enum { WRITE_BUFFER_BYTES = 128 * 1024 };
+enum { WRITE_BUFFER_BYTES = 128 * 1024, HANDLES_MIN = 16, HANDLES_MAX = 16384 };
 
 struct local_store {
     struct store base;
     struct env *env;
     struct local_store_options options;
+    struct handle_cache *handles;
     pthread_mutex_t directories_mutex; /* held while directories are made or removed; guards `durable` */
     struct directory_set durable;
     size_t directory_bytes; /* strlen(directory) */
@@ -35,7 +38,9 @@ struct local_writer {
 
 struct local_object {
     struct store_object base;
-    struct env_file *file;
+    struct local_store *store;
+    struct handle handle; /* pinned while the object is mapped */
+    char *path;
 };
 
 /* ---- paths ---- */
@@ -166,7 +171,11 @@ static enum plinth_status local_commit(struct store_writer *base, struct plinth_
     struct env *env = writer->store->env;
     enum plinth_status st = writer->failed ? writer_failed(writer, error) : writer_drain(writer, error);
     if (!st) st = file_sync(writer->file, error);
-    if (!st) st = env_rename(env, writer->temporary, writer->final, error);
+    if (!st) {
+        st = handle_cache_lock_name(writer->store->handles, writer->final, error);
+        if (!st) st = env_rename(env, writer->temporary, writer->final, error);
+        handle_cache_unlock_name(writer->store->handles);
+    }
     if (st) {
         local_abort(base);
         return st;
@@ -250,24 +259,38 @@ static enum plinth_status local_put(struct store *base, const char *name, struct
 static enum plinth_status local_read_at(struct store_object *base, uint64_t offset, void *into, size_t size,
                                         struct plinth_error *error) {
     struct local_object *object = (struct local_object *)base;
-    if (!base->mapped) return file_read_exact(object->file, offset, into, size, error);
-    if (size) memcpy(into, base->mapped + offset, size);
-    return PLINTH_OK;
+    if (base->mapped) {
+        if (size) memcpy(into, base->mapped + offset, size);
+        return PLINTH_OK;
+    }
+    struct env_file *file;
+    enum plinth_status st = handle_acquire(object->store->handles, &object->handle, &file, error);
+    if (st == PLINTH_NOT_FOUND) /* it was there when the object was opened, and nobody removed it through the store */
+        st = error_set(error, PLINTH_CORRUPT, "%s: the file is gone", object->path);
+    if (st) return st;
+    st = file_read_exact(file, offset, into, size, error);
+    handle_release(&object->handle);
+    return st;
 }
 
 static void local_object_close(struct store_object *base) {
     struct local_object *object = (struct local_object *)base;
-    file_close(object->file);
+    handle_deinit(object->store->handles, &object->handle);
+    free(object->path);
     free(object);
 }
 
 static const struct store_object_ops local_object_ops = {.read_at = local_read_at, .close = local_object_close};
 
+static enum plinth_status is_directory_error(const char *path, struct plinth_error *error) {
+    return error_set(error, PLINTH_NOT_FOUND, "%s: is a directory", path);
+}
+
 /* Opens the file of an object; a directory or a part of the path that is an object itself is no object. */
 static enum plinth_status object_file_open(struct local_store *store, const char *path, struct env_file **file,
                                            struct plinth_error *error) {
     enum plinth_status st = env_open(store->env, path, ENV_READ, file, error);
-    return st == PLINTH_INVALID_ARGUMENT ? error_set(error, PLINTH_NOT_FOUND, "%s: is a directory", path) : st;
+    return st == PLINTH_INVALID_ARGUMENT ? is_directory_error(path, error) : st;
 }
 
 static enum plinth_status local_open(struct store *base, const char *name, struct store_object **opened,
@@ -275,22 +298,31 @@ static enum plinth_status local_open(struct store *base, const char *name, struc
     struct local_store *store = (struct local_store *)base;
     struct local_object *object = calloc(1, sizeof *object);
     char *path = path_join(store->directory, name);
-    enum plinth_status st = object && path ? PLINTH_OK : error_no_memory(error, "object handle");
-    if (st) goto done;
-    object->base.ops = &local_object_ops;
-    st = object_file_open(store, path, &object->file, error);
-    if (st) goto done;
-    st = file_size(object->file, &object->base.size, error);
-    if (st) goto done;
-    uint64_t mapped_bytes = 0;
-    if (store->options.map && file_map(object->file, &object->base.mapped, &mapped_bytes, NULL)) {
-        object->base.mapped = NULL; /* reads go through read_at then */
+    struct env_file *file = NULL;
+    if (!object || !path) {
+        free(object);
+        free(path);
+        return error_no_memory(error, "object handle");
     }
-    *opened = &object->base;
-    object = NULL;
-done:
-    if (object) local_object_close(&object->base);
-    free(path);
+    object->base.ops = &local_object_ops;
+    object->store = store;
+    object->path = path;
+    handle_init(store->handles, &object->handle, path);
+    enum plinth_status st = handle_acquire(store->handles, &object->handle, &file, error);
+    if (st == PLINTH_INVALID_ARGUMENT) st = is_directory_error(path, error);
+    if (!st) {
+        st = file_size(file, &object->base.size, error);
+        uint64_t mapped_bytes = 0;
+        bool maps = !st && store->options.map && !file_map(file, &object->base.mapped, &mapped_bytes, NULL);
+        if (!maps) {
+            object->base.mapped = NULL; /* reads go through read_at then */
+            handle_release(&object->handle);
+        }
+    }
+    if (st)
+        local_object_close(&object->base);
+    else
+        *opened = &object->base;
     return st;
 }
 
@@ -317,17 +349,14 @@ static bool prefix_meets(const char *prefix, const char *name) {
 }
 
 static void list_object(struct listing *listing, const char *name) {
-    struct env_file *file = NULL;
-    uint64_t size = 0;
+    struct env_file_info info = {0};
     char *path = path_join(listing->store->directory, name);
     enum plinth_status st = path ? PLINTH_OK : error_no_memory(listing->error, "object path");
-    if (!st) st = env_open(listing->store->env, path, ENV_READ, &file, listing->error);
-    if (!st) st = file_size(file, &size, listing->error);
-    file_close(file);
+    if (!st) st = env_describe(listing->store->env, path, &info, listing->error);
     free(path);
     if (st == PLINTH_NOT_FOUND) return error_clear(listing->error); /* removed in the meantime */
     listing->status = st;
-    if (!st && !listing->visit(listing->context, name, size)) listing->stopped = true;
+    if (!st && !listing->visit(listing->context, name, info.size)) listing->stopped = true;
 }
 
 static bool list_entry(void *context, const char *entry, bool is_directory) {
@@ -386,7 +415,11 @@ static enum plinth_status local_remove(struct store *base, const char *name, str
     /* In one piece: another removal must not take the emptied directory away before its sync, or a crash could bring
      * back the directory with the object in it. */
     pthread_mutex_lock(&store->directories_mutex);
-    if (!st) st = env_remove(store->env, path, error);
+    if (!st) {
+        st = handle_cache_lock_name(store->handles, path, error);
+        if (!st) st = env_remove(store->env, path, error);
+        handle_cache_unlock_name(store->handles);
+    }
     if (!st) st = env_sync_directory(store->env, parent, error);
     if (!st) empty_parents_remove(store, path);
     if (st == PLINTH_NOT_FOUND && parent) {
@@ -439,6 +472,7 @@ static bool clean_entry(void *context, const char *entry, bool is_directory) {
 
 static void local_close(struct store *base) {
     struct local_store *store = (struct local_store *)base;
+    handle_cache_destroy(store->handles);
     pthread_mutex_destroy(&store->directories_mutex);
     directory_set_deinit(&store->durable);
     free(store);
@@ -452,6 +486,11 @@ static const struct store_ops local_store_ops = {
     .remove = local_remove,
     .close = local_close,
 };
+
+static uint32_t default_handles_max(void) {
+    long descriptors = sysconf(_SC_OPEN_MAX) / 2;
+    return descriptors < HANDLES_MIN ? HANDLES_MIN : descriptors > HANDLES_MAX ? HANDLES_MAX : (uint32_t)descriptors;
+}
 
 enum plinth_status local_store_open(struct env *env, const char *directory, const struct local_store_options *options,
                                     struct store **opened, struct plinth_error *error) {
@@ -470,7 +509,9 @@ enum plinth_status local_store_open(struct env *env, const char *directory, cons
     memcpy(store->directory, directory, bytes + 1);
     store->directory_bytes = bytes;
     pthread_mutex_init(&store->directories_mutex, NULL);
-    if (!store->options.read_only) {
+    uint32_t handles_max = store->options.handles_max ? store->options.handles_max : default_handles_max();
+    st = handle_cache_create(env, handles_max, &store->handles, error);
+    if (!st && !store->options.read_only) {
         st = directory_make(store, directory, parent, error);
         if (!st) st = directory_clean(store, store->directory, error);
     }

@@ -9,8 +9,10 @@
 #include "store/store.h"
 
 struct local_store_options {
-    bool map;       /* map objects into memory when they are opened, where the env can */
-    bool read_only; /* nothing is created or removed, not even left-over temporary files */
+    bool map;             /* map objects into memory when they are opened, where the env can */
+    uint32_t handles_max; /* files of open objects that are open at a time (handle_cache.h); 0: half of what the process
+                             may have, at most 16,384. Mapped objects stay open and do not count */
+    bool read_only;       /* nothing is created or removed, not even left-over temporary files */
 };
 
 /* Opens `directory`, making it (not its parent) durably when it is missing. `env` must outlive the store. Only one

@@ -559,6 +559,18 @@ static enum plinth_status sim_list(struct env *env, const char *path, env_list_v
     return st;
 }
 
+static enum plinth_status sim_describe(struct env *env, const char *path, struct env_file_info *info,
+                                       struct plinth_error *error) {
+    struct sim_env *sim = sim_of(env);
+    struct node *node = NULL;
+    pthread_mutex_lock(&sim->mutex);
+    enum plinth_status st = call_begin(sim, SIM_SIZE, path, error);
+    if (!st) st = file_find(sim, path, ENV_READ, &node, error);
+    if (!st) info->size = node->live.size;
+    pthread_mutex_unlock(&sim->mutex);
+    return st;
+}
+
 static enum plinth_status sim_rename(struct env *env, const char *from, const char *to, struct plinth_error *error) {
     struct sim_env *sim = sim_of(env);
     struct node *from_parent, *to_parent;
@@ -659,6 +671,7 @@ static const struct env_ops sim_ops = {
     .make_directory = sim_make_directory,
     .sync_directory = sim_sync_directory,
     .list = sim_list,
+    .describe = sim_describe,
     .rename = sim_rename,
     .remove = sim_remove,
     .lock = sim_lock,
