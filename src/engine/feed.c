@@ -293,7 +293,8 @@ bool feed_shows(enum change_kind kind) {
     case CHANGE_FEATURE_LEVEL:
     case CHANGE_WINDOW:
     case CHANGE_KEEP:
-    case CHANGE_HISTORY: return false;
+    case CHANGE_HISTORY:
+    case CHANGE_JOBS: return false;
     }
     return false;
 }

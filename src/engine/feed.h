@@ -9,7 +9,8 @@
  *   WRITE, CONDITIONAL   keys: sets with their index values, deletes
  *   ROWS                 rows as they were written, by the present names and types of their columns
  * Void records are not, nor is anything that changes no row by somebody's will: the catalog, cuts, jobs and their
- * commits, files, hosts, ticks, levels, windows, named snapshots, history. feed_shows says it of each kind.
+ * commits, files, hosts, ticks, levels, windows, named snapshots, history, pauses of jobs. feed_shows says it of each
+ * kind.
  *
  * A feed holds the log from its place on (from the first part of a write that it stands inside of), and with_previous
  * the state at its place, too. */
