@@ -2,8 +2,9 @@
 # install_deps.sh [--with-go] [GROUP...]
 #
 # Install what Plinth needs from the system's packages (apt; through sudo when not root). Does nothing, quickly,
-# when all of it is there. Groups: build, test, bench, arm64 (default: build). --with-go adds a Go of at least 1.23, from
-# the backports of the mirror this machine already uses, when there is none in PATH.
+# when all of it is there. Groups: build, test, bench, peers, arm64 (default: build). --with-go adds a Go of at least 1.23, from
+# the backports of the mirror this machine already uses, when there is none in PATH. --mirror only prints that mirror's
+# address and the file of its keys.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 GO_MIN=1.23
@@ -17,6 +18,7 @@ build_packages=(
 )
 test_packages=(python3-venv clang clang-format llvm)
 bench_packages=(util-linux procps)
+peers_packages=(g++ dpkg-dev librocksdb-dev liblmdb-dev)
 arm64_packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
 
 # The sanitizer and fuzzer runtime is packaged apart from clang, under the version of the distribution's clang.
@@ -97,11 +99,13 @@ main() {
             runtime=$(clang_runtime_package)
             [[ -z $runtime ]] || packages+=("$runtime")
             ;;
+        peers) packages+=("${peers_packages[@]}") ;;
         bench) packages+=("${bench_packages[@]}") ;;
         arm64) packages+=("${arm64_packages[@]}") ;;
         --with-go) with_go=1 ;;
+        --mirror) apt_mirror "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" | head -n 1 && exit 0 ;;
         -h | --help) usage_of "$0" && exit 0 ;;
-        *) die "unknown group '$group' (build, test, bench, arm64, --with-go)" ;;
+        *) die "unknown group '$group' (build, test, bench, peers, arm64, --with-go, --mirror)" ;;
         esac
     done
     if ! have apt-get || ! have dpkg-query; then

@@ -1,7 +1,7 @@
-/* bench_kv: the embedded engine through include/plinth.h, as one thread and 32 threads see it.
+/* kv_engine: the embedded engine through include/plinth.h, as one thread and 32 threads see it.
  *
- *   1. random sets by one thread, the log without sync (WRITTEN: each set is handed to the operating system before it
- * is acknowledged); the clock stops when all is in segments
+ *   1. random sets by one thread, the log without sync (WRITTEN: each set is handed to the operating system before
+ *      it is acknowledged); the clock stops when all is in segments
  *   2. the same with BUFFERED (the log is written by its own thread), in a directory of its own
  *   3. flush and compact; then random gets by one thread, of keys that are there, from segments only, warm
  *   4. synced sets by 32 threads, between two measurements of the disk's own fdatasync rate
@@ -278,7 +278,7 @@ static void print_syncs(const struct syncs *syncs) {
 /* ---- the run ---- */
 
 static void usage(FILE *to) {
-    fputs("usage: bench_kv [--seconds N] [--keys N] [--cache-mib N] [--dir DIRECTORY] [--quick]\n"
+    fputs("usage: kv_engine [--seconds N] [--keys N] [--cache-mib N] [--dir DIRECTORY] [--quick]\n"
           "  --seconds N      how long to set, each way (30)\n"
           "  --keys N         how many different keys (5000000)\n"
           "  --cache-mib N    page cache (1024)\n"
@@ -345,7 +345,7 @@ int main(int argument_count, char **arguments) {
     print_syncs(&syncs);
     engine_close(&bench);
 
-    printf("kv set_per_s=%.0f get_per_s=%.0f syncset32_per_s=%.0f fdatasync_per_s=%.0f bytes_per_key=%.1f\n",
+    printf("kv_engine set_per_s=%.0f get_per_s=%.0f syncset32_per_s=%.0f fdatasync_per_s=%.0f bytes_per_key=%.1f\n",
            written.per_s, gets.per_s, syncs.per_s, syncs.fdatasync_per_s, bytes_per_key(&gets));
     return 0;
 }
