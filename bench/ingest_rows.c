@@ -11,6 +11,7 @@
 enum { NAME_BYTES_MAX = 64, HOUR_US_DIVISOR = 3600 * 1000 };
 #define TIME_BEGIN_US (INT64_C(1700000000) * 1000000)
 #define TIME_STEP_US (INT64_C(10) * 1000000)
+#define RANDOM_SPAN_MS (UINT64_C(30) * 365 * 86400 * 1000)
 
 struct name {
     uint32_t size;
@@ -131,6 +132,7 @@ struct ingest_pool *ingest_pool_create(const struct ingest_rows *rows, uint64_t 
     struct ingest_pool *pool = calloc(1, sizeof *pool);
     if (!pool) bench_die("out of memory");
     pool->span_rows = span_rows;
+    pool->first = first;
     for (uint32_t i = 0; i < INGEST_POOL_BATCHES; i++)
         pool->batches[i] = ingest_rows_make(rows, first + (uint64_t)i * batch_rows, batch_rows);
     return pool;
@@ -140,6 +142,15 @@ struct batch *ingest_pool_next(struct ingest_pool *pool) {
     struct batch *batch = pool->batches[pool->next % INGEST_POOL_BATCHES];
     if (pool->next++ >= INGEST_POOL_BATCHES)
         ingest_times_move((int64_t *)batch->columns[INGEST_TIME].values, batch->rows, pool->span_rows);
+    return batch;
+}
+
+struct batch *ingest_pool_next_random(struct ingest_pool *pool) {
+    struct batch *batch = pool->batches[pool->next % INGEST_POOL_BATCHES];
+    int64_t *times = (int64_t *)batch->columns[INGEST_TIME].values;
+    uint64_t first = (pool->first << 40) + pool->next++ * batch->rows;
+    for (uint32_t i = 0; i < batch->rows; i++)
+        times[i] = TIME_BEGIN_US + (int64_t)(bench_mix(first + i + 1) % RANDOM_SPAN_MS) * 1000;
     return batch;
 }
 

@@ -30,6 +30,7 @@ enum { INGEST_POOL_BATCHES = 100 };
 struct ingest_pool {
     struct batch *batches[INGEST_POOL_BATCHES];
     uint64_t span_rows; /* by which a batch's rows move on */
+    uint64_t first;     /* of the first batch's */
     uint64_t next;
 };
 /* Rows [first, first + INGEST_POOL_BATCHES * batch_rows), then the same behind `span_rows` (a multiple of
@@ -38,6 +39,8 @@ struct ingest_pool *ingest_pool_create(const struct ingest_rows *rows, uint64_t 
                                        uint64_t span_rows);
 /* The next batch, borrowed until its turn comes again. */
 struct batch *ingest_pool_next(struct ingest_pool *pool);
+/* The same with times at random within 30 years, others each time. */
+struct batch *ingest_pool_next_random(struct ingest_pool *pool);
 void ingest_pool_destroy(struct ingest_pool *pool);
 /* Moves times `rows` rows (a multiple of INGEST_HOSTS) on. */
 void ingest_times_move(int64_t *times, uint32_t count, uint64_t rows);

@@ -6,18 +6,20 @@ void bench_check(enum plinth_status st, const struct plinth_error *error) {
     if (st) bench_die("%s: %s", plinth_status_name(st), error->text);
 }
 
-void ingest_table_create(struct plinth *db, const struct ingest_rows *rows, bool with_index) {
+void ingest_table_create(struct plinth *db, const struct ingest_rows *rows, unsigned indexes) {
     struct plinth_error error;
     struct plinth_column columns[INGEST_COLUMNS];
     for (int i = 0; i < INGEST_COLUMNS; i++)
         columns[i] = (struct plinth_column){ingest_rows_schema(rows)->fields[i].name, ingest_types[i], i > 1, 0};
-    const char *key[] = {"host", "time"}, *indexed = "path";
+    const char *key[] = {"host", "time"}, *path = "path", *region_time[] = {"region", "time"};
     struct plinth_table_definition definition = {
         .columns = columns, .column_count = INGEST_COLUMNS, .key = key, .key_count = 2};
     bench_check(plinth_table_create(db, NULL, INGEST_TABLE, &definition, &error), &error);
-    struct plinth_index index = {
-        .name = "by_path", .kind = PLINTH_INDEX_SORTED, .columns = &indexed, .column_count = 1};
-    if (with_index) bench_check(plinth_table_index_create(db, NULL, INGEST_TABLE, &index, &error), &error);
+    const struct plinth_index index[INGEST_INDEXES] = {
+        {.name = "by_path", .kind = PLINTH_INDEX_SORTED, .columns = &path, .column_count = 1},
+        {.name = "by_region", .kind = PLINTH_INDEX_SORTED, .columns = region_time, .column_count = 2}};
+    for (unsigned i = 0; i < indexes && i < INGEST_INDEXES; i++)
+        bench_check(plinth_table_index_create(db, NULL, INGEST_TABLE, &index[i], &error), &error);
 }
 
 struct table_id ingest_table_id(struct plinth *db) {

@@ -10,8 +10,10 @@
 /* Ends the program when there was an error. */
 void bench_check(enum plinth_status st, const struct plinth_error *error);
 
-/* Key (host, time); with the sorted index "by_path", on path, if wanted. */
-void ingest_table_create(struct plinth *db, const struct ingest_rows *rows, bool with_index);
+enum { INGEST_INDEXES = 2 };
+/* Key (host, time); with the first `indexes` of the sorted indexes "by_path", on path, and "by_region", on (region,
+ * time). */
+void ingest_table_create(struct plinth *db, const struct ingest_rows *rows, unsigned indexes);
 struct table_id ingest_table_id(struct plinth *db);
 
 /* Submits a batch to a table; a reject ends the program. Not durable yet: rows_wait(result). */
