@@ -68,6 +68,7 @@ int cli_snapshot_keep(struct cli *cli) {
     }
     request.name = cli->options.operands[0];
     request.of = past.given;
+    request.with_log = options_value(&cli->options, "with-log") != NULL;
     int code = cli_call(cli, "/plinth.v1.Admin/KeepSnapshot", &request.base,
                         &plinth__v1__keep_snapshot_response__descriptor, &response);
     cli_past_deinit(&past);
@@ -92,6 +93,27 @@ int cli_snapshot_drop(struct cli *cli) {
     int code = cli_call(cli, "/plinth.v1.Admin/DropSnapshot", &request.base,
                         &plinth__v1__drop_snapshot_response__descriptor, &response);
     if (!code) plinth__v1__drop_snapshot_response__free_unpacked(response, NULL);
+    return code;
+}
+
+int cli_snapshot_move(struct cli *cli) {
+    Plinth__V1__MoveSnapshotRequest request = PLINTH__V1__MOVE_SNAPSHOT_REQUEST__INIT;
+    Plinth__V1__Position position = PLINTH__V1__POSITION__INIT;
+    Plinth__V1__MoveSnapshotResponse *response;
+    struct plinth_error error;
+    struct buffer token = BUFFER_INIT;
+    int code = CLI_USAGE;
+    if (bytes_from_hex(&token, slice_of_string(cli->options.operands[1]), &error)) {
+        cli_fail(CLI_USAGE, "POSITION: %s", error.text);
+    } else {
+        position.token = cli_data(&token);
+        request.name = cli->options.operands[0];
+        request.position = &position;
+        code = cli_call(cli, "/plinth.v1.Admin/MoveSnapshot", &request.base,
+                        &plinth__v1__move_snapshot_response__descriptor, &response);
+        if (!code) plinth__v1__move_snapshot_response__free_unpacked(response, NULL);
+    }
+    buffer_deinit(&token);
     return code;
 }
 

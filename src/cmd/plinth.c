@@ -94,7 +94,12 @@ static const struct option_spec compare_options[] = {
     DURABILITY_OPTION,
     {0},
 };
-static const struct option_spec snapshot_keep_options[] = {AS_OF_OPTION, SNAPSHOT_OPTION, {0}};
+static const struct option_spec snapshot_keep_options[] = {
+    AS_OF_OPTION,
+    SNAPSHOT_OPTION,
+    {"with-log", 0, NULL, NULL, NULL, "keep the log behind it, too, so that 'changes' can begin there"},
+    {0},
+};
 static const struct option_spec batch_options[] = {DURABILITY_OPTION, {0}};
 static const struct option_spec table_create_options[] = {
     {"partition-by", 0, "COLUMN", NULL, NULL, "the date or timestamp column that parts the table by time"},
@@ -175,6 +180,16 @@ static const struct option_spec table_export_options[] = {
     AS_OF_OPTION,
     SNAPSHOT_OPTION,
     {"no-indexes", 0, NULL, NULL, NULL, "key spaces: as of 'kv export'"},
+    {0},
+};
+static const struct option_spec changes_options[] = {
+    {"after", 'a', "POSITION", NULL, NULL, "behind this position, as changes and reads print it"},
+    {"snapshot", 0, "NAME", NULL, NULL, "behind this named snapshot"},
+    {"prefix", 'p', "PREFIX", NULL, NULL, "of key spaces only keys that begin with this"},
+    WHERE_OPTION,
+    {"previous", 0, NULL, NULL, NULL, "also what was there before"},
+    {"follow", 'f', NULL, NULL, NULL, "wait for more, until interrupted"},
+    {"limit", 'n', "N", NULL, NULL, "at most so many writes"},
     {0},
 };
 static const struct option_spec segment_cat_options[] = {
@@ -308,6 +323,19 @@ const struct cli_command cli_commands[] = {
     {"snapshot list", "", 0, 0, NULL, cli_snapshot_list, "list the named snapshots", "  plinth snapshot list"},
     {"snapshot drop", "NAME", 1, 1, NULL, cli_snapshot_drop, "drop a named snapshot",
      "  plinth snapshot drop before-migration"},
+    {"snapshot move", "NAME POSITION", 2, 2, NULL, cli_snapshot_move, "move a named snapshot forwards",
+     "What a reader of changes does with the last position that it is done with: what is before it may go.\n\n"
+     "  plinth snapshot move replica 0101a50107"},
+    {"changes", "[TABLE...]", 0, 64, changes_options, cli_changes, "print what was written, as JSON lines",
+     "Of these tables and key spaces, or of all: one line a key or row, in the order of the log. Begins now, or "
+     "behind\n"
+     "--after or --snapshot, and ends at what is there now, or with --follow never. Lines without \"op\" say how far "
+     "it\n"
+     "has come; --after that position goes on.\n\n"
+     "  plinth snapshot keep replica --with-log\n"
+     "  plinth export birds birds.csv --snapshot replica\n"
+     "  plinth changes birds --snapshot replica --previous\n"
+     "  plinth changes flights --where \"origin = 'JFK'\" --follow"},
     {"history", "[INTERVAL]", 0, 1, NULL, cli_history,
      "keep every state of the last INTERVAL readable, or show what is",
      "--as-of TIME reads the state of that time, as it was noted a second before at most. 'none' ends the history.\n\n"

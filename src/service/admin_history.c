@@ -3,6 +3,7 @@
 #include "plinth/v1/admin.pb-c.h"
 #include "service/encode.h"
 #include "service/methods.h"
+#include "service/position.h"
 #include "service/service_private.h"
 
 /* ---- keeping and dropping ---- */
@@ -40,6 +41,26 @@ static void drop_snapshot_work(struct service_call *call) {
     enum plinth_status st = request_unpack(&plinth__v1__drop_snapshot_request__descriptor, buffer_slice(&call->request),
                                            &arena, &request, &error);
     if (!st) st = plinth_snapshot_drop(service->db, request->name, &error);
+    arena_deinit(&arena);
+    if (st)
+        service_finish(call, st, &error);
+    else
+        service_answer(call, slice_of(NULL, 0));
+}
+
+static void move_snapshot_work(struct service_call *call) {
+    struct service *service = call->service;
+    struct arena arena;
+    struct plinth_error error;
+    struct plinth_position to = {0};
+    Plinth__V1__MoveSnapshotRequest *request;
+    arena_init(&arena);
+    enum plinth_status st = request_unpack(&plinth__v1__move_snapshot_request__descriptor, buffer_slice(&call->request),
+                                           &arena, &request, &error);
+    if (!st && request->position)
+        st = position_decode(request_bytes(request->position->token), "position", &to, &error);
+    if (!st && !position_given(to)) st = error_set(&error, PLINTH_INVALID_ARGUMENT, "position: missing");
+    if (!st) st = plinth_snapshot_move(service->db, request->name, to, &error);
     arena_deinit(&arena);
     if (st)
         service_finish(call, st, &error);
@@ -132,6 +153,9 @@ static void keep_snapshot_on_message(struct service_call *call, struct slice mes
 static void drop_snapshot_on_message(struct service_call *call, struct slice message) {
     service_offload(call, call->service->workers, message, drop_snapshot_work);
 }
+static void move_snapshot_on_message(struct service_call *call, struct slice message) {
+    service_offload(call, call->service->workers, message, move_snapshot_work);
+}
 static void list_snapshots_on_message(struct service_call *call, struct slice message) {
     service_offload(call, call->service->workers, message, list_snapshots_work);
 }
@@ -143,6 +167,8 @@ const struct service_method admin_keep_snapshot = {"/plinth.v1.Admin/KeepSnapsho
                                                    .on_message = keep_snapshot_on_message};
 const struct service_method admin_drop_snapshot = {"/plinth.v1.Admin/DropSnapshot", RPC_UNARY,
                                                    .on_message = drop_snapshot_on_message};
+const struct service_method admin_move_snapshot = {"/plinth.v1.Admin/MoveSnapshot", RPC_UNARY,
+                                                   .on_message = move_snapshot_on_message};
 const struct service_method admin_list_snapshots = {"/plinth.v1.Admin/ListSnapshots", RPC_UNARY,
                                                     .on_message = list_snapshots_on_message};
 const struct service_method admin_keep_history = {"/plinth.v1.Admin/KeepHistory", RPC_UNARY,

@@ -18,12 +18,13 @@ extern const struct service_method key_value_get_by_index;                      
 extern const struct service_method key_value_scan;                                   /* scan.c */
 extern const struct service_method query_get_row_method, query_get_by_index, query_scan,
     query_aggregate;                                                        /* rows_read.c */
+extern const struct service_method change_feed_changes;                     /* changes.c */
 extern const struct service_method ingestion_write, ingestion_write_stream; /* ingestion.c */
 extern const struct service_method admin_status, admin_flush, admin_compact, admin_verify, admin_create_space,
     admin_list_spaces; /* admin.c */
 extern const struct service_method admin_drop_space, admin_create_table, admin_list_tables, admin_describe_table,
     admin_drop_table, admin_add_columns, admin_create_index, admin_drop_index, admin_list_indexes; /* admin_tables.c */
-extern const struct service_method admin_keep_snapshot, admin_list_snapshots, admin_drop_snapshot,
+extern const struct service_method admin_keep_snapshot, admin_list_snapshots, admin_drop_snapshot, admin_move_snapshot,
     admin_keep_history; /* admin_history.c */
 extern const struct service_method processor_list_jobs, processor_pause_jobs, processor_resume_jobs, processor_run_job,
     processor_cancel_job;                                              /* processor.c */

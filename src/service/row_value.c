@@ -444,6 +444,16 @@ static bool put_value(struct buffer *into, unsigned field, const struct column *
     return ok;
 }
 
+enum plinth_status row_value_format(Plinth__V1__RowFormat format, enum arrow_compression *compression, bool *values,
+                                    struct plinth_error *error) {
+    *values = format == PLINTH__V1__ROW_FORMAT__ROW_FORMAT_VALUES;
+    *compression = format == PLINTH__V1__ROW_FORMAT__ROW_FORMAT_ARROW_LZ4    ? ARROW_LZ4_FRAME
+                   : format == PLINTH__V1__ROW_FORMAT__ROW_FORMAT_ARROW_ZSTD ? ARROW_ZSTD
+                                                                             : ARROW_UNCOMPRESSED;
+    if ((int)format >= 0 && (int)format <= PLINTH__V1__ROW_FORMAT__ROW_FORMAT_VALUES) return PLINTH_OK;
+    return error_set(error, PLINTH_INVALID_ARGUMENT, "format: %d is none of this version", (int)format);
+}
+
 bool row_value_encode(struct buffer *into, const struct arrow_schema *schema, const struct batch *batch, uint32_t first,
                       uint32_t count) {
     struct buffer row = BUFFER_INIT;

@@ -6,10 +6,14 @@
 #include "expr/predicate.h"
 #include "plinth/v1/ingestion.pb-c.h"
 #include "plinth/v1/predicate.pb-c.h"
+#include "plinth/v1/query.pb-c.h"
 
 /* A literal that borrows from `value`. PLINTH_INVALID_ARGUMENT for a list. */
 PLINTH_MUST_CHECK enum plinth_status row_value_literal(const Plinth__V1__Value *value, struct literal *literal,
                                                        struct plinth_error *error);
+/* What a RowFormat means: `values`, or Arrow with this compression. */
+PLINTH_MUST_CHECK enum plinth_status row_value_format(Plinth__V1__RowFormat format, enum arrow_compression *compression,
+                                                      bool *values, struct plinth_error *error);
 /* An unbound predicate in `arena`, borrowing strings from `given`; null gives null. */
 PLINTH_MUST_CHECK enum plinth_status row_value_predicate(const Plinth__V1__Predicate *given, struct arena *arena,
                                                          const struct predicate **predicate,

@@ -38,16 +38,6 @@ static enum plinth_status slices_of(char *const *names, size_t count, struct are
     return PLINTH_OK;
 }
 
-static enum plinth_status compression_of(Plinth__V1__RowFormat format, enum arrow_compression *compression,
-                                         bool *values, struct plinth_error *error) {
-    *values = format == PLINTH__V1__ROW_FORMAT__ROW_FORMAT_VALUES;
-    *compression = format == PLINTH__V1__ROW_FORMAT__ROW_FORMAT_ARROW_LZ4    ? ARROW_LZ4_FRAME
-                   : format == PLINTH__V1__ROW_FORMAT__ROW_FORMAT_ARROW_ZSTD ? ARROW_ZSTD
-                                                                             : ARROW_UNCOMPRESSED;
-    if ((int)format >= 0 && (int)format <= PLINTH__V1__ROW_FORMAT__ROW_FORMAT_VALUES) return PLINTH_OK;
-    return error_set(error, PLINTH_INVALID_ARGUMENT, "format: %d is none of this version", (int)format);
-}
-
 /* ---- streams ---- */
 
 struct rows_stream {
@@ -191,7 +181,7 @@ static enum plinth_status rows_begin(struct service_call *call, const Plinth__V1
                                      Plinth__V1__RowFormat format, struct plinth_error *error) {
     struct rows_stream *rows = call->state;
     struct query *query = NULL;
-    enum plinth_status st = compression_of(format, &rows->compression, &rows->as_values, error);
+    enum plinth_status st = row_value_format(format, &rows->compression, &rows->as_values, error);
     if (!st) st = request_read_init(call->service, read, &rows->read, error);
     if (st) return st;
     rows->options.read = rows->read.options;
@@ -384,7 +374,7 @@ static enum plinth_status answer_row(struct service_call *call, const struct arr
     enum arrow_compression compression;
     bool values;
     struct buffer body = BUFFER_INIT, message = BUFFER_INIT;
-    enum plinth_status st = compression_of(format, &compression, &values, error);
+    enum plinth_status st = row_value_format(format, &compression, &values, error);
     bool ok = true;
     if (!st && values) {
         ok = row_value_encode(&body, columns, batch, 0, batch->rows);

@@ -35,6 +35,7 @@ static void on_loop_wake(struct rpc_loop *rpc, void *context) {
     write_on_wake(loop);
     health_on_wake(loop);
     ingest_on_wake(loop);
+    changes_on_wake(loop);
 }
 
 /* ---- readiness ---- */

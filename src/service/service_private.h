@@ -30,6 +30,7 @@ struct http;
 struct service_call;
 struct watcher;
 struct ingest_stream;
+struct change_stream;
 
 enum service_state { SERVICE_STARTING, SERVICE_READY, SERVICE_STOPPING };
 
@@ -58,8 +59,11 @@ struct service_loop {
     struct parked_queue parked[PLINTH_DURABILITY_SYNCED + 1]; /* by durability; [0] is unused */
     struct watcher *watchers;                                 /* Health.Watch calls, linked */
     struct ingest_stream *ingest_streams;                     /* WriteStream calls, linked */
+    struct change_stream *change_streams;                     /* Changes calls, linked */
+    struct rpc_timer changes_timer;                           /* the next of them that is due */
     pthread_mutex_t mutex;
-    bool armed; /* guarded by mutex: something is parked, so commits must wake this loop */
+    bool has_change_streams; /* guarded by mutex: likewise */
+    bool armed;              /* guarded by mutex: something is parked, so commits must wake this loop */
 };
 
 struct service {
@@ -74,6 +78,7 @@ struct service {
     struct pool *workers;       /* reads from disk, blocking writes, scans */
     struct pool *admin_workers; /* flush, compact, verify: minutes, so they get threads of their own */
     atomic_uint offloaded;
+    atomic_uint change_streams; /* open ones */
     struct snapshot_table snapshots;
     struct descriptor_index descriptors;
     struct metrics metrics;
@@ -137,6 +142,7 @@ PLINTH_MUST_CHECK bool service_resubmit(struct service_call *call, struct pool *
 
 void health_on_wake(struct service_loop *loop);
 void ingest_on_wake(struct service_loop *loop);
+void changes_on_wake(struct service_loop *loop);
 void health_changed(struct service *service); /* any thread */
 
 /* Pages of the HTTP server: an http_page whose context is the service. pages.c */

@@ -65,7 +65,7 @@ void write_on_commit(void *context) {
     for (unsigned i = 0; i < service->loop_count; i++) {
         struct service_loop *loop = &service->loops[i];
         pthread_mutex_lock(&loop->mutex);
-        if (loop->armed) rpc_loop_wake(loop->rpc); /* under the mutex: the loop cannot end before it disarms */
+        if (loop->armed || loop->has_change_streams) rpc_loop_wake(loop->rpc); /* under the mutex: the loop cannot end before it disarms */
         pthread_mutex_unlock(&loop->mutex);
     }
 }
