@@ -605,12 +605,13 @@ PLINTH_API void plinth_feed_close(struct plinth_feed *feed);
 
 /* ---- transactions --------------------------------------------------------------------------------- */
 
-/* A transaction reads one state of the key spaces, with its own writes over it, and commits all of them or none, at a
- * place in the log where nothing that it read has changed: transactions are serializable. They take no locks. The
- * engine remembers the newest writes (65,536 keys or 4 MiB of keys, less after a flush): a transaction whose state is
- * older than that cannot be judged and has to begin again. Everything that it read and writes must fit into
- * PLINTH_RECORD_BYTES_MAX. One thread at a time may use a transaction. */
+/* A transaction reads one state of key spaces and tables, with its own writes over it, and commits all of them or none,
+ * at a place in the log where nothing that it read has changed: transactions are serializable. They take no locks. The
+ * engine remembers the newest writes (65,536 keys or 4 MiB of keys, 65,536 batches of rows or 32 MiB of their keys, less
+ * after a flush): a transaction whose state is older than that cannot be judged and has to begin again. Everything that
+ * it read and writes must fit into PLINTH_TRANSACTION_BYTES_MAX. One thread at a time may use a transaction. */
 struct plinth_transaction;
+enum { PLINTH_TRANSACTION_BYTES_MAX = 64 << 20 };
 
 /* Begins at the newest state that reads see; that state stays readable until plinth_transaction_destroy. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status
@@ -631,11 +632,38 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_transaction_scan_open(str
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_transaction_write(struct plinth_transaction *transaction,
                                                                          const struct plinth_operation *operation,
                                                                          struct plinth_error *error);
+/* Writes rows of a table, or deletes those of these keys, at the commit; the batches are as plinth_rows_write and
+ * plinth_rows_delete take them, and taken over. One row that cannot be written fails the call, and then nothing of it
+ * was taken. PLINTH_CONFLICT: the table was altered since the transaction first used it. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_transaction_rows_write(struct plinth_transaction *transaction, const char *database, const char *table,
+                              struct ArrowSchema *schema, struct ArrowArray *array, struct plinth_error *error);
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_transaction_rows_delete(struct plinth_transaction *transaction, const char *database, const char *table,
+                               struct ArrowSchema *schema, struct ArrowArray *array, struct plinth_error *error);
+/* The rows of these keys (a batch of the key's columns, taken over), each once and in the order of their keys, with the
+ * columns named (none: all); keys without a row give none. The keys count as read. `schema` and `array` are the
+ * caller's to release. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_transaction_rows_get(struct plinth_transaction *transaction, const char *database, const char *table,
+                            struct ArrowSchema *key_schema, struct ArrowArray *keys, const char *const *columns,
+                            size_t column_count, struct ArrowSchema *schema, struct ArrowArray *array,
+                            struct plinth_error *error);
+struct plinth_query_options;
+/* As plinth_query on a table of rows, without `options->read`, in the state that the transaction sees. What counts as
+ * read are the keys, or ranges of keys, that the condition leaves open: a condition on the key's first columns keeps
+ * that small; without one it is the whole table. Rows written afterwards do not show in a stream that is open. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_transaction_query(struct plinth_transaction *transaction, const char *database, const char *table,
+                         const struct plinth_query_options *options, struct ArrowArrayStream *stream,
+                         struct plinth_error *error);
 /* What a commit has met. Start with {0}; free with plinth_buffer_deinit(&conflict->key). */
 struct plinth_conflict {
     bool too_old;              /* the state that was read is older than what the engine remembers */
     struct plinth_space space; /* else: the key that was written since, unless it is empty */
     struct plinth_buffer key;
+    bool rows; /* a row of table `table`: `key` is its key's values as text, "host = a, time = 5"; `space` has its ids */
+    char table[PLINTH_NAME_BYTES_MAX + 1];
 };
 /* Applies the writes as one, and returns as plinth_write does. PLINTH_CONFLICT: something that was read has been
  * written since, or it is too long ago to tell (`conflict`, which may be null, says more): nothing was written, and the

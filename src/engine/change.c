@@ -24,6 +24,8 @@ static const char *const kind_names[] = {
     [CHANGE_KEEP] = "keep",
     [CHANGE_HISTORY] = "history",
     [CHANGE_MERGE_COMMIT] = "merge_commit",
+    [CHANGE_TRANSACTION] = "transaction",
+    [CHANGE_TRANSACTION_PART] = "transaction_part",
     [CHANGE_JOBS] = "jobs",
 };
 

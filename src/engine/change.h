@@ -19,7 +19,8 @@
  *   HOST            host id (u64), incarnation, LSN it still needs, 1 when it is expelled
  *   TICK            nothing: carries time
  *   FEATURE_LEVEL   level
- *   WINDOW          conflict window bounds: keys, bytes
+ *   WINDOW          conflict window bounds: keys, bytes; from feature level 5 on may follow: runs and bytes of the
+ *                   window of rows (rows_window.h)
  *   MERGE_COMMIT    merge_change.h
  *   JOBS            the kinds of jobs that are paused, a bit for each (1 << enum plinth_job_kind). From feature level 5
  * on ROWS            table: tenant, database, table | operation u8 (1 upsert, 2 delete) | flags u8: 1 part of a unit,
@@ -31,6 +32,8 @@
  *   KEEP            1 keep, 2 drop, 3 keep with the log behind it, 4 move | snapshot's name | but for 2: the LSN that
  * it is of. From feature level 3 on HISTORY         microseconds that every state stays readable for; 0: none. From
  * feature level 3 on
+ *
+ *   TRANSACTION     transaction_change.h; so is TRANSACTION_PART. From feature level 5 on
  *
  *   operation       kind u8 | table: tenant, database, table (absent with OPERATION_SAME_TABLE) | key string (without
  *                   table prefix) | SET: value string, index list string (table/row.h)
@@ -62,6 +65,8 @@ enum change_kind {
     CHANGE_KEEP = 15,
     CHANGE_HISTORY = 16,
     CHANGE_MERGE_COMMIT = 17,
+    CHANGE_TRANSACTION = 18,
+    CHANGE_TRANSACTION_PART = 19,
     CHANGE_JOBS = 20,
 };
 
@@ -70,7 +75,13 @@ const char *change_kind_name(enum change_kind kind);
 /* The highest feature level that this code applies. Level 2: typed tables, their rows, and chunks of a sequence.
  * Level 3: named snapshots and history. Level 4: merges of parts of runs. Level 5: what is named FEATURE_LEVEL_* = 5
  * below. */
-enum { FEATURE_LEVEL_HISTORY = 3, FEATURE_LEVEL_MERGES = 4, FEATURE_LEVEL_JOBS = 5, FEATURE_LEVEL = 5 };
+enum {
+    FEATURE_LEVEL_HISTORY = 3,
+    FEATURE_LEVEL_MERGES = 4,
+    FEATURE_LEVEL_TRANSACTIONS = 5,
+    FEATURE_LEVEL_JOBS = 5,
+    FEATURE_LEVEL = 5
+};
 
 /* The kinds that JOBS may name, as its bits: compaction, retention, checkpoint, trim, garbage. */
 enum { JOBS_PAUSABLE = 0x7c };

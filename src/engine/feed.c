@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "engine/array.h"
 #include "engine/feed_private.h"
+#include "engine/transaction_change.h"
 #include "engine/units.h"
 
 enum { TURN_RECORDS = 2048, TURN_BYTES = 4 << 20 }; /* read by one call that finds nothing */
@@ -135,6 +136,7 @@ void feed_close(struct feed *feed) {
     feed_unlink(feed);
     feed_rows_deinit(&feed->rows);
     feed_keys_deinit(&feed->keys);
+    buffer_deinit(&feed->body);
     log_reader_close(feed->part_reader);
     log_reader_close(feed->reader);
     plinth_snapshot_destroy(feed->snapshot);
@@ -211,6 +213,9 @@ static enum plinth_status note_part(struct feed *feed, uint64_t id, uint64_t lsn
 
 static bool is_part(const struct record *record, uint64_t unit) {
     struct rows_change change;
+    struct transaction_part part;
+    if (record->header.kind == CHANGE_TRANSACTION_PART)
+        return transaction_part_decode(CHANGE_TRANSACTION_PART, record->payload, &part) && part.unit == unit;
     return record->header.kind == CHANGE_ROWS && rows_change_decode(record->payload, &change) && change.in_unit &&
            !change.last && change.unit == unit;
 }
@@ -236,15 +241,15 @@ static enum plinth_status search_unit(struct feed *feed, uint64_t id, uint64_t l
 }
 
 /* The last part of a unit has come: the others are to be given ahead of it. */
-static enum plinth_status begin_unit(struct feed *feed, const struct rows_change *change, struct plinth_error *error) {
+static enum plinth_status begin_unit(struct feed *feed, uint64_t id, struct plinth_error *error) {
     uint64_t parts = feed->record.header.chunk_count ? feed->record.header.chunk_count - 1 : 0;
-    struct feed_unit unit, *known = find_unit(feed, change->unit);
+    struct feed_unit unit, *known = find_unit(feed, id);
     enum plinth_status st = PLINTH_OK;
     if (!parts) return PLINTH_OK;
     if (known && known->parts == parts)
         unit = *known;
     else
-        st = search_unit(feed, change->unit, feed->record.lsn, &unit, error);
+        st = search_unit(feed, id, feed->record.lsn, &unit, error);
     if (!st && unit.parts != parts)
         st = error_set(error, PLINTH_TOO_OLD,
                        "the log has only %" PRIu64 " of the %u parts of the write at position %" PRIu64
@@ -255,21 +260,29 @@ static enum plinth_status begin_unit(struct feed *feed, const struct rows_change
     return st;
 }
 
-/* The next part of the unit into the reader of rows. */
+/* Reads the next part of the unit. */
+static enum plinth_status read_part(struct feed *feed, uint64_t unit, struct record *record,
+                                    struct plinth_error *error) {
+    bool found;
+    do {
+        enum plinth_status st = log_next(feed->part_reader, record, &found, error);
+        if (st) return st;
+        if (!found || record->lsn >= feed->record.lsn)
+            return error_set(error, PLINTH_CORRUPT, "parts of the write at position %" PRIu64 " are missing",
+                             feed->record.lsn);
+    } while (!is_part(record, unit));
+    feed->parts_left--;
+    return PLINTH_OK;
+}
+
+/* The next part of a unit of rows into the reader of rows. */
 static enum plinth_status take_part(struct feed *feed, struct plinth_error *error) {
     struct rows_change change;
     struct record record;
-    bool found;
     if (!rows_change_decode(feed->record.payload, &change))
         return error_set(error, PLINTH_CORRUPT, "malformed rows record %" PRIu64, feed->record.lsn);
-    do {
-        enum plinth_status st = log_next(feed->part_reader, &record, &found, error);
-        if (st) return st;
-        if (!found || record.lsn >= feed->record.lsn)
-            return error_set(error, PLINTH_CORRUPT, "parts of the write at position %" PRIu64 " are missing",
-                             feed->record.lsn);
-    } while (!is_part(&record, change.unit));
-    feed->parts_left--;
+    enum plinth_status st = read_part(feed, change.unit, &record, error);
+    if (st) return st;
     return feed_rows_begin(&feed->rows, &feed->filter, record.payload, feed->record.lsn, feed->with_previous, error);
 }
 
@@ -279,7 +292,9 @@ bool feed_shows(enum change_kind kind) {
     switch (kind) {
     case CHANGE_WRITE:
     case CHANGE_CONDITIONAL:
-    case CHANGE_ROWS: return true;
+    case CHANGE_ROWS:
+    case CHANGE_TRANSACTION: return true;
+    case CHANGE_TRANSACTION_PART:
     case CHANGE_CATALOG:
     case CHANGE_CUT:
     case CHANGE_JOB_BEGIN:
@@ -299,6 +314,14 @@ bool feed_shows(enum change_kind kind) {
     return false;
 }
 
+static bool is_transaction(const struct record *record) {
+    return record->header.kind == CHANGE_TRANSACTION || record->header.kind == CHANGE_TRANSACTION_PART;
+}
+
+static enum plinth_status malformed(const struct record *record, struct plinth_error *error) {
+    return error_set(error, PLINTH_CORRUPT, "malformed transaction record %" PRIu64, record->lsn);
+}
+
 /* A ROWS record has come: what does it begin? `*wanted` is false when nothing of it is to be given now. */
 static enum plinth_status meet_rows(struct feed *feed, bool applied, bool *wanted, struct plinth_error *error) {
     struct rows_change change;
@@ -310,14 +333,73 @@ static enum plinth_status meet_rows(struct feed *feed, bool applied, bool *wante
     if (!applied || !feed_filter_wants(&feed->filter, change.table)) return PLINTH_OK;
     if (change.in_unit && !change.last) return note_part(feed, change.unit, record->lsn, error);
     *wanted = true;
-    return change.in_unit ? begin_unit(feed, &change, error) : PLINTH_OK;
+    return change.in_unit ? begin_unit(feed, change.unit, error) : PLINTH_OK;
+}
+
+/* The same for a TRANSACTION or TRANSACTION_PART. */
+static enum plinth_status meet_transaction(struct feed *feed, bool applied, bool *wanted, struct plinth_error *error) {
+    const struct record *record = &feed->record;
+    enum change_kind kind = (enum change_kind)record->header.kind;
+    struct transaction_part part;
+    *wanted = false;
+    if (!transaction_part_decode(kind, record->payload, &part)) return applied ? malformed(record, error) : PLINTH_OK;
+    if (!applied && part.in_unit) drop_unit(feed, part.unit);
+    if (!applied) return PLINTH_OK;
+    if (kind == CHANGE_TRANSACTION_PART) return note_part(feed, part.unit, record->lsn, error);
+    *wanted = true;
+    return part.in_unit ? begin_unit(feed, part.unit, error) : PLINTH_OK;
 }
 
 static enum plinth_status meet_record(struct feed *feed, bool *wanted, struct plinth_error *error) {
     bool applied = !is_void(feed, feed->record.lsn);
     enum change_kind kind = (enum change_kind)feed->record.header.kind;
     *wanted = applied && feed_shows(kind);
+    if (is_transaction(&feed->record)) return meet_transaction(feed, applied, wanted, error);
     return kind == CHANGE_ROWS ? meet_rows(feed, applied, wanted, error) : PLINTH_OK;
+}
+
+/* Begins the next rows of a TRANSACTION that are wanted. */
+static enum plinth_status take_body_rows(struct feed *feed, struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    while (!st && feed->body_rows_left && !feed_rows_are_left(&feed->rows)) {
+        struct rows_change head;
+        struct slice payload = reader_string(&feed->body_rows);
+        feed->body_rows_left--;
+        if (rows_change_decode(payload, &head) && feed_filter_wants(&feed->filter, head.table))
+            st = feed_rows_begin(&feed->rows, &feed->filter, payload, feed->record.lsn, feed->with_previous, error);
+    }
+    return st;
+}
+
+/* Puts a TRANSACTION together, and begins its keys and rows. */
+static enum plinth_status take_body(struct feed *feed, struct plinth_error *error) {
+    struct transaction_part part;
+    struct transaction_change change;
+    enum plinth_status st = PLINTH_OK;
+    if (!transaction_part_decode(CHANGE_TRANSACTION, feed->record.payload, &part))
+        return malformed(&feed->record, error);
+    struct slice body = part.bytes;
+    buffer_clear(&feed->body);
+    while (!st && feed->parts_left) {
+        struct record record;
+        struct transaction_part before;
+        st = read_part(feed, part.unit, &record, error);
+        if (!st && (!transaction_part_decode(CHANGE_TRANSACTION_PART, record.payload, &before) ||
+                    !buffer_append(&feed->body, before.bytes.data, before.bytes.size)))
+            st = error_no_memory(error, "change feed");
+    }
+    if (!st && feed->body.size) {
+        if (!buffer_append(&feed->body, part.bytes.data, part.bytes.size)) st = error_no_memory(error, "change feed");
+        body = buffer_slice(&feed->body);
+    }
+    if (!st && !transaction_change_decode(body, &change)) st = malformed(&feed->record, error);
+    if (st) return st;
+    feed->taken = true;
+    feed->body_rows = reader_of(change.rows);
+    feed->body_rows_left = change.rows_count;
+    st = feed_keys_take(&feed->keys, &feed->filter, change.condition.operations, feed->record.lsn, feed->with_previous,
+                        error);
+    return st ? st : take_body_rows(feed, error);
 }
 
 /* Begins the record's own rows or keys. */
@@ -337,6 +419,10 @@ static void done_with(struct feed *feed, uint64_t lsn) {
     if (feed->record.header.kind == CHANGE_ROWS && rows_change_decode(feed->record.payload, &change) &&
         change.in_unit && change.last)
         drop_unit(feed, change.unit);
+    struct transaction_part part;
+    if (feed->record.header.kind == CHANGE_TRANSACTION &&
+        transaction_part_decode(CHANGE_TRANSACTION, feed->record.payload, &part) && part.in_unit)
+        drop_unit(feed, part.unit);
     uint64_t log_lsn = lsn + 1;
     for (uint64_t i = feed->unit_count; i-- > 0;) {
         if (feed->units[i].time_us + 2 * UNIT_TTL_US < feed->record.header.time_us)
@@ -358,7 +444,7 @@ static void step_back(struct feed *feed) {
     log_reader_close(feed->part_reader);
     feed->reader = feed->part_reader = NULL;
     feed->has_record = feed->taken = feed->begun = false;
-    feed->parts_left = 0;
+    feed->parts_left = feed->body_rows_left = 0;
     feed->keys.count = 0;
     feed_rows_reset(&feed->rows);
 }
@@ -394,7 +480,9 @@ static enum plinth_status next_item(struct feed *feed, struct feed_item *item, b
     enum plinth_status st = PLINTH_OK;
     *given = false;
     if (!feed_rows_are_left(&feed->rows)) {
-        if (feed->parts_left)
+        if (is_transaction(&feed->record))
+            st = feed->taken ? take_body_rows(feed, error) : take_body(feed, error);
+        else if (feed->parts_left)
             st = take_part(feed, error);
         else if (!feed->taken)
             st = take_record(feed, error);
@@ -405,7 +493,7 @@ static enum plinth_status next_item(struct feed *feed, struct feed_item *item, b
     item->operation_count = feed->keys.count;
     item->position = engine_position(feed->db, feed->record.lsn);
     item->time_us = feed->record.header.time_us;
-    item->last = feed->taken && !feed_rows_are_left(&feed->rows);
+    item->last = feed->taken && !feed_rows_are_left(&feed->rows) && !feed->body_rows_left;
     *given = item->rows || item->operation_count || (item->last && feed->begun);
     feed->begun |= *given;
     if (*given && item->last) atomic_store(&feed->given_lsn, feed->record.lsn);

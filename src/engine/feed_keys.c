@@ -136,13 +136,18 @@ static enum plinth_status take(struct keys_context *context, const struct operat
 enum plinth_status feed_keys_read(struct feed_keys *keys, struct feed_filter *filter, const struct record *record,
                                   bool with_previous, struct plinth_error *error) {
     struct condition condition = {.operations = record->payload};
-    keys->count = 0;
-    arena_reset(&keys->arena);
     if (record->header.kind == CHANGE_CONDITIONAL && !condition_decode(record->payload, &condition))
         return error_set(error, PLINTH_CORRUPT, "malformed conditional record %llu", (unsigned long long)record->lsn);
-    struct operation_reader reader = operation_reader_of(condition.operations);
+    return feed_keys_take(keys, filter, condition.operations, record->lsn, with_previous, error);
+}
+
+enum plinth_status feed_keys_take(struct feed_keys *keys, struct feed_filter *filter, struct slice operations,
+                                  uint64_t lsn, bool with_previous, struct plinth_error *error) {
+    keys->count = 0;
+    arena_reset(&keys->arena);
+    struct operation_reader reader = operation_reader_of(operations);
     struct operation operation;
-    struct keys_context context = {.keys = keys, .filter = filter, .previous_lsn = record->lsn - 1};
+    struct keys_context context = {.keys = keys, .filter = filter, .previous_lsn = lsn - 1};
     if (with_previous) context.view = view_current(&filter->db->views);
     enum plinth_status st = PLINTH_OK;
     while (!st && operation_next(&reader, &operation)) {

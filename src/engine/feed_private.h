@@ -85,6 +85,10 @@ void feed_keys_deinit(struct feed_keys *keys);
 PLINTH_MUST_CHECK enum plinth_status feed_keys_read(struct feed_keys *keys, struct feed_filter *filter,
                                                     const struct record *record, bool with_previous,
                                                     struct plinth_error *error);
+/* Those of a record at `lsn`. */
+PLINTH_MUST_CHECK enum plinth_status feed_keys_take(struct feed_keys *keys, struct feed_filter *filter,
+                                                    struct slice operations, uint64_t lsn, bool with_previous,
+                                                    struct plinth_error *error);
 
 /* ---- the feed ---- */
 
@@ -122,6 +126,9 @@ struct feed {
     struct log_reader *part_reader; /* stands ahead of them */
     struct feed_rows_reader rows;
     struct feed_keys keys;
+    struct buffer body;      /* of a TRANSACTION of several records, put together */
+    struct reader body_rows; /* rows of a TRANSACTION still to be given */
+    uint64_t body_rows_left;
 };
 
 #endif

@@ -69,11 +69,19 @@ static enum plinth_status replay_rows(struct replay *replay, const struct record
     bool inserts = record->lsn > flushed_lsn;
     struct memtable *memtable = replay->memtables[replay->memtable_count - 1].memtable;
     if (inserts && applied) replay->db->last_data_lsn = record->lsn;
+    if (record->header.kind != CHANGE_ROWS)
+        return rows_replay_transaction(&replay->rows, replay->db, inserts ? memtable : NULL, record, applied, error);
     return rows_replay_add(&replay->rows, replay->db, inserts ? memtable : NULL, record, applied, error);
 }
 
 static bool is_data(const struct record *record) {
     return record->header.kind == CHANGE_WRITE || record->header.kind == CHANGE_CONDITIONAL;
+}
+
+/* Records that may be parts of a write. */
+static bool has_rows(const struct record *record) {
+    return record->header.kind == CHANGE_ROWS || record->header.kind == CHANGE_TRANSACTION ||
+           record->header.kind == CHANGE_TRANSACTION_PART;
 }
 
 static bool is_pending_cut(const struct shard *shard, uint64_t lsn) {
@@ -86,7 +94,7 @@ static enum plinth_status replay_before_checkpoint(struct replay *replay, const 
                                                    struct plinth_error *error) {
     struct shard *shard = &replay->db->shard;
     shard_replay(shard, record->lsn, &record->header, record->payload);
-    if (record->header.kind == CHANGE_ROWS)
+    if (has_rows(record))
         return replay_rows(replay, record, !shard_is_void(shard, record->lsn), shard->flushed_lsn, error);
     if (record->lsn <= shard->flushed_lsn) return PLINTH_OK;
     if (is_data(record) && !shard_is_void(shard, record->lsn)) return insert_rows(replay, record, error);
@@ -107,8 +115,7 @@ static enum plinth_status replay_record(struct replay *replay, const struct reco
             "record %" PRIu64 " of kind %s is not understood at feature level %u: a newer version wrote it,"
             " or it is damaged",
             record->lsn, change_kind_name((enum change_kind)record->header.kind), replay->db->shard.feature_level);
-    if (record->header.kind == CHANGE_ROWS)
-        return replay_rows(replay, record, decision.verdict == VERDICT_APPLIED, 0, error);
+    if (has_rows(record)) return replay_rows(replay, record, decision.verdict == VERDICT_APPLIED, 0, error);
     if (decision.verdict != VERDICT_APPLIED) return PLINTH_OK;
     if (is_data(record)) return insert_rows(replay, record, error);
     if (record->header.kind == CHANGE_CUT) return cut_at(replay, record->lsn, error);

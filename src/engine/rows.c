@@ -23,6 +23,7 @@ struct submission {
     struct rows_change change;   /* likewise */
     bool no_wait;                /* until something is in the log */
     struct buffer payload;
+    struct key_run *runs;      /* of the record under way */
     struct row_block **blocks; /* of a unit: one a part; else the one under way */
     uint32_t block_count;
     uint32_t chunks_applied; /* now */
@@ -48,7 +49,7 @@ static enum plinth_status sequence_locked(struct submission *submission, uint64_
     if (!shard_table_schema(&db->shard, change->table))
         return error_set(error, PLINTH_NOT_FOUND, "table \"%s\" was dropped", submission->plan->schema->name);
     bool inserts = !change->in_unit || change->last;
-    static const struct write_keys sound = {0};
+    const struct write_keys sound = {.runs = &submission->runs};
     if (inserts) st = write_cut_full(db, error);
     if (!st)
         st = engine_append_locked(db, &submission->header, buffer_slice(&submission->payload), &sound, LOG_NO_WAIT, lsn,
@@ -140,7 +141,9 @@ static enum plinth_status prepare_chunk(struct submission *submission, uint32_t 
     batch_unref(batch);
     if (!block) return error_no_memory(error, "rows");
     submission->blocks[submission->block_count++] = block;
-    return PLINTH_OK;
+    key_runs_free(submission->runs);
+    return rows_runs_make(plan->schema, plan->schema->key_count ? &block->keys : NULL, block->rows, &submission->runs,
+                          error);
 }
 
 /* Each chunk for itself. */
@@ -204,6 +207,7 @@ static enum plinth_status write_plan(struct plinth *db, struct rows_plan *plan, 
     bool unit = plan->write->atomic && plan->chunk_count > 1;
     enum plinth_status st = unit ? write_unit(&submission, error) : write_chunks(&submission, error);
     drop_blocks(&submission);
+    key_runs_free(submission.runs);
     free(submission.blocks);
     buffer_deinit(&submission.payload);
     return st;
@@ -278,6 +282,17 @@ static enum plinth_status add_unknown(struct plinth *db, uint32_t table, const s
     return st;
 }
 
+enum plinth_status rows_settle_unknown(struct plinth *db, const struct table_schema *schema,
+                                       const struct rows_write *write, const struct rows_unknown *unknown, bool *again,
+                                       struct plinth_error *error) {
+    bool adds = db && schema->adds_columns && write->operation == ROWS_UPSERT;
+    enum plinth_status st = adds ? add_unknown(db, schema->id.table, write->schema, unknown, error)
+                                 : refuse_unknown(schema, write->schema, unknown, error);
+    if (st == PLINTH_CONFLICT) st = PLINTH_OK; /* another writer made one of the columns: match again */
+    *again = adds && !st;
+    return st;
+}
+
 /* One attempt; `*again` when the table has got new columns. */
 static enum plinth_status attempt(struct plinth *db, struct table_id table, const struct rows_write *write,
                                   const struct record_header *header, bool no_wait, struct rows_result *result,
@@ -292,13 +307,7 @@ static enum plinth_status attempt(struct plinth *db, struct table_id table, cons
         st = error_set(error, PLINTH_NOT_FOUND, "no table of rows with id %u", table.table);
     if (!st) st = write_with(db, schema, write, header, no_wait, result, &unknown, error);
     engine_table_gate_leave(db, table.table);
-    if (!st && unknown.count) {
-        bool adds = schema->adds_columns && write->operation == ROWS_UPSERT;
-        st = adds ? add_unknown(db, table.table, write->schema, &unknown, error)
-                  : refuse_unknown(schema, write->schema, &unknown, error);
-        if (st == PLINTH_CONFLICT) st = PLINTH_OK; /* another writer made one of the columns: match again */
-        *again = adds && !st;
-    }
+    if (!st && unknown.count) st = rows_settle_unknown(db, schema, write, &unknown, again, error);
     table_schema_unref(schema);
     free(unknown.columns);
     return st;

@@ -54,6 +54,14 @@ PLINTH_MUST_CHECK enum plinth_status rows_plan_sort(struct rows_plan *plan, stru
 /* A chunk's rows as a batch that owns its memory, and the ids of its columns in the batch's arena. */
 PLINTH_MUST_CHECK enum plinth_status rows_plan_take(const struct rows_plan *plan, uint32_t chunk, struct batch **batch,
                                                     uint32_t **column_ids, struct plinth_error *error);
+/* What becomes of columns that the table has not: made by DDL when the table and the write allow it (*again: the batch
+ * is to be matched once more), else PLINTH_INVALID_ARGUMENT names them. Not within the table's gate. `db` null: never
+ * made.
+ */
+PLINTH_MUST_CHECK enum plinth_status rows_settle_unknown(struct plinth *db, const struct table_schema *schema,
+                                                         const struct rows_write *write,
+                                                         const struct rows_unknown *unknown, bool *again,
+                                                         struct plinth_error *error);
 void rows_plan_deinit(struct rows_plan *plan);
 
 /* Counts `row` as rejected, and keeps the reason while there is room, unless it was rejected before. */

@@ -78,29 +78,59 @@ static enum plinth_status check_columns(const struct table_schema *schema, const
     return PLINTH_OK;
 }
 
+enum plinth_status rows_runs_make(const struct table_schema *schema, const struct row_keys *keys, uint32_t rows,
+                                  struct key_run **runs, struct plinth_error *error) {
+    *runs = key_run_create(schema->id, keys, rows);
+    return *runs ? PLINTH_OK : error_no_memory(error, "conflict window");
+}
+
+static enum plinth_status encode_keys(const struct table_schema *schema, const struct rows_record *record,
+                                      struct row_keys *keys, struct plinth_error *error) {
+    const struct column *parts[ROW_KEY_PARTS_MAX];
+    for (uint32_t i = 0; i < schema->key_count; i++)
+        if (!(parts[i] = find_column(record, schema->key[i])))
+            return error_set(error, PLINTH_CORRUPT, "rows without column %u of their key", schema->key[i]);
+    if (row_keys_encode(&record->batch->arena, parts, schema->key_count, ROW_KEY_PRIMARY, record->batch->rows, keys))
+        return PLINTH_OK;
+    return error_no_memory(error, "keys of rows");
+}
+
 static enum plinth_status check_order(const struct table_schema *schema, const struct rows_record *record,
-                                      struct plinth_error *error) {
+                                      struct key_run **runs, struct plinth_error *error) {
     if (!schema->key_count) {
-        if (record->change.operation == ROWS_UPSERT) return PLINTH_OK;
+        if (record->change.operation == ROWS_UPSERT)
+            return runs ? rows_runs_make(schema, NULL, record->batch->rows, runs, error) : PLINTH_OK;
         return error_set(error, PLINTH_CORRUPT, "a delete from a table without a key");
     }
-    const struct column *parts[ROW_KEY_PARTS_MAX];
-    for (uint32_t i = 0; i < schema->key_count; i++) parts[i] = find_column(record, schema->key[i]);
     struct row_keys keys;
-    if (!row_keys_encode(&record->batch->arena, parts, schema->key_count, ROW_KEY_PRIMARY, record->batch->rows, &keys))
-        return error_no_memory(error, "keys of rows");
+    enum plinth_status st = encode_keys(schema, record, &keys, error);
+    if (st) return st;
     for (uint32_t i = 1; i < record->batch->rows; i++)
         if (slice_compare(row_keys_at(&keys, i - 1), row_keys_at(&keys, i)) >= 0)
             return error_set(error, PLINTH_CORRUPT, "rows %u and %u are not in the order of their keys", i - 1, i);
-    return PLINTH_OK;
+    return runs ? rows_runs_make(schema, &keys, record->batch->rows, runs, error) : PLINTH_OK;
 }
 
-enum plinth_status rows_record_check(const struct table_schema *schema, struct slice payload,
+enum plinth_status rows_record_runs(const struct table_schema *schema, struct slice payload, struct key_run **runs,
+                                    struct plinth_error *error) {
+    struct rows_record record;
+    struct row_keys keys;
+    *runs = NULL;
+    enum plinth_status st = rows_record_decode(payload, &record, error);
+    if (st) return st;
+    if (schema->key_count) st = encode_keys(schema, &record, &keys, error);
+    if (!st) st = rows_runs_make(schema, schema->key_count ? &keys : NULL, record.batch->rows, runs, error);
+    rows_record_deinit(&record);
+    return st;
+}
+
+enum plinth_status rows_record_check(const struct table_schema *schema, struct slice payload, struct key_run **runs,
                                      struct plinth_error *error) {
     struct rows_record record;
+    if (runs) *runs = NULL;
     enum plinth_status st = rows_record_decode(payload, &record, error);
     if (!st) st = check_columns(schema, &record, error);
-    if (!st) st = check_order(schema, &record, error);
+    if (!st) st = check_order(schema, &record, runs, error);
     rows_record_deinit(&record);
     return st;
 }

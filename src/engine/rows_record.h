@@ -4,6 +4,7 @@
 
 #include "column/batch.h"
 #include "engine/change.h"
+#include "engine/key_run.h"
 #include "table/table_schema.h"
 
 enum { ROWS_COLUMN_BYTES_MAX = 48 }; /* what a column takes besides its column_encoded_bytes, at most */
@@ -22,9 +23,18 @@ PLINTH_MUST_CHECK bool rows_record_encode(struct buffer *into, const struct rows
 PLINTH_MUST_CHECK enum plinth_status rows_record_decode(struct slice payload, struct rows_record *record,
                                                         struct plinth_error *error);
 void rows_record_deinit(struct rows_record *record);
+/* The key runs by which the conflict window knows the rows of one record: writers make them of the block that goes into
+ * the memtable, and a replay of the record, so both must come to the same. `keys` are those of all rows, in order;
+ * null: the table has no key. */
+PLINTH_MUST_CHECK enum plinth_status rows_runs_make(const struct table_schema *schema, const struct row_keys *keys,
+                                                    uint32_t rows, struct key_run **runs, struct plinth_error *error);
+/* The same of a record that was applied, under a schema that may have changed since but for the key. */
+PLINTH_MUST_CHECK enum plinth_status rows_record_runs(const struct table_schema *schema, struct slice payload,
+                                                      struct key_run **runs, struct plinth_error *error);
 /* Whether the payload is well-formed and keeps the rules of its table: known columns of its types, no nulls where there
- * must be none, rows in the order of their keys and no key twice. PLINTH_CORRUPT says what is wrong. */
+ * must be none, rows in the order of their keys and no key twice. PLINTH_CORRUPT says what is wrong. `runs` (may be
+ * null) are then its key runs. */
 PLINTH_MUST_CHECK enum plinth_status rows_record_check(const struct table_schema *schema, struct slice payload,
-                                                       struct plinth_error *error);
+                                                       struct key_run **runs, struct plinth_error *error);
 
 #endif

@@ -1,5 +1,5 @@
-/* Rows of the log into memtables again: the second half of recovery for ROWS records, once their verdict is known.
- * Parts of units are kept until the last one comes. */
+/* Rows of the log into memtables again: the second half of recovery for ROWS and TRANSACTION records, once their
+ * verdict is known. Parts of units are kept until the last one comes. */
 #ifndef PLINTH_ENGINE_ROWS_REPLAY_H
 #define PLINTH_ENGINE_ROWS_REPLAY_H
 
@@ -23,5 +23,9 @@ void rows_replay_deinit(struct rows_replay *replay);
 PLINTH_MUST_CHECK enum plinth_status rows_replay_add(struct rows_replay *replay, struct plinth *db,
                                                      struct memtable *memtable, const struct record *record,
                                                      bool applied, struct plinth_error *error);
+/* The same for a TRANSACTION or TRANSACTION_PART record. */
+PLINTH_MUST_CHECK enum plinth_status rows_replay_transaction(struct rows_replay *replay, struct plinth *db,
+                                                             struct memtable *memtable, const struct record *record,
+                                                             bool applied, struct plinth_error *error);
 
 #endif

@@ -8,6 +8,7 @@
 #include "engine/array.h"
 #include "engine/merge_change.h"
 #include "engine/rows_record.h"
+#include "engine/shard_private.h"
 #include "table/partition.h"
 
 enum plinth_status shard_init(struct shard *shard, struct plinth_error *error) {
@@ -39,6 +40,7 @@ void shard_deinit(struct shard *shard) {
     units_deinit(&shard->units);
     history_deinit(&shard->history);
     conflict_window_deinit(&shard->window);
+    rows_window_deinit(&shard->rows_window);
     catalog_deinit(&shard->catalog);
     *shard = (struct shard){0};
 }
@@ -99,9 +101,7 @@ uint64_t shard_replay_lsn(const struct shard *shard) {
 /* ---- data records --------------------------------------------------------------------------------------------------
  */
 
-/* Registers the keys of a data record in the window; false when the payload is malformed. */
-static bool register_keys(struct shard *shard, uint64_t lsn, struct slice operations,
-                          const struct write_keys *written) {
+bool shard_register_keys(struct shard *shard, uint64_t lsn, struct slice operations, const struct write_keys *written) {
     if (written) {
         for (size_t i = 0; i < written->count; i++)
             conflict_window_add(&shard->window, lsn, written->keys[i], written->hashes[i]);
@@ -123,8 +123,7 @@ static bool register_keys(struct shard *shard, uint64_t lsn, struct slice operat
     return ok && !reader.from.failed;
 }
 
-/* Whether every operation is well-formed and of a kind that this feature level knows. */
-static bool operations_are_sound(struct slice operations) {
+bool shard_operations_are_sound(struct slice operations) {
     struct operation_reader reader = operation_reader_of(operations);
     struct operation operation;
     while (operation_next(&reader, &operation))
@@ -154,9 +153,8 @@ enum verdict shard_check_condition(const struct shard *shard, const struct condi
     }
 }
 
-/* What the record's producer makes of it. `first_lsn` is for duplicates. */
-static enum verdict check_producer(const struct shard *shard, const struct record_header *header,
-                                   struct producer_part part, uint64_t *first_lsn) {
+enum verdict shard_judge_producer(const struct shard *shard, const struct record_header *header,
+                                  struct producer_part part, uint64_t *first_lsn) {
     switch (shard_check_producer(shard, header, part, first_lsn)) {
     case PRODUCER_DUPLICATE: return VERDICT_DUPLICATE;
     case PRODUCER_TOO_OLD: return VERDICT_TOO_OLD;
@@ -165,13 +163,13 @@ static enum verdict check_producer(const struct shard *shard, const struct recor
     }
 }
 
-static enum plinth_status add_producer(struct shard *shard, uint64_t lsn, const struct record_header *header,
-                                       struct producer_part part, struct plinth_error *error) {
+enum plinth_status shard_add_producer(struct shard *shard, uint64_t lsn, const struct record_header *header,
+                                      struct producer_part part, struct plinth_error *error) {
     if (!header->producer) return PLINTH_OK;
     return producers_add(&shard->producers, header->producer, header->sequence, part, lsn, shard->time_us, error);
 }
 
-static enum plinth_status note_void(struct shard *shard, uint64_t lsn, struct plinth_error *error) {
+enum plinth_status shard_note_void(struct shard *shard, uint64_t lsn, struct plinth_error *error) {
     return ARRAY_PUSH(shard->voids, shard->void_count, lsn) ? PLINTH_OK : error_no_memory(error, "void records");
 }
 
@@ -182,19 +180,19 @@ static enum plinth_status decide_data(struct shard *shard, uint64_t lsn, const s
     bool conditional = header->kind == CHANGE_CONDITIONAL;
     const struct producer_part whole = {0};
     if ((conditional && !condition_decode(payload, &condition)) ||
-        (!written && !operations_are_sound(condition.operations))) {
+        (!written && !shard_operations_are_sound(condition.operations))) {
         decision->verdict = VERDICT_REFUSED;
     } else {
-        decision->verdict = check_producer(shard, header, whole, &decision->first_lsn);
+        decision->verdict = shard_judge_producer(shard, header, whole, &decision->first_lsn);
         struct slice changed;
         if (decision->verdict == VERDICT_APPLIED && conditional)
             decision->verdict = shard_check_condition(shard, &condition, &changed);
     }
-    if (decision->verdict != VERDICT_APPLIED) return note_void(shard, lsn, error);
-    enum plinth_status st = add_producer(shard, lsn, header, whole, error);
+    if (decision->verdict != VERDICT_APPLIED) return shard_note_void(shard, lsn, error);
+    enum plinth_status st = shard_add_producer(shard, lsn, header, whole, error);
     if (st) return st;
-    return register_keys(shard, lsn, condition.operations, written) ? PLINTH_OK
-                                                                    : error_no_memory(error, "conflict window");
+    return shard_register_keys(shard, lsn, condition.operations, written) ? PLINTH_OK
+                                                                          : error_no_memory(error, "conflict window");
 }
 
 const struct table_schema *shard_table_schema(const struct shard *shard, struct table_id table) {
@@ -213,46 +211,73 @@ static bool rows_head_is_sound(const struct shard *shard, const struct record_he
     return header->schema_version <= (uint32_t)shard->catalog.version;
 }
 
-/* The verdict on a ROWS record, before its unit's. */
+/* The verdict on a ROWS record, before its unit's. `runs` are its key runs when it was checked here. */
 static enum plinth_status judge_rows(const struct shard *shard, const struct record_header *header,
                                      struct slice payload, const struct rows_change *change, bool sound,
-                                     struct decision *decision, struct plinth_error *error) {
+                                     struct decision *decision, struct key_run **runs, struct plinth_error *error) {
     const struct table_schema *schema = shard_table_schema(shard, change->table);
     if (!schema) {
         decision->verdict = VERDICT_VOID;
         return PLINTH_OK;
     }
-    enum plinth_status st = sound ? PLINTH_OK : rows_record_check(schema, payload, error);
+    bool remembered = shard->feature_level >= FEATURE_LEVEL_TRANSACTIONS;
+    enum plinth_status st = sound ? PLINTH_OK : rows_record_check(schema, payload, remembered ? runs : NULL, error);
     if (st == PLINTH_CORRUPT) {
         error_clear(error);
         decision->verdict = VERDICT_REFUSED;
         return PLINTH_OK;
     }
-    if (!st) decision->verdict = check_producer(shard, header, rows_part_of(header, change), &decision->first_lsn);
+    if (!st)
+        decision->verdict = shard_judge_producer(shard, header, rows_part_of(header, change), &decision->first_lsn);
     return st;
 }
 
+/* Registers the key runs of an applied ROWS record (taken over), or keeps them until the last part of its unit comes.
+ */
+static enum plinth_status register_rows(struct shard *shard, uint64_t lsn, const struct rows_change *change,
+                                        struct key_run *runs, struct plinth_error *error) {
+    struct unit *unit = change->in_unit ? units_find(&shard->units, change->unit) : NULL;
+    if (shard->feature_level < FEATURE_LEVEL_TRANSACTIONS) {
+        key_runs_free(runs);
+        return PLINTH_OK;
+    }
+    if (unit) {
+        key_runs_append(&unit->runs, runs);
+        if (!change->last) return PLINTH_OK;
+        runs = unit->runs;
+        unit->runs = NULL;
+    }
+    return rows_window_add(&shard->rows_window, lsn, runs) ? PLINTH_OK : error_no_memory(error, "conflict window");
+}
+
 static enum plinth_status decide_rows(struct shard *shard, uint64_t lsn, const struct record_header *header,
-                                      struct slice payload, bool sound, struct decision *decision,
+                                      struct slice payload, const struct write_keys *written, struct decision *decision,
                                       struct plinth_error *error) {
     struct rows_change change;
+    struct key_run *runs = NULL;
     if (!rows_head_is_sound(shard, header, payload, &change)) {
         decision->verdict = VERDICT_REFUSED;
-        return note_void(shard, lsn, error);
+        return shard_note_void(shard, lsn, error);
     }
-    enum plinth_status st = judge_rows(shard, header, payload, &change, sound, decision, error);
-    if (st) return st;
-    if (change.in_unit && decision->verdict == VERDICT_APPLIED) {
+    enum plinth_status st = judge_rows(shard, header, payload, &change, written != NULL, decision, &runs, error);
+    if (!st && change.in_unit && decision->verdict == VERDICT_APPLIED) {
         bool valid;
         st = units_add(&shard->units, lsn, header, &change, payload.size, shard->time_us, &valid, error);
-        if (st) return st;
-        if (!valid) decision->verdict = VERDICT_VOID;
-    } else if (change.in_unit) {
+        if (!st && !valid) decision->verdict = VERDICT_VOID;
+    } else if (!st && change.in_unit) {
         units_drop(&shard->units, change.unit);
     }
-    if (decision->verdict != VERDICT_APPLIED) return note_void(shard, lsn, error);
-    if (change.in_unit && !change.last) return PLINTH_OK;
-    return add_producer(shard, lsn, header, rows_part_of(header, &change), error);
+    if (st || decision->verdict != VERDICT_APPLIED) {
+        key_runs_free(runs);
+        return st ? st : shard_note_void(shard, lsn, error);
+    }
+    if (written && written->runs) {
+        runs = *written->runs;
+        *written->runs = NULL;
+    }
+    st = register_rows(shard, lsn, &change, runs, error);
+    if (st || (change.in_unit && !change.last)) return st;
+    return shard_add_producer(shard, lsn, header, rows_part_of(header, &change), error);
 }
 
 uint64_t shard_voids_below(const struct shard *shard, uint64_t lsn) {
@@ -288,11 +313,30 @@ void shard_forget_voids(struct shard *shard, uint64_t lsn) {
     memmove(shard->voids, shard->voids + dropped, shard->void_count * sizeof *shard->voids);
 }
 
+/* The key runs of a ROWS record again; the window has them if its record, or its unit's last one, is in it. */
+static void replay_rows(struct shard *shard, uint64_t lsn, struct slice payload) {
+    struct rows_change change;
+    struct key_run *runs;
+    const struct table_schema *schema =
+        rows_change_decode(payload, &change) ? shard_table_schema(shard, change.table) : NULL;
+    if (!schema || shard->feature_level < FEATURE_LEVEL_TRANSACTIONS) return;
+    struct unit *unit = change.in_unit ? units_find(&shard->units, change.unit) : NULL;
+    if (!unit && lsn <= shard->rows_window.floor_lsn) return;
+    if (change.in_unit && !unit) return; /* flushed, or forgotten */
+    struct plinth_error error;
+    if (rows_record_runs(schema, payload, &runs, &error)) return;
+    (void)register_rows(shard, lsn, &change, runs, &error);
+}
+
 void shard_replay(struct shard *shard, uint64_t lsn, const struct record_header *header, struct slice payload) {
-    if ((header->kind != CHANGE_WRITE && header->kind != CHANGE_CONDITIONAL) || shard_is_void(shard, lsn)) return;
+    if (shard_is_void(shard, lsn)) return;
+    if (header->kind == CHANGE_ROWS) replay_rows(shard, lsn, payload);
+    if (header->kind == CHANGE_TRANSACTION || header->kind == CHANGE_TRANSACTION_PART)
+        shard_replay_transaction(shard, lsn, header, payload);
+    if (header->kind != CHANGE_WRITE && header->kind != CHANGE_CONDITIONAL) return;
     struct condition condition = {.operations = payload};
     if (header->kind == CHANGE_CONDITIONAL && !condition_decode(payload, &condition)) return;
-    if (lsn > shard->window.floor_lsn) (void)register_keys(shard, lsn, condition.operations, NULL);
+    if (lsn > shard->window.floor_lsn) (void)shard_register_keys(shard, lsn, condition.operations, NULL);
 }
 
 /* ---- cuts, jobs and the manifest
@@ -401,6 +445,7 @@ static bool apply_flush(struct shard *shard, uint64_t lsn, struct commit *commit
     shard->flushed_lsn = commit->cut;
     /* Else a few thousand large values would keep gigabytes of log for their keys. */
     conflict_window_forget(&shard->window, commit->cut);
+    if (shard->feature_level >= FEATURE_LEVEL_TRANSACTIONS) rows_window_forget(&shard->rows_window, commit->cut);
     units_flushed(&shard->units, commit->cut);
     memmove(shard->cuts, shard->cuts + 1, --shard->cut_count * sizeof *shard->cuts);
     return true;
@@ -555,7 +600,9 @@ static enum plinth_status decide_host(struct shard *shard, struct slice payload,
     return PLINTH_OK;
 }
 
-/* The files of tables that the change has dropped are garbage. */
+static bool is_gone(const void *shard, struct table_id table) { return is_dropped(shard, table); }
+
+/* The files of tables that the change has dropped are garbage, and nothing of them is read any more. */
 static bool forget_dropped(struct shard *shard, uint64_t lsn) {
     uint64_t kept = 0;
     bool ok = true;
@@ -572,6 +619,7 @@ static bool forget_dropped(struct shard *shard, uint64_t lsn) {
         free(table->runs);
     }
     shard->table_count = kept;
+    rows_window_prune(&shard->rows_window, is_gone, shard);
     return ok;
 }
 
@@ -599,13 +647,18 @@ static enum plinth_status decide_catalog(struct shard *shard, uint64_t lsn, stru
     return st;
 }
 
-static enum plinth_status decide_feature_level(struct shard *shard, struct slice payload, struct decision *decision) {
+static enum plinth_status decide_feature_level(struct shard *shard, uint64_t lsn, struct slice payload,
+                                               struct decision *decision) {
     struct reader from = reader_of(payload);
     uint64_t level = reader_varint(&from);
-    if (from.failed || level > FEATURE_LEVEL)
+    if (from.failed || level > FEATURE_LEVEL) {
         decision->verdict = VERDICT_REFUSED;
-    else if (level > shard->feature_level)
+    } else if (level > shard->feature_level) {
+        bool begins = shard->feature_level < FEATURE_LEVEL_TRANSACTIONS && level >= FEATURE_LEVEL_TRANSACTIONS;
         shard->feature_level = (uint32_t)level;
+        /* The window of rows begins here. */
+        if (begins) rows_window_reset(&shard->rows_window, ROWS_WINDOW_RUNS_DEFAULT, ROWS_WINDOW_BYTES_DEFAULT, lsn);
+    }
     return PLINTH_OK;
 }
 
@@ -616,6 +669,14 @@ static enum plinth_status decide_window(struct shard *shard, uint64_t lsn, struc
     if (from.failed || keys < 1 || keys > 1 << 26 || bytes < 1 << 17 || bytes > 1ull << 32) {
         decision->verdict = VERDICT_REFUSED;
         return PLINTH_OK;
+    }
+    if (shard->feature_level >= FEATURE_LEVEL_TRANSACTIONS && reader_left(&from)) {
+        uint64_t runs = reader_varint(&from), run_bytes = reader_varint(&from);
+        if (from.failed || runs < 1 || runs > 1 << 26 || run_bytes < 1 << 17 || run_bytes > 1ull << 32) {
+            decision->verdict = VERDICT_REFUSED;
+            return PLINTH_OK;
+        }
+        rows_window_reset(&shard->rows_window, runs, run_bytes, lsn);
     }
     conflict_window_deinit(&shard->window);
     return conflict_window_init(&shard->window, keys, bytes, lsn, error);
@@ -695,7 +756,11 @@ enum plinth_status shard_decide(struct shard *shard, uint64_t lsn, const struct 
     switch ((enum change_kind)header->kind) {
     case CHANGE_WRITE:
     case CHANGE_CONDITIONAL: st = decide_data(shard, lsn, header, payload, written, decision, error); break;
-    case CHANGE_ROWS: st = decide_rows(shard, lsn, header, payload, written != NULL, decision, error); break;
+    case CHANGE_ROWS: st = decide_rows(shard, lsn, header, payload, written, decision, error); break;
+    case CHANGE_TRANSACTION:
+    case CHANGE_TRANSACTION_PART:
+        st = shard_decide_transaction(shard, lsn, header, payload, written, decision, error);
+        break;
     case CHANGE_CATALOG: st = decide_catalog(shard, lsn, payload, decision, error); break;
     case CHANGE_CUT: st = decide_cut(shard, lsn, payload, decision, error); break;
     case CHANGE_JOB_BEGIN: st = decide_job_begin(shard, lsn, payload, decision, error); break;
@@ -708,7 +773,7 @@ enum plinth_status shard_decide(struct shard *shard, uint64_t lsn, const struct 
     case CHANGE_FILES_GONE: st = decide_files_gone(shard, payload, decision); break;
     case CHANGE_HOST: st = decide_host(shard, payload, decision, error); break;
     case CHANGE_TICK: break;
-    case CHANGE_FEATURE_LEVEL: st = decide_feature_level(shard, payload, decision); break;
+    case CHANGE_FEATURE_LEVEL: st = decide_feature_level(shard, lsn, payload, decision); break;
     case CHANGE_WINDOW: st = decide_window(shard, lsn, payload, decision, error); break;
     case CHANGE_KEEP: st = decide_keep(shard, lsn, payload, decision, error); break;
     case CHANGE_HISTORY: st = decide_history(shard, lsn, payload, decision, error); break;

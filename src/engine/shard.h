@@ -17,6 +17,8 @@
 #include "engine/conflict.h"
 #include "engine/history.h"
 #include "engine/producers.h"
+#include "engine/rows_window.h"
+#include "engine/transaction_change.h"
 #include "engine/units.h"
 #include "log/record.h"
 
@@ -82,6 +84,7 @@ struct shard {
     uint64_t time_us;
     struct catalog catalog;
     struct conflict_window window;
+    struct rows_window rows_window;
     struct producers producers;
     struct units units;
     struct history history;
@@ -106,12 +109,21 @@ struct shard {
     uint64_t time_alarms;
 };
 
-/* The stored keys that a data record writes, prepared by the writer's thread so that deciding costs little under the
+/* What a data record writes, prepared and checked by the writer's thread so that deciding costs little under the
  * sequencing lock. */
 struct write_keys {
-    const struct slice *keys;
-    const uint64_t *hashes; /* hash_stable of each */
+    const struct slice *keys; /* stored */
+    const uint64_t *hashes;   /* hash_stable of each */
     size_t count;
+    struct key_run **runs;                        /* of rows (rows_runs_make); what is registered is taken over */
+    const struct transaction_change *transaction; /* of a TRANSACTION record: its body */
+};
+
+/* What made a transaction lose. */
+struct transaction_conflict {
+    bool rows; /* `key` is one of rows of `table`, or of an index; else a stored key */
+    struct table_id table;
+    struct slice key; /* valid until the state changes, or the transaction goes; may be empty for rows */
 };
 
 /* The state before the first record. */
@@ -119,7 +131,7 @@ PLINTH_MUST_CHECK enum plinth_status shard_init(struct shard *shard, struct plin
 void shard_deinit(struct shard *shard);
 
 /* Applies the next record. The status is PLINTH_OK whatever the verdict; PLINTH_OUT_OF_MEMORY leaves a state that must
- * not be used any more. `written` (may be null: the payload is read then) are the keys of a WRITE or CONDITIONAL. */
+ * not be used any more. `written` (may be null: the payload is read and checked then) is of data records. */
 PLINTH_MUST_CHECK enum plinth_status shard_decide(struct shard *shard, uint64_t lsn, const struct record_header *header,
                                                   struct slice payload, const struct write_keys *written,
                                                   struct decision *decision, struct plinth_error *error);
@@ -141,6 +153,9 @@ enum producer_verdict shard_check_producer(const struct shard *shard, const stru
 /* What a conditional record would meet now: VERDICT_APPLIED, VERDICT_TOO_OLD, or VERDICT_CONFLICT. `changed` is then
  * the stored key that was written since its snapshot, valid until the state changes or `condition` goes. */
 enum verdict shard_check_condition(const struct shard *shard, const struct condition *condition, struct slice *changed);
+/* The same for a TRANSACTION; and VERDICT_VOID when a table that it read or writes is gone. */
+enum verdict shard_check_transaction(const struct shard *shard, const struct transaction_change *change,
+                                     struct transaction_conflict *conflict);
 /* Which part of its producer's write a ROWS record is: to its producer a unit is one. */
 struct producer_part rows_part_of(const struct record_header *header, const struct rows_change *change);
 

@@ -3,7 +3,7 @@
  *   magic "PLINCKPT" | u32 format | u32 CRC-32C of the format and everything behind | u64 LSN | feature level | shard
  * time | catalog | producers | window: keys, bytes, floor LSN | last cut | flushed LSN | cuts | tables: runs: segments
  * | jobs | hosts | garbage | voids | 0 | time alarms, alarms | from feature level 2 on: units | from feature level 3
- * on: history | from feature level 5 on: kinds of jobs that are paused
+ * on: history | from feature level 5 on: kinds of jobs that are paused, window of rows: runs, bytes, floor LSN
  *
  * Magic, format and checksum stand like this in every format, so that damage is told from a newer version.
  * Counts and numbers are varints where no width is said. */
@@ -67,7 +67,11 @@ static bool encode_state(struct buffer *into, const struct shard *shard) {
     ok = ok && encode_tables(into, shard) && encode_lists(into, shard);
     ok = ok && (shard->feature_level < CATALOG_FEATURE_LEVEL_TABLES || units_encode(into, &shard->units));
     ok = ok && (shard->feature_level < FEATURE_LEVEL_HISTORY || history_encode(into, &shard->history));
-    return ok && (shard->feature_level < FEATURE_LEVEL_JOBS || buffer_append_varint(into, shard->paused_jobs));
+    ok = ok && (shard->feature_level < FEATURE_LEVEL_JOBS || buffer_append_varint(into, shard->paused_jobs));
+    const struct rows_window *rows = &shard->rows_window;
+    return ok && (shard->feature_level < FEATURE_LEVEL_TRANSACTIONS ||
+                  (buffer_append_varint(into, rows->runs_max) && buffer_append_varint(into, rows->bytes_max) &&
+                   buffer_append_varint(into, rows->floor_lsn)));
 }
 
 /* `bytes` is a whole checkpoint. */
@@ -160,6 +164,13 @@ static bool decode_paused(struct reader *from, struct shard *shard) {
     return !from->failed && !(shard->paused_jobs & ~(uint64_t)JOBS_PAUSABLE);
 }
 
+static bool decode_rows_window(struct reader *from, struct shard *shard) {
+    uint64_t runs = reader_varint(from), bytes = reader_varint(from), floor = reader_varint(from);
+    if (from->failed || runs < 1 || runs > 1 << 26 || bytes < 1 << 17 || bytes > 1ull << 32) return false;
+    rows_window_reset(&shard->rows_window, runs, bytes, floor);
+    return true;
+}
+
 static enum plinth_status decode_state(struct reader *from, struct shard *shard, struct plinth_error *error) {
     shard->feature_level = reader_varint32(from);
     shard->time_us = reader_varint(from);
@@ -184,6 +195,7 @@ static enum plinth_status decode_state(struct reader *from, struct shard *shard,
     if (!from->failed && decode_tables(from, shard) && decode_lists(from, shard) &&
         (!units_follow || units_decode(from, &shard->units)) &&
         (!history_follows || history_decode(from, &shard->history)) && decode_paused(from, shard) &&
+        (shard->feature_level < FEATURE_LEVEL_TRANSACTIONS || decode_rows_window(from, shard)) &&
         reader_left(from) == 0)
         return PLINTH_OK;
     return error_set(error, PLINTH_CORRUPT, "malformed checkpoint");

@@ -1,13 +1,14 @@
-/* Transactions over key spaces: optimistic, judged by the log's order.
+/* Transactions: optimistic, judged by the log's order.
  *
  * A transaction reads one pinned LSN and keeps an account: the keys it got, the ranges it scanned, what it writes. Its
- * commit is one CONDITIONAL record (change.h); deciding that record checks the account against the conflict window, at
- * the record's own place in the log, so that every host comes to the same verdict. */
+ * commit is one CONDITIONAL record (change.h), or with rows, or more than one record's worth, a TRANSACTION
+ * (transaction_append.c); deciding that record checks the account against the conflict window, at the record's own
+ * place in the log, so that every host comes to the same verdict. Rows: transaction_rows.c. */
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "engine/array.h"
 #include "engine/transaction.h"
-#include "engine/write.h"
 
 /* ---- commits -------------------------------------------------------------------------------------------------------
  */
@@ -30,36 +31,9 @@ static enum plinth_status check_reads(struct plinth *db, const struct plinth_rea
     return st;
 }
 
-/* Appends a bound as it is stored; an empty upper one is the end of the space. */
-static bool append_bound(struct buffer *into, struct buffer *stored, struct plinth_space space,
-                         struct plinth_slice bound, bool upper) {
-    buffer_clear(stored);
-    if (!engine_stored_key(stored, table_in(space), slice_in(bound))) return false;
-    if (!upper || bound.size) return buffer_append_string(into, buffer_slice(stored));
-    struct buffer end = BUFFER_INIT;
-    bool ok = prefix_successor(&end, buffer_slice(stored)) && buffer_append_string(into, buffer_slice(&end));
-    buffer_deinit(&end);
-    return ok;
-}
-
-static bool encode_reads(struct buffer *payload, const struct plinth_reads *reads) {
-    struct buffer stored = BUFFER_INIT;
-    bool ok = buffer_append_varint(payload, reads->snapshot.lsn) && buffer_append_varint(payload, reads->key_count);
-    for (size_t i = 0; ok && i < reads->key_count; i++)
-        ok = append_bound(payload, &stored, reads->keys[i].space, reads->keys[i].key, false);
-    ok = ok && buffer_append_varint(payload, reads->range_count);
-    for (size_t i = 0; ok && i < reads->range_count; i++) {
-        const struct plinth_range_read *range = &reads->ranges[i];
-        ok = append_bound(payload, &stored, range->space, range->lower, false) &&
-             append_bound(payload, &stored, range->space, range->upper, true);
-    }
-    buffer_deinit(&stored);
-    return ok;
-}
-
 static enum plinth_status encode_commit(struct buffer *payload, const struct plinth_reads *reads,
                                         const struct write_plan *plan, struct plinth_error *error) {
-    if (!encode_reads(payload, reads) ||
+    if (!transaction_encode_key_reads(payload, reads->snapshot.lsn, reads) ||
         !buffer_append(payload, plan->operations_payload.data, plan->operations_payload.size))
         return error_no_memory(error, "log record");
     if (payload->size <= PLINTH_RECORD_BYTES_MAX) return PLINTH_OK;
@@ -69,84 +43,43 @@ static enum plinth_status encode_commit(struct buffer *payload, const struct pli
 }
 
 /* Finds the key that made the commit lose, unless the window has forgotten it meanwhile. */
-static bool name_conflict(struct plinth *db, struct slice payload, struct plinth_conflict *conflict) {
-    struct condition condition;
-    struct slice changed, key;
-    struct table_id table;
-    bool named = false;
-    pthread_mutex_lock(&db->sequence_mutex);
-    if (condition_decode(payload, &condition) &&
-        shard_check_condition(&db->shard, &condition, &changed) == VERDICT_CONFLICT &&
-        table_prefix_decode(changed, &table, &key)) {
-        struct buffer copied = {conflict->key.data, 0, conflict->key.capacity};
-        named = buffer_append(&copied, key.data, key.size);
-        conflict->key = (struct plinth_buffer){copied.data, copied.size, copied.capacity};
-        conflict->space = (struct plinth_space){table.tenant, table.database, table.table};
-    }
-    pthread_mutex_unlock(&db->sequence_mutex);
-    return named;
-}
-
-/* At most 64 bytes of a key, what is not printable as \xNN. */
-static void print_key(const struct plinth_buffer *key, char text[4 * 64 + 4]) {
-    static const char digits[] = "0123456789abcdef";
-    size_t shown = key->size < 64 ? key->size : 64, at = 0;
-    for (size_t i = 0; i < shown; i++) {
-        uint8_t c = key->data[i];
-        if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\') {
-            text[at++] = (char)c;
-            continue;
-        }
-        text[at++] = '\\';
-        text[at++] = 'x';
-        text[at++] = digits[c >> 4];
-        text[at++] = digits[c & 15];
-    }
-    for (int i = 0; shown < key->size && i < 3; i++) text[at++] = '.';
-    text[at] = 0;
-}
-
 static enum plinth_status refuse(struct plinth *db, const struct plinth_reads *reads, struct slice payload,
                                  enum verdict verdict, struct plinth_conflict *conflict, struct plinth_error *error) {
-    struct plinth_conflict own = {0};
-    unsigned long long lsn = reads->snapshot.lsn;
-    char text[4 * 64 + 4];
-    if (!conflict) conflict = &own;
-    counter_add(&db->counters.conflicts, 1);
-    conflict->too_old = verdict == VERDICT_TOO_OLD;
-    if (conflict->too_old) {
-        error_set(error, PLINTH_CONFLICT, "writes since position %llu are no longer all remembered", lsn);
-    } else if (name_conflict(db, payload, conflict)) {
-        print_key(&conflict->key, text);
-        error_set(error, PLINTH_CONFLICT, "key \"%s\" was written after it was read at position %llu", text, lsn);
-    } else {
-        error_set(error, PLINTH_CONFLICT, "what was read at position %llu has been written since", lsn);
-    }
-    plinth_buffer_deinit(&own.key);
-    return PLINTH_CONFLICT;
+    struct transaction_conflict why = {0};
+    struct condition condition;
+    struct buffer key = BUFFER_INIT;
+    pthread_mutex_lock(&db->sequence_mutex);
+    if (condition_decode(payload, &condition) &&
+        shard_check_condition(&db->shard, &condition, &why.key) == VERDICT_CONFLICT &&
+        buffer_append(&key, why.key.data, why.key.size))
+        why.key = buffer_slice(&key);
+    else
+        why.key = slice_of(NULL, 0);
+    pthread_mutex_unlock(&db->sequence_mutex);
+    enum plinth_status st = transaction_refuse(db, reads->snapshot.lsn, verdict, &why, conflict, error);
+    buffer_deinit(&key);
+    return st;
 }
 
-/* Whether the record's producer, not its snapshot, is what is too old. */
-static bool producer_is_too_old(struct plinth *db, const struct record_header *header) {
-    uint64_t first_lsn;
-    pthread_mutex_lock(&db->sequence_mutex);
-    bool too_old = shard_check_producer(&db->shard, header, (struct producer_part){0}, &first_lsn) == PRODUCER_TOO_OLD;
-    pthread_mutex_unlock(&db->sequence_mutex);
-    return too_old;
+/* One CONDITIONAL record. */
+static enum plinth_status commit_small(struct plinth *db, const struct plinth_reads *reads,
+                                       const struct write_plan *plan, const struct record_header *header,
+                                       struct slice payload, bool no_wait, uint64_t *lsn,
+                                       struct plinth_conflict *conflict, struct plinth_error *error) {
+    struct decision decision;
+    enum plinth_status st = write_sequence(db, header, payload, plan, no_wait, lsn, &decision, error);
+    if (!st && (decision.verdict == VERDICT_CONFLICT ||
+                (decision.verdict == VERDICT_TOO_OLD && !transaction_producer_is_too_old(db, header))))
+        return refuse(db, reads, payload, decision.verdict, conflict, error);
+    return st ? st : write_check_verdict(header, &decision, error);
 }
 
 static enum plinth_status commit(struct plinth *db, const struct plinth_reads *reads, const struct write_plan *plan,
                                  const struct record_header *header, bool no_wait, uint64_t *lsn,
                                  struct plinth_conflict *conflict, struct plinth_error *error) {
     struct buffer payload = BUFFER_INIT;
-    struct decision decision;
     enum plinth_status st = encode_commit(&payload, reads, plan, error);
-    if (!st) st = write_sequence(db, header, buffer_slice(&payload), plan, no_wait, lsn, &decision, error);
-    if (!st && (decision.verdict == VERDICT_CONFLICT ||
-                (decision.verdict == VERDICT_TOO_OLD && !producer_is_too_old(db, header))))
-        st = refuse(db, reads, buffer_slice(&payload), decision.verdict, conflict, error);
-    else if (!st)
-        st = write_check_verdict(header, &decision, error);
+    if (!st) st = commit_small(db, reads, plan, header, buffer_slice(&payload), no_wait, lsn, conflict, error);
     buffer_deinit(&payload);
     return st;
 }
@@ -185,11 +118,30 @@ enum plinth_status plinth_transaction_begin(struct plinth *db, struct plinth_tra
     made->db = db;
     touched_keys_init(&made->keys);
     enum plinth_status st = plinth_snapshot_create(db, (struct plinth_position){0, 0}, &made->snapshot, error);
-    if (st)
+    if (st) {
         plinth_transaction_destroy(made);
-    else
-        *transaction = made;
-    return st;
+        return st;
+    }
+    made->position = plinth_snapshot_position(made->snapshot);
+    *transaction = made;
+    return PLINTH_OK;
+}
+
+enum plinth_status transaction_begin_at(struct plinth *db, struct plinth_position position,
+                                        struct plinth_transaction **transaction, struct plinth_error *error) {
+    *transaction = NULL;
+    enum plinth_status st = engine_check_position(db, position, error);
+    if (st) {
+        error_prefix(error, "snapshot");
+        return st;
+    }
+    struct plinth_transaction *made = calloc(1, sizeof *made);
+    if (!made) return error_no_memory(error, "transaction");
+    made->db = db;
+    made->position = position;
+    touched_keys_init(&made->keys);
+    *transaction = made;
+    return PLINTH_OK;
 }
 
 void plinth_transaction_destroy(struct plinth_transaction *transaction) {
@@ -199,6 +151,7 @@ void plinth_transaction_destroy(struct plinth_transaction *transaction) {
         buffer_deinit(&transaction->ranges[i].upper);
     }
     free(transaction->ranges);
+    transaction_tables_deinit(transaction);
     touched_keys_deinit(&transaction->keys);
     plinth_snapshot_destroy(transaction->snapshot);
     free(transaction);
@@ -207,6 +160,35 @@ void plinth_transaction_destroy(struct plinth_transaction *transaction) {
 enum plinth_status transaction_check(const struct plinth_transaction *transaction, struct plinth_error *error) {
     if (!transaction->committed) return PLINTH_OK;
     return error_set(error, PLINTH_INVALID_ARGUMENT, "the transaction has been committed");
+}
+
+static enum plinth_status no_snapshot(struct plinth_error *error) {
+    return error_set(error, PLINTH_INVALID_ARGUMENT, "the transaction holds no state to be read");
+}
+
+enum plinth_status transaction_note_key(struct plinth_transaction *transaction, struct plinth_space space,
+                                        struct slice key, struct plinth_error *error) {
+    enum plinth_status st = engine_check_key(slice_out(key), error);
+    if (!st) st = write_check_space(transaction->db, space, error);
+    if (st) return st;
+    struct touched_key *touched = touched_keys_add(&transaction->keys, space, key);
+    if (!touched) return error_no_memory(error, "transaction");
+    touched->read = true;
+    return PLINTH_OK;
+}
+
+enum plinth_status transaction_note_range(struct plinth_transaction *transaction, struct plinth_space space,
+                                          struct slice lower, struct slice upper, struct plinth_error *error) {
+    struct transaction_range range = {.space = space, .read = true};
+    enum plinth_status st = write_check_space(transaction->db, space, error);
+    if (st) return st;
+    bool ok = buffer_append(&range.lower, lower.data, lower.size) &&
+              buffer_append(&range.upper, upper.data, upper.size) &&
+              ARRAY_PUSH(transaction->ranges, transaction->range_count, range);
+    if (ok) return PLINTH_OK;
+    buffer_deinit(&range.lower);
+    buffer_deinit(&range.upper);
+    return error_no_memory(error, "transaction");
 }
 
 enum plinth_status plinth_transaction_get(struct plinth_transaction *transaction, struct plinth_space space,
@@ -228,6 +210,7 @@ enum plinth_status plinth_transaction_get(struct plinth_transaction *transaction
         return ok ? PLINTH_OK : error_no_memory(error, "value");
     }
     touched->read = true;
+    if (!transaction->snapshot) return no_snapshot(error);
     struct plinth_read_options read = {.snapshot = transaction->snapshot};
     return plinth_get(transaction->db, space, key, &read, value, version, error);
 }
@@ -274,18 +257,77 @@ static bool gather(const struct plinth_transaction *transaction, struct account 
     return true;
 }
 
+/* As a TRANSACTION: with rows, or more than one record's worth of keys. */
+static enum plinth_status commit_large(struct plinth_transaction *transaction, const struct account *account,
+                                       const struct plinth_reads *reads, const struct plinth_write_options *options,
+                                       uint64_t *lsn, struct plinth_conflict *conflict, struct plinth_error *error) {
+    struct plinth *db = transaction->db;
+    struct write_plan plan = {0};
+    struct record_header header;
+    struct decision decision;
+    struct transaction_rows *rows = NULL;
+    uint64_t rows_count = 0;
+    struct row_reads *table_reads = calloc(transaction->table_count + 1, sizeof *table_reads);
+    struct transaction_content content = {.snapshot_lsn = reads->snapshot.lsn,
+                                          .key_reads = reads,
+                                          .reads = table_reads,
+                                          .gate_held = transaction->gate_held};
+    enum plinth_status st = table_reads ? PLINTH_OK : error_no_memory(error, "transaction");
+    for (uint64_t t = 0; !st && t < transaction->table_count; t++)
+        if (transaction->tables[t].reads.key_count || transaction->tables[t].reads.range_count)
+            table_reads[content.read_count++] = transaction->tables[t].reads;
+    if (!st) st = check_reads(db, reads, error);
+    if (!st) st = write_header_init(db, options, CHANGE_TRANSACTION, &header, error);
+    if (!st) st = engine_check(db, error);
+    if (!st && account->operation_count)
+        st = write_plan_init_large(db, account->operations, account->operation_count, TRANSACTION_BYTES_MAX, &plan,
+                                   error);
+    if (!st && account->operation_count) content.plan = &plan;
+    if (!st) st = transaction_rows_gather(transaction, &rows, &rows_count, error);
+    content.rows = rows;
+    content.rows_count = rows_count;
+    if (!st)
+        st = transaction_append(db, &header, &content, options && options->no_wait, lsn, &decision, conflict, error);
+    transaction_rows_free(rows, rows_count);
+    write_plan_deinit(&plan);
+    free(table_reads);
+    return st ? st : write_wait(db, &header, *lsn, error);
+}
+
+static bool writes_rows(const struct plinth_transaction *transaction) {
+    for (uint64_t t = 0; t < transaction->table_count; t++)
+        if (transaction->tables[t].own_count) return true;
+    return false;
+}
+
+/* Whether the account fits into one CONDITIONAL record, about. */
+static bool is_small(const struct plinth_transaction *transaction, const struct account *account) {
+    size_t bytes = 0;
+    if (transaction->table_count) return false;
+    for (size_t i = 0; i < account->operation_count; i++) {
+        const struct plinth_operation *operation = &account->operations[i];
+        bytes += 32 + operation->key.size + operation->value.size;
+        for (size_t k = 0; k < operation->index_count; k++) bytes += 16 + operation->indexes[k].value.size;
+    }
+    for (size_t i = 0; i < account->key_count; i++) bytes += 32 + account->keys[i].key.size;
+    for (size_t i = 0; i < account->range_count; i++)
+        bytes += 64 + account->ranges[i].lower.size + account->ranges[i].upper.size;
+    return bytes <= PLINTH_RECORD_BYTES_MAX;
+}
+
 enum plinth_status plinth_transaction_commit(struct plinth_transaction *transaction,
                                              const struct plinth_write_options *options,
                                              struct plinth_position *position, struct plinth_conflict *conflict,
                                              struct plinth_error *error) {
     if (position) *position = (struct plinth_position){0, 0};
+    if (conflict) *conflict = (struct plinth_conflict){.key = {conflict->key.data, 0, conflict->key.capacity}};
     error_clear(error);
-    struct plinth_position snapshot = plinth_snapshot_position(transaction->snapshot);
+    struct plinth_position snapshot = transaction->position;
     enum plinth_status st = transaction_check(transaction, error);
     if (!st && transaction->open_scans)
         st = error_set(error, PLINTH_INVALID_ARGUMENT, "the transaction has %zu open scans", transaction->open_scans);
     if (st) return st;
-    if (transaction->keys.written == 0) {
+    if (transaction->keys.written == 0 && !writes_rows(transaction)) {
         if (position) *position = snapshot;
         transaction->committed = true;
         return PLINTH_OK;
@@ -293,8 +335,14 @@ enum plinth_status plinth_transaction_commit(struct plinth_transaction *transact
     struct account account;
     if (!gather(transaction, &account)) return error_no_memory(error, "transaction");
     struct plinth_reads reads = {snapshot, account.keys, account.key_count, account.ranges, account.range_count};
-    st = plinth_commit(transaction->db, &reads, account.operations, account.operation_count, options, position,
-                       conflict, error);
+    if (is_small(transaction, &account)) {
+        st = plinth_commit(transaction->db, &reads, account.operations, account.operation_count, options, position,
+                           conflict, error);
+    } else {
+        uint64_t lsn = 0;
+        st = commit_large(transaction, &account, &reads, options, &lsn, conflict, error);
+        if (!st && position) *position = engine_position(transaction->db, lsn);
+    }
     free(account.operations);
     if (!st) transaction->committed = true;
     return st;

@@ -5,7 +5,14 @@
 #include "base/status.h"
 #include "engine/array.h"
 
+static void forget_contents(struct unit *unit) {
+    key_runs_free(unit->runs);
+    unit->runs = NULL;
+    buffer_deinit(&unit->body);
+}
+
 void units_deinit(struct units *units) {
+    for (uint64_t i = 0; i < units->count; i++) forget_contents(&units->all[i]);
     free(units->all);
     *units = (struct units){0};
 }
@@ -16,7 +23,14 @@ static struct unit *find_open(const struct units *units, uint64_t id) {
     return NULL;
 }
 
+struct unit *units_find(const struct units *units, uint64_t id) {
+    for (uint64_t i = units->count; i-- > 0;)
+        if (units->all[i].id == id) return &units->all[i];
+    return NULL;
+}
+
 static void remove_at(struct units *units, uint64_t at) {
+    forget_contents(&units->all[at]);
     if (!units->all[at].last_lsn) {
         units->open_count--;
         units->open_bytes -= units->all[at].bytes;

@@ -8,6 +8,7 @@
 #define PLINTH_ENGINE_UNITS_H
 
 #include "engine/change.h"
+#include "engine/key_run.h"
 #include "log/record.h"
 
 enum {
@@ -26,6 +27,10 @@ struct unit {
     uint32_t parts, part_count;
     struct table_id table;
     uint8_t operation;
+    /* Not in checkpoints, whose replay brings them again: the keys of a unit of rows, and of a transaction that is
+     * replayed the parts before the last. */
+    struct key_run *runs;
+    struct buffer body;
 };
 
 struct units {
@@ -40,6 +45,8 @@ void units_deinit(struct units *units);
 PLINTH_MUST_CHECK enum plinth_status units_add(struct units *units, uint64_t lsn, const struct record_header *header,
                                                const struct rows_change *change, size_t payload_bytes,
                                                uint64_t shard_time_us, bool *valid, struct plinth_error *error);
+/* The unit of this id, finished or not; null when there is none. Valid until the next change. */
+struct unit *units_find(const struct units *units, uint64_t id);
 /* Forgets an unfinished unit, if there is one of this id. */
 void units_drop(struct units *units, uint64_t id);
 void units_expire(struct units *units, uint64_t shard_time_us);

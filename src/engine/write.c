@@ -135,34 +135,39 @@ static size_t payload_bytes_guess(const struct write_plan *plan) {
     return bytes < PLINTH_RECORD_BYTES_MAX ? bytes : PLINTH_RECORD_BYTES_MAX;
 }
 
-static enum plinth_status encode_payload(struct write_plan *plan, struct plinth_error *error) {
+static enum plinth_status encode_payload(struct write_plan *plan, size_t bytes_max, struct plinth_error *error) {
     struct buffer *payload = &plan->operations_payload;
     bool ok = buffer_reserve(payload, payload_bytes_guess(plan)) && buffer_append_varint(payload, plan->count);
     for (size_t i = 0; ok && i < plan->count; i++)
         ok = operation_append(payload, &plan->operations[i], i ? &plan->operations[i - 1].table : NULL);
     if (!ok) return error_no_memory(error, "log record");
-    if (payload->size > PLINTH_RECORD_BYTES_MAX)
-        return error_set(error, PLINTH_TOO_LARGE, "the write takes %zu bytes in the log; at most %d are allowed",
-                         payload->size, PLINTH_RECORD_BYTES_MAX);
+    if (payload->size > bytes_max)
+        return error_set(error, PLINTH_TOO_LARGE, "the write takes %zu bytes in the log; at most %zu are allowed",
+                         payload->size, bytes_max);
     return PLINTH_OK;
 }
 
 enum plinth_status write_plan_init(struct plinth *db, const struct plinth_operation *operations, size_t count,
                                    struct write_plan *plan, struct plinth_error *error) {
+    return write_plan_init_large(db, operations, count, PLINTH_RECORD_BYTES_MAX, plan, error);
+}
+
+enum plinth_status write_plan_init_large(struct plinth *db, const struct plinth_operation *operations, size_t count,
+                                         size_t bytes_max, struct write_plan *plan, struct plinth_error *error) {
     *plan = (struct write_plan){0};
     if (count == 0) return error_set(error, PLINTH_INVALID_ARGUMENT, "a write needs at least one operation");
-    if (count > PLINTH_RECORD_BYTES_MAX)
+    if (count > bytes_max)
         return error_set(error, PLINTH_TOO_LARGE, "%zu operations do not fit into one log record", count);
     enum plinth_status st = PLINTH_OK;
     for (size_t i = 0; i < count; i++)
         if ((st = check_operation(db, &operations[i], error))) return name_operation(i, count, st, error);
-    size_t bytes_max = key_bytes_max(operations, count);
-    plan->memory = malloc(count * (sizeof *plan->operations + sizeof *plan->keys + sizeof *plan->hashes) + bytes_max);
+    size_t keys_max = key_bytes_max(operations, count);
+    plan->memory = malloc(count * (sizeof *plan->operations + sizeof *plan->keys + sizeof *plan->hashes) + keys_max);
     if (!plan->memory) return error_no_memory(error, "write");
     plan->operations = plan->memory;
     plan->keys = (struct slice *)(plan->operations + count);
     plan->hashes = (uint64_t *)(plan->keys + count);
-    struct buffer bytes = {(uint8_t *)(plan->hashes + count), 0, bytes_max}; /* never grows */
+    struct buffer bytes = {(uint8_t *)(plan->hashes + count), 0, keys_max}; /* never grows */
     for (; !st && plan->count < count; plan->count++) {
         const struct plinth_operation *given = &operations[plan->count];
         struct operation *operation = &plan->operations[plan->count];
@@ -182,7 +187,7 @@ enum plinth_status write_plan_init(struct plinth *db, const struct plinth_operat
         if (st) name_operation(plan->count, count, st, error);
     }
     if (!st) st = collapse(plan, error);
-    if (!st) st = encode_payload(plan, error);
+    if (!st) st = encode_payload(plan, bytes_max, error);
     if (st) write_plan_deinit(plan);
     return st;
 }

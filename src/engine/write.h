@@ -17,6 +17,10 @@ struct write_plan {
  * On failure nothing is held and the error names the operation's number when there are several. */
 PLINTH_MUST_CHECK enum plinth_status write_plan_init(struct plinth *db, const struct plinth_operation *operations,
                                                      size_t count, struct write_plan *plan, struct plinth_error *error);
+/* The same with a payload that may take `bytes_max`: for writes of several records. */
+PLINTH_MUST_CHECK enum plinth_status write_plan_init_large(struct plinth *db, const struct plinth_operation *operations,
+                                                           size_t count, size_t bytes_max, struct write_plan *plan,
+                                                           struct plinth_error *error);
 /* PLINTH_NOT_FOUND unless there is this key space. */
 PLINTH_MUST_CHECK enum plinth_status write_check_space(struct plinth *db, struct plinth_space space,
                                                        struct plinth_error *error);

@@ -4,7 +4,9 @@
 
 #include "base/status.h"
 #include "column/arrow_data.h"
+#include "engine/transaction.h"
 #include "plinth.h"
+#include "query/key_range.h"
 #include "query/predicate_text.h"
 #include "query/query.h"
 
@@ -81,27 +83,74 @@ static enum plinth_status convert_options(const struct plinth_query_options *giv
     return given->where ? predicate_parse(slice_of_string(given->where), arena, &options->predicate, error) : PLINTH_OK;
 }
 
+static enum plinth_status open_stream(struct plinth *db, const struct table_schema *schema,
+                                      const struct query_options *options, struct ArrowArrayStream *stream,
+                                      struct query **query, struct plinth_error *error) {
+    struct stream_state *state = calloc(1, sizeof *state);
+    enum plinth_status st = state ? PLINTH_OK : error_no_memory(error, "query");
+    if (!st) st = query_open(db, schema, options, &state->query, error);
+    if (st) {
+        free(state);
+        return st;
+    }
+    *query = state->query;
+    *stream = (struct ArrowArrayStream){stream_schema, stream_next, stream_error, stream_release, state};
+    return PLINTH_OK;
+}
+
 enum plinth_status plinth_query(struct plinth *db, const char *database, const char *table,
                                 const struct plinth_query_options *options, struct ArrowArrayStream *stream,
                                 struct plinth_error *error) {
     static const struct plinth_query_options defaults = {0};
     const struct table_schema *schema = NULL;
     struct query_options converted;
+    struct query *query;
     struct arena arena;
     *stream = (struct ArrowArrayStream){0};
     error_clear(error);
     arena_init(&arena);
-    struct stream_state *state = calloc(1, sizeof *state);
-    enum plinth_status st = state ? PLINTH_OK : error_no_memory(error, "query");
-    if (!st) st = engine_find_schema(db, database && *database ? database : "default", table, &schema, error);
+    enum plinth_status st = engine_find_schema(db, database && *database ? database : "default", table, &schema, error);
     if (!st) st = convert_options(options ? options : &defaults, &arena, &converted, error);
-    if (!st) st = query_open(db, schema, &converted, &state->query, error);
+    if (!st) st = open_stream(db, schema, &converted, stream, &query, error);
     table_schema_unref(schema);
     arena_deinit(&arena);
-    if (st) {
-        free(state);
-        return st;
+    return st;
+}
+
+/* ---- in a transaction ---- */
+
+enum plinth_status query_note_ranges(const struct key_ranges *ranges, struct row_reads *reads,
+                                     struct plinth_error *error) {
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < ranges->count; i++)
+        ok = ranges->points ? row_reads_key(reads, ranges->ranges[i].lower)
+                            : row_reads_range(reads, ranges->ranges[i].lower, ranges->ranges[i].upper);
+    return ok ? PLINTH_OK : error_no_memory(error, "transaction");
+}
+
+enum plinth_status plinth_transaction_query(struct plinth_transaction *transaction, const char *database,
+                                            const char *table, const struct plinth_query_options *options,
+                                            struct ArrowArrayStream *stream, struct plinth_error *error) {
+    static const struct plinth_query_options defaults = {0};
+    struct transaction_table *of;
+    struct query_options converted;
+    struct query *query;
+    struct arena arena;
+    *stream = (struct ArrowArrayStream){0};
+    error_clear(error);
+    arena_init(&arena);
+    enum plinth_status st = transaction_table_of(transaction, database, table, &of, error);
+    if (!st) st = convert_options(options ? options : &defaults, &arena, &converted, error);
+    if (!st) {
+        converted.read = (struct plinth_read_options){.snapshot = transaction->snapshot};
+        converted.own = of->own;
+        converted.own_count = of->own_count;
+        st = open_stream(transaction->db, of->schema, &converted, stream, &query, error);
     }
-    *stream = (struct ArrowArrayStream){stream_schema, stream_next, stream_error, stream_release, state};
-    return PLINTH_OK;
+    if (!st) {
+        st = query_note_ranges(query_key_ranges(query), &of->reads, error);
+        if (st) stream->release(stream);
+    }
+    arena_deinit(&arena);
+    return st;
 }

@@ -187,7 +187,8 @@ static bool cut_by_partition(struct cutter *cutter) {
 
 enum plinth_status query_make_tasks(struct query *query, struct plinth_error *error) {
     struct cutter cutter = {.query = query};
-    bool grouped = query->schema->partition_us && !query->options.ordered && query->sources.block_count == 0;
+    bool grouped = query->schema->partition_us && !query->options.ordered && query->sources.block_count == 0 &&
+                   !query->options.own_count;
     bool ok = grouped ? cut_by_partition(&cutter) : cut_ranges(&cutter);
     if (ok && query->options.reverse)
         for (uint32_t i = 0, j = query->task_count; i + 1 < j; i++) {

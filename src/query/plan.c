@@ -217,6 +217,29 @@ static bool make_ranges(struct query *query) {
     }
 }
 
+/* Leaves only what lies above options.key_after. */
+static bool cut_ranges(struct query *query) {
+    struct slice after = query->options.key_after;
+    uint8_t *lower = arena_alloc(&query->arena, after.size + 1); /* the first key above it */
+    struct key_range *kept = arena_alloc(&query->arena, (query->ranges.count + 1) * sizeof *kept);
+    uint32_t count = 0;
+    if (!lower || !kept) return false;
+    memcpy(lower, after.data, after.size);
+    lower[after.size] = 0;
+    for (uint32_t i = 0; i < query->ranges.count; i++) {
+        struct key_range range = query->ranges.ranges[i];
+        if (range.upper.size && slice_compare(range.upper, slice_of(lower, after.size + 1)) <= 0) continue;
+        bool cut = slice_compare(range.lower, slice_of(lower, after.size + 1)) < 0;
+        if (cut) range.lower = slice_of(lower, after.size + 1);
+        if (cut && query->ranges.points) continue; /* the key itself is below */
+        kept[count++] = range;
+    }
+    query->ranges.ranges = kept;
+    query->ranges.count = count;
+    query->ranges.bounded = true;
+    return true;
+}
+
 /* The cheapest sorted index; `best` stays closed when none is better than a scan of `rows` rows. */
 static enum plinth_status try_indexes(struct query *query, uint64_t rows, struct index_scan *best,
                                       struct plinth_error *error) {
@@ -334,12 +357,13 @@ static enum plinth_status choose_path(struct query *query, struct plinth_error *
         return no_path(query, "the predicate does not bound the key's first column", error);
     if (query->ranges.bounded && (want_key || !forced.size)) {
         query->path = PATH_KEY;
-        if (query->ranges.points) {
+        if (query->ranges.points && !query->options.own_count) {
             query->rows_estimated = query->ranges.count;
             return query_candidates_from_points(query, error);
         }
     }
-    if (want_key) return PLINTH_OK;
+    /* Indexes do not know the caller's own rows, nor the order that key_after is about. */
+    if (want_key || query->options.own_count || query->options.key_after.size) return PLINTH_OK;
     struct index_scan best = {0};
     enum plinth_status st = try_indexes(query, query->rows_estimated, &best, error);
     if (!st && query->options.read.memory_only && !best.index) return PLINTH_WOULD_BLOCK;
@@ -384,6 +408,7 @@ enum plinth_status query_plan(struct query *query, struct plinth_error *error) {
                                                                              : plan_scan_output(query, wanted, error);
     if (!st && schema->kind == TABLE_ROWS) st = view_row_sources(query->view, schema->id, &query->sources, error);
     if (!st && !make_ranges(query)) st = error_no_memory(error, "query");
+    if (!st && query->options.key_after.size && !cut_ranges(query)) st = error_no_memory(error, "query");
     if (!st) st = choose_path(query, error);
     if (!st && !query->by_candidates && !query->index) query->index = find_bloom_index(query);
     if (!st && !query->by_candidates) st = query_make_tasks(query, error);

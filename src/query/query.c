@@ -26,6 +26,17 @@ static unsigned threads_of(const struct query *query) {
     return threads > query->task_count ? query->task_count : threads;
 }
 
+static enum plinth_status take_own(struct query *query, struct plinth_error *error) {
+    uint64_t count = query->options.own_count;
+    query->options.own_count = 0;
+    if (!count) return PLINTH_OK;
+    query->own = malloc(count * sizeof *query->own);
+    if (!query->own) return error_no_memory(error, "query");
+    for (uint64_t i = 0; i < count; i++) query->own[i] = row_block_ref(query->options.own[i]);
+    query->options.own_count = count;
+    return PLINTH_OK;
+}
+
 enum plinth_status query_open(struct plinth *db, const struct table_schema *schema, const struct query_options *options,
                               struct query **query, struct plinth_error *error) {
     *query = NULL;
@@ -46,7 +57,8 @@ enum plinth_status query_open(struct plinth *db, const struct table_schema *sche
     condition_init(&made->changed);
     worker_init(&made->inline_worker, made);
     made->began_ns = env_monotonic_ns(db->env);
-    enum plinth_status st = engine_begin_read(db, &options->read, &made->view, &made->lsn, error);
+    enum plinth_status st = take_own(made, error);
+    if (!st) st = engine_begin_read(db, &options->read, &made->view, &made->lsn, error);
     if (!st && !engine_table_exists(db, schema->id))
         st = error_set(error, PLINTH_NOT_FOUND, "table \"%s\" was dropped", schema->name);
     if (!st) st = query_plan(made, error);
@@ -55,6 +67,8 @@ enum plinth_status query_open(struct plinth *db, const struct table_schema *sche
     made->options.group_by = NULL;
     made->options.aggregates = NULL;
     made->options.force_path = (struct slice){0};
+    made->options.own = NULL;
+    made->options.key_after = (struct slice){0};
     if (!st) {
         made->worker_count = threads_of(made);
         if (made->worker_count > 1) {
@@ -79,6 +93,8 @@ enum plinth_status query_open(struct plinth *db, const struct table_schema *sche
 }
 
 const struct arrow_schema *query_schema(const struct query *query) { return &query->out_schema; }
+const struct key_ranges *query_key_ranges(const struct query *query) { return &query->ranges; }
+
 struct plinth_position query_position(const struct query *query) {
     return engine_position(query->db, query->lsn);
 }
@@ -222,6 +238,8 @@ void query_close(struct query *query) {
     }
     index_scan_close(&query->entries);
     row_sources_deinit(&query->sources);
+    for (uint64_t i = 0; i < query->options.own_count; i++) row_block_unref(query->own[i]);
+    free(query->own);
     free(query->workers);
     free(query->results);
     free(query->tasks);

@@ -15,6 +15,7 @@
 
 #include "column/arrow_ipc.h"
 #include "engine/rows.h"
+#include "engine/transaction_change.h"
 #include "expr/predicate.h"
 
 enum query_aggregate_kind {
@@ -47,6 +48,12 @@ struct query_options {
     /* 0: 256 MiB. Groups, and keys that have to be sorted, beyond it: PLINTH_RESOURCE_EXHAUSTED (all threads
      * together). Batches that wait for the reader: the scan waits, too. */
     uint64_t memory_bytes_max;
+    /* Rows of the caller's own over those of the state, newest by LSN, which are above all others (a transaction's).
+     * Referenced as long as the query is open. */
+    struct row_block *const *own;
+    uint64_t own_count;
+    struct slice
+        key_after; /* only rows with keys above this encoded one; empty: all. Borrowed until the query is closed */
     struct slice force_path; /* for tests: "scan", "key", or an index's name; PLINTH_INVALID_ARGUMENT if it cannot */
     bool explain_only;       /* plan, and read nothing: next gives the end at once */
 };
@@ -80,6 +87,13 @@ const struct arrow_schema *query_schema(const struct query *query);
 PLINTH_MUST_CHECK enum plinth_status query_next(struct query *query, struct batch **batch, struct plinth_error *error);
 /* From any thread: makes query_next (running or the next one) give PLINTH_CANCELLED soon. */
 void query_cancel(struct query *query);
+/* The ranges of encoded keys that the predicate leaves open: what a reader has read, whatever the path. Valid as long
+ * as the query. */
+struct key_ranges;
+const struct key_ranges *query_key_ranges(const struct query *query);
+/* Notes them as what a transaction has read. */
+PLINTH_MUST_CHECK enum plinth_status query_note_ranges(const struct key_ranges *ranges, struct row_reads *reads,
+                                                       struct plinth_error *error);
 struct plinth_position query_position(const struct query *query);
 void query_explain_read(const struct query *query, struct query_explain *explain);
 void query_close(struct query *query);

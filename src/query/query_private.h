@@ -121,6 +121,7 @@ struct query {
     struct key_ranges ranges; /* of the primary key */
     uint64_t rows_estimated;
     struct row_sources sources;
+    struct row_block **own; /* options.own, referenced */
 
     struct scan_task *tasks;
     uint32_t task_count;

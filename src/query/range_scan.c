@@ -402,6 +402,36 @@ static enum plinth_status key_bounds_exclude(struct worker *worker, struct segme
     return st;
 }
 
+static bool own_overlap(const struct query *query, const struct scan_task *task) {
+    for (uint64_t i = 0; i < query->options.own_count; i++)
+        if (query_block_overlaps(query->own[i], task->lower, task->upper)) return true;
+    return false;
+}
+
+/* The caller's own rows over those of the state, `*merged`. */
+static enum plinth_status merge_own(struct query *query, const struct scan_task *task, const struct block_read *read,
+                                    struct block_stream **merged, struct plinth_error *error) {
+    struct block_merge_options options = {.mode = MERGE_SNAPSHOT, .lsn = UINT64_MAX};
+    struct block_stream **streams = calloc(query->options.own_count + 1, sizeof *streams);
+    if (!streams) return error_no_memory(error, "query");
+    size_t count = 1;
+    enum plinth_status st = PLINTH_OK;
+    streams[0] = *merged;
+    for (uint64_t i = 0; !st && i < query->options.own_count; i++) {
+        struct row_block *block = query->own[i];
+        if (!query_block_overlaps(block, task->lower, task->upper)) continue;
+        st = row_block_stream_open(block, read, &streams[count], error);
+        count += !st;
+    }
+    *merged = NULL;
+    if (!st)
+        st = block_merge_open(streams, count, read, &options, merged, error);
+    else
+        for (size_t i = 0; i < count; i++) block_stream_close(streams[i]);
+    free(streams);
+    return st;
+}
+
 static enum plinth_status scan_merged(struct worker *worker, const struct scan_task *task, struct plinth_error *error) {
     struct query *query = worker->query;
     struct block_read read = {.schema = query->schema,
@@ -459,6 +489,7 @@ static enum plinth_status scan_merged(struct worker *worker, const struct scan_t
     else
         for (size_t i = 0; i < count; i++) block_stream_close(streams[i]);
     free(streams);
+    if (!st && own_overlap(query, task)) st = merge_own(query, task, &read, &merged, error);
     if (!st) st = emit_merged(worker, merged, error);
     block_stream_close(merged);
     return st;
@@ -490,7 +521,7 @@ enum plinth_status query_run_task(struct worker *worker, const struct scan_task 
     if (query->schema->kind == TABLE_SPACE) return scan_space(worker, task, error);
     const struct run *only = NULL;
     size_t first = 0, end = 0;
-    bool direct = true;
+    bool direct = !own_overlap(query, task);
     for (size_t i = 0; direct && !task->only_partition && i < query->sources.block_count; i++)
         if (query_block_overlaps(query->sources.blocks[i], task->lower, task->upper)) direct = false;
     for (size_t i = 0; direct && i < query->sources.run_count; i++) {

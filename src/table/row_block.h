@@ -62,6 +62,11 @@ PLINTH_MUST_CHECK bool row_block_set_lsn(struct row_block *block, uint64_t lsn, 
 struct row_block *row_block_select(struct row_block *block, const struct row_stretch *stretches,
                                    uint32_t stretch_count);
 
+/* One block of all versions of several blocks (at least one), with a bloom filter, sharing no memory with them; the
+ * columns are all that any of them has. PLINTH_INVALID_ARGUMENT when a column has different types in them. */
+PLINTH_MUST_CHECK enum plinth_status row_blocks_merge(struct row_block *const *blocks, size_t count,
+                                                      struct row_block **merged, struct plinth_error *error);
+
 /* Index of the first row at or behind (key, lsn) in row order, at most `rows`. */
 uint32_t row_block_find(const struct row_block *block, struct slice key, uint64_t lsn);
 /* The newest version of `key` not above `lsn_max`; false when there is none. `key_hash` is hash_stable(key): memtable

@@ -42,9 +42,5 @@ static inline int row_block_compare(const struct row_block *block, uint32_t row,
 PLINTH_MUST_CHECK enum plinth_status column_list_of(struct arena *arena, const struct block_read *read,
                                                     struct column_list *columns, struct plinth_error *error);
 
-/* One block of all versions of several blocks (at least one), with a bloom filter, sharing no memory with them; the
- * columns are all that any of them has. PLINTH_INVALID_ARGUMENT when a column has different types in them. */
-PLINTH_MUST_CHECK enum plinth_status row_blocks_merge(struct row_block *const *blocks, size_t count,
-                                                      struct row_block **merged, struct plinth_error *error);
 
 #endif

@@ -50,7 +50,7 @@ static void check_record(const struct table_schema *schema, struct slice payload
     if (!block || !row_block_set_lsn(block, 7, (uint32_t)record.change.first_ordinal)) abort();
     look_up_all(block);
     if (!rows_record_encode(&bytes, &record.change, record.column_ids, record.batch)) abort();
-    if (rows_record_check(schema, buffer_slice(&bytes), NULL)) abort();
+    if (rows_record_check(schema, buffer_slice(&bytes), NULL, NULL)) abort();
     if (rows_record_decode(buffer_slice(&bytes), &again, NULL)) abort();
     if (again.change.rows != record.change.rows || again.change.unit != record.change.unit) abort();
     rows_record_deinit(&again);
@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!schemas[keyed]) schemas[keyed] = make_schema(keyed);
     struct slice payload = slice_of(data + 1, size - 1);
     struct plinth_error error;
-    enum plinth_status st = rows_record_check(schemas[keyed], payload, &error);
+    enum plinth_status st = rows_record_check(schemas[keyed], payload, NULL, &error);
     if (st && st != PLINTH_CORRUPT && st != PLINTH_OUT_OF_MEMORY) abort();
     if (!st) check_record(schemas[keyed], payload);
     return 0;

@@ -634,11 +634,12 @@ static void before_the_first_record_there_was_nothing(void **state) {
 /* Whoever adds a kind of record has to say whether feeds show it. */
 static void every_kind_of_record_is_shown_or_listed_as_not_shown(void **state) {
     (void)state;
-    static const enum change_kind shown[] = {CHANGE_WRITE, CHANGE_CONDITIONAL, CHANGE_ROWS};
+    static const enum change_kind shown[] = {CHANGE_WRITE, CHANGE_CONDITIONAL, CHANGE_ROWS, CHANGE_TRANSACTION};
     static const enum change_kind not_shown[] = {
-        CHANGE_CATALOG,   CHANGE_CUT,        CHANGE_JOB_BEGIN, CHANGE_FLUSH_COMMIT, CHANGE_COMPACT_COMMIT,
-        CHANGE_JOB_ABORT, CHANGE_FILES_GONE, CHANGE_HOST,      CHANGE_TICK,         CHANGE_FEATURE_LEVEL,
-        CHANGE_WINDOW,    CHANGE_KEEP,       CHANGE_HISTORY,   CHANGE_JOBS,         CHANGE_MERGE_COMMIT,
+        CHANGE_CATALOG,          CHANGE_CUT,        CHANGE_JOB_BEGIN, CHANGE_FLUSH_COMMIT, CHANGE_COMPACT_COMMIT,
+        CHANGE_JOB_ABORT,        CHANGE_FILES_GONE, CHANGE_HOST,      CHANGE_TICK,         CHANGE_FEATURE_LEVEL,
+        CHANGE_WINDOW,           CHANGE_KEEP,       CHANGE_HISTORY,   CHANGE_JOBS,         CHANGE_MERGE_COMMIT,
+        CHANGE_TRANSACTION_PART, /* shown with the last one */
     };
     bool listed[256] = {false};
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {

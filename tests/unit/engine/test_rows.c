@@ -630,17 +630,17 @@ static void a_damaged_record_is_found_corrupt_or_sound(void **state) {
     struct rows_change change = {.table = schema->id, .operation = ROWS_UPSERT, .rows = 3, .column_count = 3};
     const uint32_t ids[] = {1, 2, 3};
     assert_true(rows_record_encode(&payload, &change, ids, rows.batch));
-    assert_ok(rows_record_check(schema, buffer_slice(&payload), &f->error), &f->error);
+    assert_ok(rows_record_check(schema, buffer_slice(&payload), NULL, &f->error), &f->error);
     for (size_t size = 0; size < payload.size; size++) {
         uint8_t *exact = malloc(size + 1); /* for AddressSanitizer */
         memcpy(exact, payload.data, size);
-        assert_status(rows_record_check(schema, slice_of(exact, size), &f->error), PLINTH_CORRUPT, &f->error);
+        assert_status(rows_record_check(schema, slice_of(exact, size), NULL, &f->error), PLINTH_CORRUPT, &f->error);
         free(exact);
     }
     unsigned corrupt = 0;
     for (size_t bit = 0; bit < 8 * payload.size; bit++) {
         payload.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        enum plinth_status st = rows_record_check(schema, buffer_slice(&payload), &f->error);
+        enum plinth_status st = rows_record_check(schema, buffer_slice(&payload), NULL, &f->error);
         if (st) assert_status(st, PLINTH_CORRUPT, &f->error);
         corrupt += st != PLINTH_OK;
         payload.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -651,14 +651,14 @@ static void a_damaged_record_is_found_corrupt_or_sound(void **state) {
     test_rows_init(&rows, METRICS, "a,2,2;a,1,-;b,0,3");
     buffer_clear(&payload);
     assert_true(rows_record_encode(&payload, &change, ids, rows.batch));
-    assert_status(rows_record_check(schema, buffer_slice(&payload), &f->error), PLINTH_CORRUPT, &f->error);
+    assert_status(rows_record_check(schema, buffer_slice(&payload), NULL, &f->error), PLINTH_CORRUPT, &f->error);
     assert_error_names(&f->error, "order of their keys");
     test_rows_deinit(&rows);
     test_rows_init(&rows, "host string, time int32, value float64", "a,1,2");
     change.rows = 1;
     buffer_clear(&payload);
     assert_true(rows_record_encode(&payload, &change, ids, rows.batch));
-    assert_status(rows_record_check(schema, buffer_slice(&payload), &f->error), PLINTH_CORRUPT, &f->error);
+    assert_status(rows_record_check(schema, buffer_slice(&payload), NULL, &f->error), PLINTH_CORRUPT, &f->error);
     assert_error_names(&f->error, "\"time\" has another type");
     buffer_deinit(&payload);
     test_rows_deinit(&rows);

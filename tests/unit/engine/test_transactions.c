@@ -283,8 +283,10 @@ static void what_cannot_be_judged_or_logged_is_refused(void **state) {
     static char large[400 << 10];
     struct plinth_operation operation = {
         .kind = PLINTH_SET, .space = f->space, .value = plinth_bytes(large, sizeof large)};
-    for (int i = 0; i < 3; i++) {
-        operation.key = plinth_text(i == 0 ? "a" : i == 1 ? "b" : "c");
+    for (int i = 0; i < PLINTH_TRANSACTION_BYTES_MAX / (int)sizeof large + 1; i++) {
+        char key[8];
+        snprintf(key, sizeof key, "%d", i);
+        operation.key = plinth_text(key);
         assert_ok(plinth_transaction_write(transaction, &operation, &f->error), &f->error);
     }
     assert_status(plinth_transaction_commit(transaction, NULL, NULL, NULL, &f->error), PLINTH_TOO_LARGE, &f->error);

@@ -1,0 +1,27 @@
+/* What the deciding of data records shares (shard.c, shard_transaction.c). */
+#ifndef PLINTH_ENGINE_SHARD_PRIVATE_H
+#define PLINTH_ENGINE_SHARD_PRIVATE_H
+
+#include "engine/shard.h"
+
+/* Registers the keys of a data record in the window; false when the payload is malformed. */
+bool shard_register_keys(struct shard *shard, uint64_t lsn, struct slice operations, const struct write_keys *written);
+/* Whether every operation is well-formed and of a kind that this feature level knows. */
+bool shard_operations_are_sound(struct slice operations);
+/* What the record's producer makes of it. `first_lsn` is for duplicates. */
+enum verdict shard_judge_producer(const struct shard *shard, const struct record_header *header,
+                                  struct producer_part part, uint64_t *first_lsn);
+PLINTH_MUST_CHECK enum plinth_status shard_add_producer(struct shard *shard, uint64_t lsn,
+                                                        const struct record_header *header, struct producer_part part,
+                                                        struct plinth_error *error);
+PLINTH_MUST_CHECK enum plinth_status shard_note_void(struct shard *shard, uint64_t lsn, struct plinth_error *error);
+
+/* shard_transaction.c: TRANSACTION and TRANSACTION_PART records. */
+PLINTH_MUST_CHECK enum plinth_status shard_decide_transaction(struct shard *shard, uint64_t lsn,
+                                                              const struct record_header *header, struct slice payload,
+                                                              const struct write_keys *written,
+                                                              struct decision *decision, struct plinth_error *error);
+void shard_replay_transaction(struct shard *shard, uint64_t lsn, const struct record_header *header,
+                              struct slice payload);
+
+#endif
