@@ -105,15 +105,65 @@ static void add_table(struct script *script, const struct catalog *catalog, cons
     assert_true(catalog_change_encode(add(script, CHANGE_CATALOG), &change));
 }
 
-/* Rows `first_id` and behind it; chunk `part` of `parts`, and of a unit unless `unit` is 0. */
-static void add_rows(struct script *script, struct table_id table, uint64_t unit, uint32_t part, uint32_t parts,
-                     uint64_t first_ordinal, int64_t first_id, uint32_t rows) {
+/* An int64 as it stands in a key. */
+static struct slice id_key(int64_t id, uint8_t bytes[8]) {
+    store_u64(bytes, __builtin_bswap64((uint64_t)id ^ (UINT64_C(1) << 63)));
+    return slice_of(bytes, 8);
+}
+
+static struct batch *ids_batch(int64_t first_id, uint32_t rows) {
     struct batch *batch = batch_create(1);
     assert_non_null(batch);
     int64_t *ids = arena_alloc(&batch->arena, rows * sizeof *ids);
     for (uint32_t i = 0; i < rows; i++) ids[i] = first_id + i;
     batch->rows = rows;
     batch->columns[0] = (struct column){.type = column_type_of(COLUMN_INT64), .values = ids};
+    return batch;
+}
+
+/* A transaction that has read row `read_id` of a table, or with `range` it and the nine behind it, sets a key and
+ * writes rows `first_id` and behind it. */
+static struct buffer transaction_body(uint64_t snapshot, struct table_id table, int64_t read_id, bool range,
+                                      int64_t first_id, uint32_t rows) {
+    struct buffer body = BUFFER_INIT, payload = BUFFER_INIT;
+    struct row_reads reads = {.table = table};
+    struct batch *batch = ids_batch(first_id, rows);
+    struct rows_change change = {.table = table, .operation = 1, .rows = rows, .column_count = 1};
+    const uint32_t column_ids[] = {1};
+    uint8_t lower[8], upper[8];
+    assert_true(buffer_append_varint(&body, snapshot) && buffer_append_varint(&body, 0) &&
+                buffer_append_varint(&body, 0) && buffer_append_varint(&body, 1));
+    assert_true(range ? row_reads_range(&reads, id_key(read_id, lower), id_key(read_id + 10, upper))
+                      : row_reads_key(&reads, id_key(read_id, lower)));
+    assert_true(row_reads_encode(&body, &reads));
+    append_operations(&body, "written", "by a transaction");
+    assert_true(rows_record_encode(&payload, &change, column_ids, batch));
+    assert_true(buffer_append_varint(&body, 1) && buffer_append_string(&body, buffer_slice(&payload)));
+    row_reads_deinit(&reads);
+    buffer_deinit(&payload);
+    batch_unref(batch);
+    return body;
+}
+
+/* Its records: one, or `parts` of unit `unit`. */
+static void add_transaction(struct script *script, uint64_t unit, uint32_t parts, struct buffer body) {
+    size_t size = body.size / parts;
+    for (uint32_t i = 0; i < parts; i++) {
+        bool last = i + 1 == parts;
+        struct transaction_part part = {.in_unit = parts > 1, .unit = unit, .offset = i * size};
+        struct buffer *payload = add(script, last ? CHANGE_TRANSACTION : CHANGE_TRANSACTION_PART);
+        assert_true(transaction_part_encode(payload, &part) &&
+                    buffer_append(payload, body.data + i * size, last ? body.size - i * size : size));
+        script->headers[script->count - 1].chunk = i;
+        script->headers[script->count - 1].chunk_count = parts;
+    }
+    buffer_deinit(&body);
+}
+
+/* Rows `first_id` and behind it; chunk `part` of `parts`, and of a unit unless `unit` is 0. */
+static void add_rows(struct script *script, struct table_id table, uint64_t unit, uint32_t part, uint32_t parts,
+                     uint64_t first_ordinal, int64_t first_id, uint32_t rows) {
+    struct batch *batch = ids_batch(first_id, rows);
     struct rows_change change = {.table = table,
                                  .operation = 1,
                                  .in_unit = unit != 0,
@@ -308,6 +358,39 @@ static void a_replay_begins_at_the_first_part_of_what_is_not_in_segments(void **
     script_deinit(script);
 }
 
+static void a_transaction_loses_when_rows_that_it_read_were_written_since(void **state) {
+    (void)state;
+    struct script *script = calloc(1, sizeof *script);
+    struct shard shard;
+    assert_ok(shard_init(&shard, NULL), NULL);
+    struct table_id table = {1, 1, 3}, gone = {1, 1, 9};
+    add_table(script, &shard.catalog, "t");                                       /* 1, 2 */
+    add_transaction(script, 0, 1, transaction_body(2, table, 5, false, 1, 1));    /* 3: below the feature level */
+    add_varint(script, CHANGE_FEATURE_LEVEL, FEATURE_LEVEL_TRANSACTIONS);         /* 4 */
+    add_rows(script, table, 0, 0, 1, 0, 10, 5);                                   /* 5: rows 10 to 14 */
+    add_transaction(script, 0, 1, transaction_body(3, table, 50, false, 1, 1));   /* 6: from before the window */
+    add_transaction(script, 0, 1, transaction_body(4, table, 14, false, 1, 1));   /* 7 */
+    add_transaction(script, 0, 1, transaction_body(4, table, 15, false, 20, 1));  /* 8: writes row 20 */
+    add_transaction(script, 0, 1, transaction_body(7, table, 11, true, 1, 1));    /* 9: [11, 21) has it */
+    add_transaction(script, 0, 1, transaction_body(7, table, 10, true, 1, 1));    /* 10: [10, 20) has not */
+    add_transaction(script, 0, 1, transaction_body(10, gone, 10, true, 1, 1));    /* 11 */
+    add_rows(script, table, 7, 0, 2, 0, 70, 1);                                   /* 12: a unit; */
+    add_transaction(script, 0, 1, transaction_body(11, table, 70, false, 1, 1));  /* 13: it is not there yet */
+    add_rows(script, table, 7, 1, 2, 1, 71, 1);                                   /* 14: now it is */
+    add_transaction(script, 0, 1, transaction_body(13, table, 70, false, 1, 1));  /* 15 */
+    add_transaction(script, 8, 2, transaction_body(14, table, 70, false, 80, 1)); /* 16, 17 */
+    add_transaction(script, 9, 2, transaction_body(15, table, 80, false, 81, 1)); /* 18, 19 */
+    static const enum verdict wanted[] = {VERDICT_APPLIED,  VERDICT_APPLIED, VERDICT_REFUSED,  VERDICT_APPLIED,
+                                          VERDICT_APPLIED,  VERDICT_TOO_OLD, VERDICT_CONFLICT, VERDICT_APPLIED,
+                                          VERDICT_CONFLICT, VERDICT_APPLIED, VERDICT_VOID,     VERDICT_APPLIED,
+                                          VERDICT_APPLIED,  VERDICT_APPLIED, VERDICT_CONFLICT, VERDICT_APPLIED,
+                                          VERDICT_APPLIED,  VERDICT_APPLIED, VERDICT_CONFLICT};
+    for (uint64_t lsn = 1; lsn <= script->count; lsn++) assert_int_equal(decide(&shard, script, lsn), wanted[lsn - 1]);
+    assert_int_equal(shard.units.open_count, 0);
+    shard_deinit(&shard);
+    script_deinit(script);
+}
+
 /* Units under way in a random log, and what their next part is. */
 struct open_unit {
     uint64_t id;
@@ -321,7 +404,8 @@ static void add_random_rows(struct script *script, struct test_random *random, s
     uint32_t rows = 1 + (uint32_t)test_random_below(random, 5);
     if (test_random_below(random, 3) == 0) { /* a chunk of a batch */
         uint32_t chunks = 1 + (uint32_t)test_random_below(random, 4);
-        add_rows(script, table, 0, (uint32_t)test_random_below(random, chunks), chunks, 0, 0, rows);
+        add_rows(script, table, 0, (uint32_t)test_random_below(random, chunks), chunks, 0,
+                 (int64_t)test_random_below(random, 200), rows);
         return;
     }
     if (unit->part == unit->parts) {
@@ -332,7 +416,8 @@ static void add_random_rows(struct script *script, struct test_random *random, s
     }
     uint32_t wrong = test_random_below(random, 12) == 0; /* a part is left out */
     if (unit->part + wrong >= unit->parts) wrong = 0;
-    add_rows(script, table, unit->id, unit->part + wrong, unit->parts, unit->rows, 0, rows);
+    add_rows(script, table, unit->id, unit->part + wrong, unit->parts, unit->rows,
+             (int64_t)test_random_below(random, 200), rows);
     unit->part += 1 + wrong;
     unit->rows += rows;
 }
@@ -348,6 +433,13 @@ static struct script *random_script(struct test_random *random) {
     add_table(script, &shard.catalog, "t");
     decide(&shard, script, 2);
     decide(&shard, script, 3);
+    add_varint(script, CHANGE_FEATURE_LEVEL, FEATURE_LEVEL_TRANSACTIONS);
+    decide(&shard, script, 4);
+    window = add(script, CHANGE_WINDOW);
+    assert_true(buffer_append_varint(window, 300) && buffer_append_varint(window, 1 << 17) &&
+                buffer_append_varint(window, 60) && buffer_append_varint(window, 1 << 17));
+    decide(&shard, script, 5);
+    uint64_t transactions = 0, conflicts = 0, too_old = 0, applied = 0;
     struct open_unit units[4] = {{1000}, {2000}, {3000}, {4000}};
     while (script->count < RECORDS_MAX - 8) {
         uint64_t before = script->count;
@@ -356,8 +448,16 @@ static struct script *random_script(struct test_random *random) {
         uint64_t dice = test_random_below(random, 100);
         if (dice < 25) {
             add_random_rows(script, random, units);
+        } else if (dice < 45) {
+            uint64_t back = test_random_below(random, 250);
+            int64_t read_id = (int64_t)test_random_below(random, 200),
+                    first_id = (int64_t)test_random_below(random, 200);
+            struct table_id table = {1, 1, test_random_below(random, 30) ? 3 : 4};
+            struct buffer body = transaction_body(before > back ? before - back : 0, table, read_id, dice < 28,
+                                                  first_id, 1 + (uint32_t)test_random_below(random, 4));
+            add_transaction(script, 90000 + ++transactions, 1 + (uint32_t)test_random_below(random, 3), body);
         } else if (dice < 60) {
-            add_write(script, key, dice < 30 ? NULL : "value");
+            add_write(script, key, dice < 48 ? NULL : "value");
         } else if (dice < 85) {
             uint64_t back = test_random_below(random, 400);
             add_conditional(script, before > back ? before - back : 0, key, "other");
@@ -376,9 +476,16 @@ static struct script *random_script(struct test_random *random) {
                 script->headers[lsn - 1].producer = 1 + test_random_below(random, 3);
                 script->headers[lsn - 1].sequence = 1 + test_random_below(random, 500);
             }
-            decide(&shard, script, lsn);
+            enum verdict verdict = decide(&shard, script, lsn);
+            if (script->headers[lsn - 1].kind != CHANGE_TRANSACTION) continue;
+            conflicts += verdict == VERDICT_CONFLICT;
+            too_old += verdict == VERDICT_TOO_OLD;
+            applied += verdict == VERDICT_APPLIED;
         }
     }
+    print_message("%llu transactions: %llu applied, %llu conflicts, %llu too old\n", (unsigned long long)transactions,
+                  (unsigned long long)applied, (unsigned long long)conflicts, (unsigned long long)too_old);
+    assert_true(conflicts > 30 && too_old > 30 && applied > 100); /* there is something to agree on */
     shard_deinit(&shard);
     return script;
 }
@@ -402,7 +509,8 @@ static void a_checkpoint_and_the_log_behind_it_give_the_same_state(void **state)
         for (uint64_t replay = shard_replay_lsn(&other); replay <= lsn; replay++) {
             const struct record_header *header = &script->headers[replay - 1];
             shard_replay(&other, replay, header, buffer_slice(&script->payloads[replay - 1]));
-            if (header->kind == CHANGE_WRITE || header->kind == CHANGE_CONDITIONAL || header->kind == CHANGE_ROWS)
+            if (header->kind == CHANGE_WRITE || header->kind == CHANGE_CONDITIONAL || header->kind == CHANGE_ROWS ||
+                header->kind == CHANGE_TRANSACTION || header->kind == CHANGE_TRANSACTION_PART)
                 assert_int_equal(shard_is_void(&other, replay), was_void[replay]);
         }
         for (uint64_t later = lsn + 1; later <= script->count; later++) decide(&other, script, later);
@@ -455,6 +563,7 @@ int main(void) {
         cmocka_unit_test(a_malformed_record_is_refused_and_changes_nothing),
         cmocka_unit_test(rows_need_their_table_and_feature_level),
         cmocka_unit_test(a_replay_begins_at_the_first_part_of_what_is_not_in_segments),
+        cmocka_unit_test(a_transaction_loses_when_rows_that_it_read_were_written_since),
         cmocka_unit_test(a_checkpoint_and_the_log_behind_it_give_the_same_state),
         cmocka_unit_test(a_damaged_checkpoint_is_refused),
     };
