@@ -21,6 +21,10 @@ enum plinth_status env_list(struct env *env, const char *path, env_list_visitor 
     return env->ops->list(env, path, visit, context, error);
 }
 
+enum plinth_status env_sync_tree(struct env *env, const char *path, struct plinth_error *error) {
+    return env->ops->sync_tree(env, path, error);
+}
+
 enum plinth_status env_describe(struct env *env, const char *path, struct env_file_info *info,
                                 struct plinth_error *error) {
     *info = (struct env_file_info){0};

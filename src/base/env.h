@@ -63,6 +63,7 @@ struct env_ops {
                                struct plinth_error *);
     enum plinth_status (*make_directory)(struct env *, const char *path, struct plinth_error *);
     enum plinth_status (*sync_directory)(struct env *, const char *path, struct plinth_error *);
+    enum plinth_status (*sync_tree)(struct env *, const char *path, struct plinth_error *);
     enum plinth_status (*list)(struct env *, const char *path, env_list_visitor *, void *context,
                                struct plinth_error *);
     enum plinth_status (*describe)(struct env *, const char *path, struct env_file_info *, struct plinth_error *);
@@ -91,6 +92,9 @@ PLINTH_MUST_CHECK enum plinth_status env_open(struct env *env, const char *path,
 PLINTH_MUST_CHECK enum plinth_status env_make_directory(struct env *env, const char *path, struct plinth_error *error);
 /* Makes creations, renames and removals directly inside `path` durable. */
 PLINTH_MUST_CHECK enum plinth_status env_sync_directory(struct env *env, const char *path, struct plinth_error *error);
+/* The same for `path` and every directory below, with one wait for the disk however many they are: it writes out all of
+ * the file system that holds them. */
+PLINTH_MUST_CHECK enum plinth_status env_sync_tree(struct env *env, const char *path, struct plinth_error *error);
 /* Calls `visit` for each entry but "." and "..", in no particular order. */
 PLINTH_MUST_CHECK enum plinth_status env_list(struct env *env, const char *path, env_list_visitor *visit, void *context,
                                               struct plinth_error *error);

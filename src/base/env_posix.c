@@ -222,6 +222,16 @@ static enum plinth_status posix_sync_directory(struct env *env, const char *path
     return error_set_errno(error, failure, "%s: fsync of the directory", path);
 }
 
+static enum plinth_status posix_sync_tree(struct env *env, const char *path, struct plinth_error *error) {
+    (void)env;
+    int descriptor = open_retrying(path, O_RDONLY | O_DIRECTORY);
+    if (descriptor < 0) return error_set_errno(error, errno, "%s: opening the directory", path);
+    int failure = syncfs(descriptor) ? errno : 0;
+    close(descriptor);
+    if (!failure) return PLINTH_OK;
+    return error_set_errno(error, failure, "%s: syncfs", path);
+}
+
 static bool entry_is_directory(int directory, const struct dirent *entry) {
     if (entry->d_type != DT_UNKNOWN && entry->d_type != DT_LNK) return entry->d_type == DT_DIR;
     struct stat status;
@@ -352,6 +362,7 @@ static const struct env_ops posix_ops = {
     .open = posix_open,
     .make_directory = posix_make_directory,
     .sync_directory = posix_sync_directory,
+    .sync_tree = posix_sync_tree,
     .list = posix_list,
     .describe = posix_describe,
     .rename = posix_rename,

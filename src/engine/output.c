@@ -103,7 +103,7 @@ enum plinth_status output_open_run(struct plinth *db, struct segment_info *segme
     enum plinth_status st = PLINTH_OK;
     uint64_t done = 0;
     for (; !st && done < count; done += !st) {
-        st = segment_open(db->store, db->cache, &segments[done], &opened[done], error);
+        st = segment_open_lazily(db->store, db->cache, &segments[done], &opened[done], error);
         if (!st) segments[done].index_crc = segment_info(opened[done])->index_crc;
     }
     if (!st)

@@ -41,7 +41,8 @@ PLINTH_MUST_CHECK enum plinth_status output_push_segment(struct output *output, 
 /* Moves the segments of `from`, which has finished, behind those of `output`. */
 PLINTH_MUST_CHECK enum plinth_status output_take(struct output *output, struct output *from,
                                                  struct plinth_error *error);
-/* Opens segments as one run, and notes their index checksums in `segments`. */
+/* Opens segments as one run, and notes their index checksums in `segments`. New ones are read; those with a checksum
+ * when they are needed. */
 PLINTH_MUST_CHECK enum plinth_status output_open_run(struct plinth *db, struct segment_info *segments, uint64_t count,
                                                      struct run **run, struct plinth_error *error);
 

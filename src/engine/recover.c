@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "base/log_event.h"
 #include "base/status.h"
 #include "engine/array.h"
@@ -143,6 +144,60 @@ static enum plinth_status replay_log(struct replay *replay, struct plinth_error 
     return st;
 }
 
+/* ---- segments ---- */
+
+/* Segments are read when they are needed, but a file that is missing, or shorter or longer than it was, is said now. */
+struct found_object {
+    const char *name;
+    uint64_t size;
+};
+
+struct found_objects {
+    struct arena names;
+    struct found_object *objects; /* by name, once sorted */
+    uint64_t count;
+    bool out_of_memory;
+};
+
+static bool note_object(void *context, const char *name, uint64_t size) {
+    struct found_objects *found = context;
+    struct found_object object = {(const char *)arena_copy(&found->names, slice_of_string(name)), size};
+    found->out_of_memory = !object.name || !ARRAY_PUSH(found->objects, found->count, object);
+    return !found->out_of_memory;
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(((const struct found_object *)a)->name, ((const struct found_object *)b)->name);
+}
+
+static enum plinth_status check_segment(const struct found_objects *found, const struct segment_info *info,
+                                        struct plinth_error *error) {
+    struct found_object wanted = {.name = info->name};
+    const struct found_object *there =
+        found->count ? bsearch(&wanted, found->objects, found->count, sizeof wanted, compare_names) : NULL;
+    if (!there) return error_set(error, PLINTH_CORRUPT, "segment %s: the object is missing from the store", info->name);
+    if (there->size == info->bytes) return PLINTH_OK;
+    return error_set(error, PLINTH_CORRUPT, "segment %s: the object has %" PRIu64 " bytes, the manifest says %" PRIu64,
+                     info->name, there->size, info->bytes);
+}
+
+static enum plinth_status check_segments(struct plinth *db, struct plinth_error *error) {
+    struct found_objects found = {.count = 0};
+    const struct shard *shard = &db->shard;
+    if (!shard->table_count) return PLINTH_OK;
+    arena_init(&found.names);
+    enum plinth_status st = store_list(db->store, "segments/", note_object, &found, error);
+    if (!st && found.out_of_memory) st = error_no_memory(error, "list of segments");
+    if (!st && found.count) qsort(found.objects, found.count, sizeof *found.objects, compare_names);
+    for (uint64_t t = 0; !st && t < shard->table_count; t++)
+        for (uint64_t r = 0; !st && r < shard->tables[t].run_count; r++)
+            for (uint64_t s = 0; !st && s < shard->tables[t].runs[r].segment_count; s++)
+                st = check_segment(&found, &shard->tables[t].runs[r].segments[s], error);
+    free(found.objects);
+    arena_deinit(&found.names);
+    return st;
+}
+
 /* The first view: replayed memtables, newest first, and the runs of the manifest. */
 static enum plinth_status publish_view(struct replay *replay, struct plinth_error *error) {
     struct plinth *db = replay->db;
@@ -200,6 +255,7 @@ enum plinth_status engine_recover(struct plinth *db, struct plinth_error *error)
         st = push_memtable(&replay, error);
     }
     if (!st) st = replay_log(&replay, error);
+    if (!st) st = check_segments(db, error);
     if (!st) st = publish_view(&replay, error);
     if (!st) {
         db->active = memtable_ref(replay.memtables[replay.memtable_count - 1].memtable);

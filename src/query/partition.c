@@ -38,15 +38,24 @@ void query_run_segments(const struct run *run, struct slice lower, struct slice 
     *end = low;
 }
 
+/* Exact where the file can be read; what is wrong with it the scan will say. */
+static uint64_t segment_rows_in(struct segment *segment, struct slice lower, struct slice upper) {
+    const struct segment_info *info = segment_info(segment);
+    uint32_t stripe, end;
+    uint64_t rows = 0;
+    bool is_whole =
+        slice_compare(lower, buffer_slice(&info->key_min)) <= 0 && below(buffer_slice(&info->key_max), upper);
+    if (is_whole || segment_load(segment, NULL)) return info->rows;
+    segment_stripes_in(segment, lower, upper, &stripe, &end);
+    for (; stripe < end; stripe++) rows += segment_stripe_rows(segment, stripe);
+    return rows;
+}
+
 uint64_t query_run_rows(const struct run *run, struct slice lower, struct slice upper) {
     size_t first, end;
     uint64_t rows = 0;
     query_run_segments(run, lower, upper, &first, &end);
-    for (size_t i = first; i < end; i++) {
-        uint32_t stripe, stripe_end;
-        segment_stripes_in(run_segment(run, i), lower, upper, &stripe, &stripe_end);
-        for (; stripe < stripe_end; stripe++) rows += segment_stripe_rows(run_segment(run, i), stripe);
-    }
+    for (size_t i = first; i < end; i++) rows += segment_rows_in(run_segment(run, i), lower, upper);
     return rows;
 }
 
@@ -107,8 +116,9 @@ static bool cut_by_run(struct cutter *cutter, const struct run *run, struct key_
     uint64_t stripes = 0, rows = 0; /* since the last cut */
     query_run_segments(run, range.lower, range.upper, &first, &end);
     for (size_t i = first; i < end; i++) {
-        const struct segment *segment = run_segment(run, i);
+        struct segment *segment = run_segment(run, i);
         uint32_t stripe, stripe_end;
+        if (segment_load(segment, NULL)) continue; /* as above */
         segment_stripes_in(segment, range.lower, range.upper, &stripe, &stripe_end);
         for (; stripe < stripe_end; stripe++) {
             struct slice key = segment_stripe_first_key(segment, stripe);

@@ -195,7 +195,7 @@ static uint32_t ranges_useful(const struct query *query) {
     uint64_t stripes = 0, memory_rows = 0;
     for (size_t i = 0; i < query->sources.run_count; i++) {
         const struct run *run = query->sources.runs[i].run;
-        for (size_t s = 0; s < run_segment_count(run); s++) stripes += segment_stripe_count(run_segment(run, s));
+        for (size_t s = 0; s < run_segment_count(run); s++) stripes += segment_stripe_estimate(run_segment(run, s));
     }
     for (size_t i = 0; i < query->sources.block_count; i++) memory_rows += query->sources.blocks[i]->rows;
     uint64_t useful = stripes + memory_rows / QUERY_RANGE_ROWS;

@@ -320,7 +320,8 @@ static enum plinth_status scan_segment(struct worker *worker, const struct run *
     struct direct direct = {.worker = worker, .segment = segment, .lower = lower, .upper = upper};
     uint32_t stripe, end;
     enum prune_verdict verdict = query->predicate ? PRUNE_SOME : PRUNE_ALL;
-    enum plinth_status st = PLINTH_OK;
+    enum plinth_status st = segment_load(segment, error);
+    if (st) return st;
     segment_stripes_in(segment, lower, upper, &stripe, &end);
     query_count(&query->counters.segments, is_first);
     arena_reset(&worker->scratch);

@@ -437,22 +437,34 @@ static enum plinth_status local_remove(struct store *base, const char *name, str
 
 /* ---- opening ---- */
 
+/* Of more directories than these the whole file system is synced instead: a sync waits for the disk, also where there
+ * is nothing to write, and thousands of them take many seconds. */
+enum { SYNCED_EACH_MAX = 32 };
+
 struct cleaning {
     struct local_store *store;
-    const char *directory;
+    const char *directory; /* that is being looked at */
+    char *synced[SYNCED_EACH_MAX];
+    size_t directory_count;
     enum plinth_status status;
     struct plinth_error *error;
 };
 
 static bool clean_entry(void *context, const char *entry, bool is_directory);
 
-/* Removes temporary files, and syncs each directory: a process that was killed may have removed an object and not come
- * to the sync. Who finds it missing now takes that for final, and a power cut would bring it back. */
-static enum plinth_status directory_clean(struct local_store *store, const char *path, struct plinth_error *error) {
-    struct cleaning cleaning = {store, path, PLINTH_OK, error};
-    enum plinth_status st = env_list(store->env, path, clean_entry, &cleaning, error);
-    if (!st) st = cleaning.status;
-    return st ? st : env_sync_directory(store->env, path, error);
+/* Removes temporary files below `path`, and notes the directories. */
+static void directory_clean(struct cleaning *cleaning, const char *path) {
+    const char *outer = cleaning->directory;
+    cleaning->directory = path;
+    enum plinth_status st = env_list(cleaning->store->env, path, clean_entry, cleaning, cleaning->error);
+    cleaning->directory = outer;
+    if (st && !cleaning->status) cleaning->status = st;
+    if (!cleaning->status && cleaning->directory_count < SYNCED_EACH_MAX) {
+        char *copy = strdup(path);
+        if (!copy) cleaning->status = error_no_memory(cleaning->error, "object path");
+        cleaning->synced[cleaning->directory_count] = copy;
+    }
+    cleaning->directory_count++;
 }
 
 static bool clean_entry(void *context, const char *entry, bool is_directory) {
@@ -462,12 +474,26 @@ static bool clean_entry(void *context, const char *entry, bool is_directory) {
     if (!path) {
         cleaning->status = error_no_memory(cleaning->error, "object path");
     } else if (is_directory) {
-        cleaning->status = directory_clean(cleaning->store, path, cleaning->error);
+        directory_clean(cleaning, path);
     } else {
         cleaning->status = env_remove(cleaning->store->env, path, cleaning->error);
     }
     free(path);
     return !cleaning->status;
+}
+
+/* Syncs each directory: a process that was killed may have removed an object and not come to the sync. Who finds it
+ * missing now takes that for final, and a power cut would bring it back. */
+static enum plinth_status store_clean(struct local_store *store, struct plinth_error *error) {
+    struct cleaning cleaning = {.store = store, .error = error};
+    directory_clean(&cleaning, store->directory);
+    enum plinth_status st = cleaning.status;
+    bool each = cleaning.directory_count <= SYNCED_EACH_MAX;
+    for (size_t i = 0; i < cleaning.directory_count && i < SYNCED_EACH_MAX; i++) {
+        if (!st && each) st = env_sync_directory(store->env, cleaning.synced[i], error);
+        free(cleaning.synced[i]);
+    }
+    return st || each ? st : env_sync_tree(store->env, store->directory, error);
 }
 
 static void local_close(struct store *base) {
@@ -513,7 +539,7 @@ enum plinth_status local_store_open(struct env *env, const char *directory, cons
     st = handle_cache_create(env, handles_max, &store->handles, error);
     if (!st && !store->options.read_only) {
         st = directory_make(store, directory, parent, error);
-        if (!st) st = directory_clean(store, store->directory, error);
+        if (!st) st = store_clean(store, error);
     }
     if (st) {
         local_close(&store->base);

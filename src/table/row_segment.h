@@ -66,6 +66,7 @@ struct segment_read_stats {
     uint64_t stripes_read, stripes_skipped, rows_read, pages_read, bytes_read;
 };
 
+/* From here to segment_read_stripe: of a loaded segment (segment_load). */
 uint32_t segment_stripe_count(const struct segment *segment);
 uint32_t segment_stripe_rows(const struct segment *segment, uint32_t stripe);
 /* Number, in the file, of the stripe's first row. */
@@ -74,6 +75,9 @@ struct slice segment_stripe_first_key(const struct segment *segment, uint32_t st
 /* The stripes that may hold keys of [lower, upper): [*first, *end). */
 void segment_stripes_in(const struct segment *segment, struct slice lower, struct slice upper, uint32_t *first,
                         uint32_t *end);
+
+/* About how many stripes there are, without loading the segment. */
+uint64_t segment_stripe_estimate(const struct segment *segment);
 
 /* Decodes columns of one stripe into a batch (columns in the order asked for; missing ones are nulls of the type that
  * `schema` has). `cached`: through the page cache, column by column (point reads), else into fresh memory of the batch.

@@ -62,17 +62,19 @@ static bool merge_groups(const struct segment *segment, const struct row_segment
 enum plinth_status segment_column_bounds(struct segment *segment, const struct table_schema *schema, uint32_t column_id,
                                          struct arena *arena, struct column_bounds *bounds,
                                          struct plinth_error *error) {
-    const struct row_segment_column *column = row_segment_find(segment, column_id);
     struct slice min = {0}, max = {0};
     (void)schema;
     *bounds = (struct column_bounds){.rows = segment->info.rows};
+    enum plinth_status st = segment_load(segment, error);
+    if (st) return st;
+    const struct row_segment_column *column = row_segment_find(segment, column_id);
     if (!column) {
         set_absent(segment->info.rows, bounds);
         return PLINTH_OK;
     }
     if (column->type.kind == COLUMN_LIST) return PLINTH_OK; /* the statistics are those of the elements */
     if (!merge_groups(segment, column, &min, &max, bounds)) return PLINTH_OK;
-    enum plinth_status st = set_values(arena, column, min, max, bounds, error);
+    st = set_values(arena, column, min, max, bounds, error);
     return st ? segment_error(segment, st, error) : PLINTH_OK;
 }
 
@@ -216,6 +218,8 @@ enum plinth_status segment_postings(struct segment *segment, uint32_t column_id,
                                     const struct column *values, uint32_t value_count, struct roaring_bitmap_s **rows,
                                     struct plinth_error *error) {
     *rows = NULL;
+    enum plinth_status st = segment_load(segment, error);
+    if (st) return st;
     struct postings_block *postings = find_postings(segment, column_id, kind);
     const struct row_segment_column *column = row_segment_find(segment, column_id);
     const struct postings_view *view;
@@ -226,7 +230,7 @@ enum plinth_status segment_postings(struct segment *segment, uint32_t column_id,
     }
     if (!postings || !column_type_equal(values->type, column->type)) return PLINTH_OK;
     if (kind == INDEX_TOKEN && column->type.kind != COLUMN_STRING) return PLINTH_OK; /* a file can say anything */
-    enum plinth_status st = load_postings(segment, postings, &view, error);
+    st = load_postings(segment, postings, &view, error);
     roaring_bitmap_t *found = st ? NULL : roaring_bitmap_create();
     if (!st && !found) st = error_no_memory(error, "postings");
     if (!st && kind == INDEX_BITMAP)

@@ -1,4 +1,5 @@
 /* Opening a segment of a typed table: which columns it has, and its stripe index. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -507,7 +508,16 @@ bool segment_is_plain_at(const struct segment *segment, uint64_t lsn) {
     return info->superseded == 0 && info->deletes == 0 && info->lsn_max <= lsn;
 }
 
-uint32_t segment_stripe_count(const struct segment *segment) { return segment->stripes.count; }
+uint32_t segment_stripe_count(const struct segment *segment) {
+    assert(segment_is_loaded(segment));
+    return segment->stripes.count;
+}
+
+enum { STRIPE_ROWS_GUESS = 1024 };
+
+uint64_t segment_stripe_estimate(const struct segment *segment) {
+    return segment_is_loaded(segment) ? segment->stripes.count : segment->info.rows / STRIPE_ROWS_GUESS + 1;
+}
 
 uint32_t segment_stripe_rows(const struct segment *segment, uint32_t stripe) { return segment->stripes.rows[stripe]; }
 
@@ -524,6 +534,7 @@ void segment_stripes_in(const struct segment *segment, struct slice lower, struc
                         uint32_t *end) {
     const struct stripe_index *index = &segment->stripes;
     uint32_t last;
+    assert(segment_is_loaded(segment));
     *first = 0;
     *end = index->count;
     /* All versions of `lower` count: from the first stripe that may hold one. */

@@ -186,14 +186,14 @@ static const struct block_stream_ops segment_stream_ops = {
 enum plinth_status segment_block_stream_open(struct segment *segment, const struct block_read *read,
                                              struct block_stream **stream, struct plinth_error *error) {
     *stream = NULL;
+    enum plinth_status st = segment_load(segment, error);
+    if (st) return st;
     struct segment_stream *opened = calloc(1, sizeof *opened);
     if (!opened) return error_no_memory(error, "stream of a segment");
     opened->base.ops = &segment_stream_ops;
     opened->segment = segment_ref(segment);
     opened->read = *read;
-    enum plinth_status st = row_dictionaries_init(&opened->dictionaries, segment)
-                                ? PLINTH_OK
-                                : error_no_memory(error, "stream of a segment");
+    if (!row_dictionaries_init(&opened->dictionaries, segment)) st = error_no_memory(error, "stream of a segment");
     if (!st) st = stripe_decoder_acquire(&opened->decoder, error);
     if (!st) st = find_bounds(opened, error);
     if (st) {

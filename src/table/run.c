@@ -125,7 +125,7 @@ static void probe_init(struct probe *probe, const struct run *run, struct slice 
     uint32_t last;
     size_t index = find_segment(run, key);
     *probe = (struct probe){.segment = index < run->count ? run->segments[index] : NULL};
-    if (!probe->segment || lsn_max < probe->segment->info.lsn_min) return;
+    if (!probe->segment || lsn_max < probe->segment->info.lsn_min || !segment_is_loaded(probe->segment)) return;
     if (!stripe_index_range(&probe->segment->stripes, key, &probe->stripe, &last) || probe->stripe != last) return;
     probe->cached = stripe_find_cached(probe->segment, probe->stripe, STRIPE_KEYS_ONLY);
 }

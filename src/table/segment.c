@@ -1,5 +1,6 @@
 #include "table/segment.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -99,19 +100,64 @@ static enum plinth_status find_columns(struct segment *segment, struct plinth_er
     return PLINTH_OK;
 }
 
-static void segment_destroy(struct segment *segment) {
-    if (segment->cache) page_cache_forget(segment->cache, segment->id);
+/* Back to a segment of which nothing was read. */
+static void unload(struct segment *segment) {
     for (uint32_t i = 0; i < segment->group_count; i++) parquet_bloom_deinit(&segment->groups[i].bloom);
     row_segment_unload(segment);
     parquet_reader_close(segment->reader);
     object_close(segment->object);
     arena_deinit(&segment->arena);
+    arena_init(&segment->arena);
+    segment->rows = NULL;
+    segment->reader = NULL;
+    segment->object = NULL;
+    segment->groups = NULL;
+    segment->group_count = 0;
+    segment->stripes = (struct stripe_index){0};
+    memset(segment->has_column, 0, sizeof segment->has_column);
+}
+
+static void segment_destroy(struct segment *segment) {
+    if (segment->cache && segment_is_loaded(segment)) page_cache_forget(segment->cache, segment->id);
+    unload(segment);
+    arena_deinit(&segment->arena);
     segment_info_deinit(&segment->info);
+    pthread_mutex_destroy(&segment->load_mutex);
     free(segment);
 }
 
-enum plinth_status segment_open(struct store *store, struct page_cache *cache, const struct segment_info *info,
-                                struct segment **segment, struct plinth_error *error) {
+static enum plinth_status read_all(struct segment *segment, struct plinth_error *error) {
+    enum plinth_status st = open_object(segment, segment->store, error);
+    if (!st) st = segment_check_indexes(segment, error);
+    if (!st) st = check_metadata(segment, error);
+    if (!st && (segment->info.is_rows || segment_info_kind_is_entries(parquet_reader_metadata(segment->reader)))) {
+        st = row_segment_load(segment, error);
+    } else if (!st) {
+        st = find_columns(segment, error);
+        if (!st) st = segment_load_index(segment, error);
+    }
+    return st;
+}
+
+enum plinth_status segment_load(struct segment *segment, struct plinth_error *error) {
+    if (segment_is_loaded(segment)) return PLINTH_OK;
+    enum plinth_status st = PLINTH_OK;
+    pthread_mutex_lock(&segment->load_mutex);
+    if (!segment_is_loaded(segment)) {
+        st = read_all(segment, error);
+        if (st) {
+            st = segment_error(segment, st, error);
+            unload(segment);
+        } else {
+            atomic_store_explicit(&segment->is_loaded, true, memory_order_release);
+        }
+    }
+    pthread_mutex_unlock(&segment->load_mutex);
+    return st;
+}
+
+enum plinth_status segment_open_lazily(struct store *store, struct page_cache *cache, const struct segment_info *info,
+                                       struct segment **segment, struct plinth_error *error) {
     *segment = NULL;
     struct segment *opened = calloc(1, sizeof *opened);
     if (!opened || !segment_info_copy(&opened->info, info)) {
@@ -119,25 +165,30 @@ enum plinth_status segment_open(struct store *store, struct page_cache *cache, c
         return error_no_memory(error, "segment");
     }
     atomic_init(&opened->references, 1);
+    atomic_init(&opened->is_loaded, false);
+    pthread_mutex_init(&opened->load_mutex, NULL);
     opened->id = atomic_fetch_add_explicit(&next_id, 1, memory_order_relaxed);
-    arena_init(&opened->arena);
-    enum plinth_status st = open_object(opened, store, error);
-    if (!st) st = segment_check_indexes(opened, error);
-    if (!st) st = check_metadata(opened, error);
-    if (!st && (info->is_rows || segment_info_kind_is_entries(parquet_reader_metadata(opened->reader)))) {
-        st = row_segment_load(opened, error);
-    } else if (!st) {
-        st = find_columns(opened, error);
-        if (!st) st = segment_load_index(opened, error);
-    }
-    if (st) {
-        st = segment_error(opened, st, error);
-        segment_destroy(opened);
-        return st;
-    }
+    opened->store = store;
     opened->cache = cache;
-    *segment = opened;
-    return PLINTH_OK;
+    arena_init(&opened->arena);
+    bool is_known = info->index_crc && (info->key_min.size || info->key_max.size);
+    enum plinth_status st = is_known ? PLINTH_OK : segment_load(opened, error);
+    if (st)
+        segment_destroy(opened);
+    else
+        *segment = opened;
+    return st;
+}
+
+enum plinth_status segment_open(struct store *store, struct page_cache *cache, const struct segment_info *info,
+                                struct segment **segment, struct plinth_error *error) {
+    enum plinth_status st = segment_open_lazily(store, cache, info, segment, error);
+    if (!st) st = segment_load(*segment, error);
+    if (st) {
+        segment_unref(*segment);
+        *segment = NULL;
+    }
+    return st;
 }
 
 enum plinth_status segment_error(const struct segment *segment, enum plinth_status status, struct plinth_error *error) {
@@ -162,6 +213,7 @@ void segment_unref(struct segment *segment) {
 const struct segment_info *segment_info(const struct segment *segment) { return &segment->info; }
 
 uint64_t segment_memory_bytes(const struct segment *segment) {
+    if (!segment_is_loaded(segment)) return sizeof *segment;
     uint64_t bytes = sizeof *segment + segment->arena.used_bytes + parquet_reader_memory(segment->reader);
     for (uint32_t i = 0; i < segment->group_count; i++) bytes += segment->groups[i].bloom.owned.capacity;
     return bytes + row_segment_memory(segment);
@@ -203,6 +255,7 @@ enum plinth_status segment_find_stripe(struct segment *segment, struct slice key
                                        struct plinth_error *error) {
     uint32_t first, last;
     *stripe = 0;
+    assert(segment_is_loaded(segment));
     if (!stripe_index_range(&segment->stripes, key, &first, &last)) return PLINTH_OK;
     return narrow(segment, first, last, lsn, 0, stripe, error);
 }
@@ -216,14 +269,25 @@ static bool bloom_says_no(const struct segment *segment, uint32_t first, uint32_
     return true;
 }
 
+static bool is_within_bounds(const struct segment_info *info, struct slice key) {
+    return slice_compare(buffer_slice(&info->key_min), key) <= 0 &&
+           slice_compare(key, buffer_slice(&info->key_max)) <= 0;
+}
+
 enum plinth_status segment_get(struct segment *segment, struct slice key, uint64_t key_hash, uint64_t lsn_max,
                                unsigned flags, struct segment_hit *hit, struct plinth_error *error) {
     *hit = (struct segment_hit){0};
     uint32_t first, last, number;
-    if (lsn_max < segment->info.lsn_min || !stripe_index_range(&segment->stripes, key, &first, &last) ||
-        bloom_says_no(segment, first, last, key_hash))
+    enum plinth_status st = PLINTH_OK;
+    if (lsn_max < segment->info.lsn_min) return PLINTH_NOT_FOUND;
+    if (!segment_is_loaded(segment)) {
+        if (!is_within_bounds(&segment->info, key)) return PLINTH_NOT_FOUND;
+        st = flags & SEGMENT_MEMORY_ONLY ? PLINTH_WOULD_BLOCK : segment_load(segment, error);
+        if (st) return st;
+    }
+    if (!stripe_index_range(&segment->stripes, key, &first, &last) || bloom_says_no(segment, first, last, key_hash))
         return PLINTH_NOT_FOUND;
-    enum plinth_status st = narrow(segment, first, last, lsn_max, flags, &number, error);
+    st = narrow(segment, first, last, lsn_max, flags, &number, error);
     unsigned parts = flags & SEGMENT_LSN_ONLY ? STRIPE_KEYS_ONLY : STRIPE_VALUES;
     while (!st) {
         struct stripe *stripe;

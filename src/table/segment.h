@@ -93,7 +93,8 @@ PLINTH_MUST_CHECK enum plinth_status segment_writer_commit(struct segment_writer
 /* Drops the unfinished object and frees the writer. Null is allowed. */
 void segment_writer_abort(struct segment_writer *writer);
 
-/* An open segment: parsed footer, stripe index and bloom filter in memory. Immutable, reference-counted. */
+/* An open segment: parsed footer, stripe index and bloom filter in memory, once it was read. Immutable from then on,
+ * reference-counted. */
 struct segment;
 
 /* Opens and checks against `info` (copied): table, rows, bounds, index_crc (an unset one is filled in, in the copy that
@@ -102,6 +103,14 @@ struct segment;
 PLINTH_MUST_CHECK enum plinth_status segment_open(struct store *store, struct page_cache *cache,
                                                   const struct segment_info *info, struct segment **segment,
                                                   struct plinth_error *error);
+/* The same, but the file is read when the segment first is: opening has to cost little where there are thousands. What
+ * is wrong with the file is said then. An `info` without checksum or bounds has it read at once. */
+PLINTH_MUST_CHECK enum plinth_status segment_open_lazily(struct store *store, struct page_cache *cache,
+                                                         const struct segment_info *info, struct segment **segment,
+                                                         struct plinth_error *error);
+/* Reads footer and stripe index unless that was done before. All functions with an error do so themselves; others, but
+ * those that only tell what segment_info does, need it done. After a failure the next call tries again. Thread-safe. */
+PLINTH_MUST_CHECK enum plinth_status segment_load(struct segment *segment, struct plinth_error *error);
 struct segment *segment_ref(struct segment *segment);
 /* The last one forgets its pages in the cache and closes the object. */
 void segment_unref(struct segment *segment);
@@ -118,7 +127,7 @@ struct segment_hit {
     uint32_t stripe_row;     /* and which row of that; for reading columns (row_segment.h) */
 };
 enum segment_get_flags {
-    SEGMENT_MEMORY_ONLY = 1, /* PLINTH_WOULD_BLOCK when the stripe is not in the cache */
+    SEGMENT_MEMORY_ONLY = 1, /* PLINTH_WOULD_BLOCK when the stripe is not in the cache, or the segment not loaded */
     SEGMENT_LSN_ONLY = 2,    /* row.key, lsn and operation are enough (probing for a version) */
 };
 /* The newest version of `key` (without prefix) not above `lsn_max` (of a typed table without its columns, whatever the

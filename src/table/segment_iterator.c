@@ -180,6 +180,8 @@ static const struct iterator_ops segment_iterator_ops = {
 enum plinth_status segment_iterator_open(struct segment *segment, bool lsn_only, struct iterator **it,
                                          struct plinth_error *error) {
     *it = NULL;
+    enum plinth_status st = segment_load(segment, error);
+    if (st) return st;
     struct segment_iterator *opened = calloc(1, sizeof *opened);
     if (!opened) return error_no_memory(error, "segment iterator");
     opened->base.ops = &segment_iterator_ops;
@@ -191,6 +193,8 @@ enum plinth_status segment_iterator_open(struct segment *segment, bool lsn_only,
 
 enum plinth_status segment_iterator_open_in_memory(struct segment *segment, struct iterator **it,
                                                    struct plinth_error *error) {
+    *it = NULL;
+    if (!segment_is_loaded(segment)) return PLINTH_WOULD_BLOCK;
     enum plinth_status st = segment_iterator_open(segment, true, it, error);
     if (!st) ((struct segment_iterator *)*it)->in_memory = true;
     return st;

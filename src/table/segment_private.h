@@ -2,6 +2,7 @@
 #ifndef PLINTH_TABLE_SEGMENT_PRIVATE_H
 #define PLINTH_TABLE_SEGMENT_PRIVATE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/arena.h"
@@ -96,10 +97,13 @@ struct segment {
     atomic_uint references;
     uint64_t id; /* in the page cache */
     struct page_cache *cache;
+    struct store *store;
+    struct segment_info info;   /* only segment_open changes it */
+    pthread_mutex_t load_mutex; /* held while the file is read for what follows */
+    atomic_bool is_loaded;
     struct store_object *object;
     struct parquet_source source;
     struct parquet_reader *reader;
-    struct segment_info info;
     bool has_column[SEGMENT_COLUMNS];
     uint32_t leaf[SEGMENT_COLUMNS];
     struct row_segment *rows; /* null: a segment of a key space or of its index, or of entries as keys */
@@ -108,6 +112,11 @@ struct segment {
     struct stripe_index stripes;
     struct arena arena; /* groups, places and the stripe index */
 };
+
+/* acquire, with the release of whoever loaded it */
+static inline bool segment_is_loaded(const struct segment *segment) {
+    return atomic_load_explicit(&segment->is_loaded, memory_order_acquire);
+}
 
 static inline struct slice stripe_first_key(const struct stripe_index *index, uint32_t stripe) {
     uint32_t begin = index->key_offsets[stripe];

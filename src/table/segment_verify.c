@@ -191,7 +191,8 @@ enum plinth_status segment_verify(struct segment *segment, segment_problem_visit
     struct plinth_error own;
     struct verifier verifier = {.segment = segment, .visit = visit, .context = context, .lsn_min = UINT64_MAX};
     if (!error) error = &own; /* problems are made of its text */
-    enum plinth_status st = stripe_decoder_acquire(&verifier.decoder, error);
+    enum plinth_status st = segment_load(segment, error);
+    if (!st) st = stripe_decoder_acquire(&verifier.decoder, error);
     if (!st) st = check_beginning(&verifier, error);
     if (!st && segment->rows) st = row_verifier_create(segment, visit, context, &verifier.columns, error);
     for (uint32_t group = 0; group < segment->group_count && !st; group++) st = check_group(&verifier, group, error);

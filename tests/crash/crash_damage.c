@@ -251,7 +251,7 @@ static void flips_in_a_segment_are_named_and_never_change_an_answer(void **state
     print_message("flips: %" PRIu64 " refused at open, %" PRIu64 " met by reads, %" PRIu64 " found by verify, %" PRIu64
                   " harmless\n",
                   refused, unreadable, verified, silent);
-    assert_true(refused > 0 && verified > 0);
+    assert_true(unreadable > 0 && verified > 0); /* opening reads no segment that was checked before */
     assert_whole();
 }
 

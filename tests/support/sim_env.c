@@ -542,6 +542,23 @@ static enum plinth_status sim_sync_directory(struct env *env, const char *path, 
     return st;
 }
 
+static void make_tree_durable(struct node *node) {
+    changes_make_durable(node);
+    for (size_t i = 0; i < node->live_entries.count; i++)
+        if (node->live_entries.items[i].node->is_directory) make_tree_durable(node->live_entries.items[i].node);
+}
+
+static enum plinth_status sim_sync_tree(struct env *env, const char *path, struct plinth_error *error) {
+    struct sim_env *sim = sim_of(env);
+    struct node *node = NULL;
+    pthread_mutex_lock(&sim->mutex);
+    enum plinth_status st = call_begin(sim, SIM_SYNC_DIRECTORY, path, error);
+    if (!st) st = directory_find(sim, path, &node, error);
+    if (!st && !sync_ignored(sim, path, false)) make_tree_durable(node);
+    pthread_mutex_unlock(&sim->mutex);
+    return st;
+}
+
 static enum plinth_status sim_list(struct env *env, const char *path, env_list_visitor *visit, void *context,
                                    struct plinth_error *error) {
     struct sim_env *sim = sim_of(env);
@@ -670,6 +687,7 @@ static const struct env_ops sim_ops = {
     .open = sim_open,
     .make_directory = sim_make_directory,
     .sync_directory = sim_sync_directory,
+    .sync_tree = sim_sync_tree,
     .list = sim_list,
     .describe = sim_describe,
     .rename = sim_rename,

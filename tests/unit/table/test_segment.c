@@ -630,6 +630,54 @@ static void *read_segment(void *argument) {
     return NULL;
 }
 
+/* As the manifest has it once the segment was open. */
+static void open_lazily(struct fixture *f, struct segment **segment) {
+    struct plinth_error error;
+    assert_ok(segment_open_lazily(&f->store.base, f->cache, segment_info(f->segment), segment, &error), &error);
+}
+
+static void a_segment_that_is_opened_lazily_is_read_when_it_is_asked(void **state) {
+    (void)state;
+    struct fixture f;
+    struct row_shape shape = {.rows = 500, .keys = 400, .key_bytes_max = 12, .value_bytes_max = 60, .lsn_first = 10};
+    fill(&f.model, &shape, 32);
+    struct segment_options options = options_of(SEGMENT_LZ4);
+    fixture_open(&f, &options, false, 1 << 20);
+    struct segment *segment;
+    struct segment_hit hit;
+    struct iterator *it;
+    struct plinth_error error;
+    uint64_t calls = f.store.calls;
+    open_lazily(&f, &segment);
+    struct slice key = f.model.rows[250].key, behind = slice_of_string("\xff\xff\xff\xff\xff\xff\xff\xff");
+    uint64_t hash = hash_stable(key.data, key.size);
+    /* What the manifest can tell, and what nobody may wait for. */
+    assert_int_equal(segment_info(segment)->rows, f.model.count);
+    assert_status(segment_get(segment, behind, 0, UINT64_MAX, 0, &hit, &error), PLINTH_NOT_FOUND, NULL);
+    assert_status(segment_get(segment, key, hash, 9, 0, &hit, &error), PLINTH_NOT_FOUND, NULL);
+    assert_status(segment_get(segment, key, hash, UINT64_MAX, SEGMENT_MEMORY_ONLY, &hit, &error), PLINTH_WOULD_BLOCK,
+                  NULL);
+    assert_status(segment_iterator_open_in_memory(segment, &it, &error), PLINTH_WOULD_BLOCK, NULL);
+    assert_true(segment_memory_bytes(segment) < segment_memory_bytes(f.segment));
+    assert_int_equal(f.store.calls, calls);
+    /* A failure is of the moment. */
+    for (uint64_t failing = 1; failing < 4; failing++) {
+        f.store.failing_call = f.store.calls + failing;
+        assert_status(segment_get(segment, key, hash, UINT64_MAX, 0, &hit, &error), PLINTH_IO_ERROR, &error);
+        assert_error_names(&error, f.info.name);
+    }
+    f.store.failing_call = 0;
+    assert_get(segment, &f.model, key, UINT64_MAX, 0);
+    assert_get(segment, &f.model, key, UINT64_MAX, SEGMENT_MEMORY_ONLY);
+    segment_unref(segment);
+    /* Without a checksum or bounds to compare with, it is read at once. */
+    calls = f.store.calls;
+    assert_ok(segment_open_lazily(&f.store.base, f.cache, &f.info, &segment, &error), &error);
+    assert_true(f.store.calls > calls);
+    segment_unref(segment);
+    fixture_close(&f);
+}
+
 static void threads_read_one_segment_through_a_small_cache(void **state) {
     (void)state;
     struct fixture f;
@@ -640,8 +688,10 @@ static void threads_read_one_segment_through_a_small_cache(void **state) {
     fixture_open(&f, &options, true, 100000); /* holds about a quarter */
     pthread_t threads[THREADS];
     struct work work[THREADS];
+    struct segment *segment;
+    open_lazily(&f, &segment); /* they load it, too */
     for (uint64_t i = 0; i < THREADS; i++) {
-        work[i] = (struct work){segment_ref(f.segment), &f.model, 100 + i, false};
+        work[i] = (struct work){segment_ref(segment), &f.model, 100 + i, false};
         assert_int_equal(pthread_create(&threads[i], NULL, read_segment, &work[i]), 0);
     }
     for (size_t i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
@@ -650,6 +700,7 @@ static void threads_read_one_segment_through_a_small_cache(void **state) {
     page_cache_stats(f.cache, &stats);
     assert_true(stats.evictions > 0);
     assert_in_range(stats.bytes, 1, 100000);
+    segment_unref(segment);
     fixture_close(&f);
 }
 
@@ -740,6 +791,7 @@ int main(void) {
         cmocka_unit_test(flipped_bits_are_found_and_never_crash),
         cmocka_unit_test(cut_objects_are_corrupt),
         cmocka_unit_test(every_failing_store_call_is_an_error_that_leaks_nothing),
+        cmocka_unit_test(a_segment_that_is_opened_lazily_is_read_when_it_is_asked),
         cmocka_unit_test(threads_read_one_segment_through_a_small_cache),
         cmocka_unit_test(runs_agree_with_a_sorted_array),
     };
