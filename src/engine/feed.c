@@ -435,6 +435,7 @@ static void done_with(struct feed *feed, uint64_t lsn) {
     atomic_store(&feed->lsn, lsn);
     log_reader_close(feed->part_reader);
     feed->part_reader = NULL;
+    buffer_deinit(&feed->body); /* it may be large */
     feed->has_record = feed->taken = feed->begun = false;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "base/thread.h"
 #include "column/arrow_data.h"
 #include "column/column_builder.h"
 #include "engine/engine.h"
@@ -16,7 +17,8 @@ static const struct plinth_options small_options = {
 struct fixture {
     char path[TEST_PATH_MAX], copy_path[TEST_PATH_MAX];
     struct plinth *db, *copy;
-    struct plinth_space space;
+    struct plinth_space space, more; /* `more` in replays */
+    bool with_previous;              /* of the feed that is replayed */
     struct plinth_error error;
 };
 
@@ -31,7 +33,9 @@ static int setup(void **state) {
     test_directory_create(f->path);
     test_directory_create(f->copy_path);
     open_db(f);
-    assert_ok(plinth_open(f->copy_path, &small_options, &f->copy, &f->error), &f->error);
+    struct plinth_options copy_options = small_options;
+    copy_options.read_durability = PLINTH_DURABILITY_BUFFERED;
+    assert_ok(plinth_open(f->copy_path, &copy_options, &f->copy, &f->error), &f->error);
     *state = f;
     return 0;
 }
@@ -58,14 +62,90 @@ static struct plinth_feed *open_feed(struct fixture *f, const struct plinth_feed
     return feed;
 }
 
+/* Rows as text, "owl,2;emu,-". */
+static char *text_of(struct batch *batch) {
+    struct buffer text = BUFFER_INIT;
+    for (uint32_t row = 0; row < batch->rows; row++) {
+        for (uint32_t i = 0; i < batch->column_count; i++) {
+            if (row || i) assert_true(buffer_append_u8(&text, i ? ',' : ';'));
+            if (column_is_null(&batch->columns[i], row))
+                assert_true(buffer_append_u8(&text, '-'));
+            else
+                assert_true(column_format(&text, &batch->columns[i], row));
+        }
+    }
+    assert_true(buffer_append_u8(&text, 0));
+    return (char *)text.data;
+}
+
+/* The same of an exported batch, which stays. */
+static char *text_of_array(const struct ArrowSchema *schema, struct ArrowArray *array) {
+    struct batch *batch;
+    struct plinth_error error;
+    struct ArrowArray moved = *array;
+    assert_ok(arrow_import_batch(&moved, schema, &batch, &error), &error);
+    char *text = text_of(batch);
+    assert_ok(arrow_export_batch(batch, array, &error), &error);
+    batch_unref(batch);
+    return text;
+}
+
+/* The row of this name in the copy, as text; "-,-,-" when there is none. */
+static void row_of_copy(struct fixture *f, const char *name, char *text, size_t size) {
+    char where[64];
+    struct ArrowArrayStream stream;
+    struct ArrowSchema schema;
+    struct ArrowArray array;
+    snprintf(where, sizeof where, "name = '%s'", name);
+    struct plinth_query_options options = {.where = where};
+    snprintf(text, size, "-,-,-");
+    assert_ok(plinth_query(f->copy, NULL, "birds", &options, &stream, &f->error), &f->error);
+    assert_int_equal(stream.get_schema(&stream, &schema), 0);
+    for (;;) {
+        assert_int_equal(stream.get_next(&stream, &array), 0);
+        if (!array.release) break;
+        char *found = text_of_array(&schema, &array);
+        if (*found) snprintf(text, size, "%s", found);
+        free(found);
+        array.release(&array);
+    }
+    schema.release(&schema);
+    stream.release(&stream);
+}
+
+static void check_previous_rows(struct fixture *f, const struct plinth_feed_rows *rows) {
+    char *given = text_of_array(rows->schema, rows->array), *before = NULL, *before_at = NULL, *given_at = NULL;
+    before = text_of_array(rows->previous_schema, rows->previous);
+    char *row = strtok_r(given, ";", &given_at), *old = strtok_r(before, ";", &before_at);
+    for (; row && old; row = strtok_r(NULL, ";", &given_at), old = strtok_r(NULL, ";", &before_at)) {
+        char wanted[128], name[32];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(row, ","), row);
+        row_of_copy(f, name, wanted, sizeof wanted);
+        assert_string_equal(old, wanted);
+    }
+    assert_true(!row && !old);
+    free(given);
+    free(before);
+}
+
+/* What was there before is what the copy has still. */
+static void check_previous(struct fixture *f, const struct plinth_feed_operation *fed) {
+    struct plinth_buffer value = {0};
+    enum plinth_status st =
+        plinth_get(f->copy, fed->operation.space, fed->operation.key, NULL, &value, NULL, &f->error);
+    assert_int_equal(fed->existed, st == PLINTH_OK);
+    assert_int_equal(value.size, fed->previous.size);
+    if (value.size) assert_memory_equal(value.data, fed->previous.data, value.size);
+    plinth_buffer_deinit(&value);
+}
+
 /* Applies a change to the copy, whose spaces have the same ids. */
 static void replay(struct fixture *f, const struct plinth_change *change) {
-    if (change->operation_count) {
-        struct plinth_operation *operations = calloc(change->operation_count, sizeof *operations);
-        for (size_t i = 0; i < change->operation_count; i++) operations[i] = change->operations[i].operation;
-        assert_ok(plinth_write(f->copy, operations, change->operation_count, NULL, NULL, &f->error), &f->error);
-        free(operations);
-    }
+    for (size_t i = 0; f->with_previous && i < change->operation_count; i++) check_previous(f, &change->operations[i]);
+    for (size_t i = 0; f->with_previous && i < change->rows_count; i++) check_previous_rows(f, &change->rows[i]);
+    const struct plinth_write_options options = {.durability = PLINTH_DURABILITY_BUFFERED};
+    for (size_t i = 0; i < change->operation_count; i++) /* together they may not fit into one write */
+        assert_ok(plinth_write(f->copy, &change->operations[i].operation, 1, &options, NULL, &f->error), &f->error);
     for (size_t i = 0; i < change->rows_count; i++) {
         const struct plinth_feed_rows *rows = &change->rows[i];
         assert_string_equal(rows->database, "default");
@@ -121,6 +201,54 @@ static void delete_rows(struct fixture *f, struct test_random *random) {
     rows_result_deinit(&result);
 }
 
+static void rows_into_transaction(struct fixture *f, struct plinth_transaction *transaction, bool deleted,
+                                  const char *given, const char *text) {
+    struct test_rows made;
+    struct ArrowSchema schema;
+    struct ArrowArray array;
+    test_rows_init(&made, given, text);
+    assert_ok(arrow_export_schema(&made.schema, &schema, &f->error), &f->error);
+    assert_ok(arrow_export_batch(made.batch, &array, &f->error), &f->error);
+    assert_ok((deleted ? plinth_transaction_rows_delete : plinth_transaction_rows_write)(transaction, NULL, "birds",
+                                                                                         &schema, &array, &f->error),
+              &f->error);
+    test_rows_deinit(&made);
+}
+
+/* Keys and rows as one; some do not fit into one record, and some lose. */
+static void write_transaction(struct fixture *f, struct test_random *random) {
+    struct plinth_transaction *transaction;
+    struct plinth_buffer value = {0};
+    bool loses = test_random_below(random, 4) == 0;
+    size_t size = test_random_below(random, 4) ? 20 : 400000;
+    char key[32], text[64], *bytes = malloc(size);
+    memset(bytes, 'a' + (int)test_random_below(random, 26), size);
+    assert_ok(plinth_transaction_begin(f->db, &transaction, &f->error), &f->error);
+    enum plinth_status st =
+        plinth_transaction_get(transaction, f->more, plinth_text("contended"), &value, NULL, &f->error);
+    assert_true(!st || st == PLINTH_NOT_FOUND);
+    for (int i = 0; i < 4; i++) {
+        snprintf(key, sizeof key, "t%d", (int)test_random_below(random, 6));
+        struct plinth_operation operation = {.kind = test_random_below(random, 4) ? PLINTH_SET : PLINTH_DELETE,
+                                             .space = f->more,
+                                             .key = plinth_text(key)};
+        if (operation.kind == PLINTH_SET) operation.value = plinth_bytes(bytes, size);
+        assert_ok(plinth_transaction_write(transaction, &operation, &f->error), &f->error);
+    }
+    snprintf(text, sizeof text, "bird%02d,%d,txn", (int)test_random_below(random, 20), (int)size);
+    rows_into_transaction(f, transaction, false, columns, text);
+    snprintf(text, sizeof text, "bird%02d", 20 + (int)test_random_below(random, 20));
+    rows_into_transaction(f, transaction, true, "name string", text);
+    if (loses)
+        assert_ok(plinth_set(f->db, f->more, plinth_text("contended"), plinth_bytes(bytes, 5), NULL, NULL, &f->error),
+                  &f->error);
+    assert_status(plinth_transaction_commit(transaction, NULL, NULL, NULL, &f->error),
+                  loses ? PLINTH_CONFLICT : PLINTH_OK, &f->error);
+    plinth_transaction_destroy(transaction);
+    plinth_buffer_deinit(&value);
+    free(bytes);
+}
+
 /* A conditional record that loses at its own place in the log, as one of another host may. */
 static void append_loser(struct fixture *f, uint64_t snapshot_lsn) {
     struct buffer payload = BUFFER_INIT, stored = BUFFER_INIT;
@@ -154,21 +282,33 @@ static void write_in_vain(struct fixture *f, uint64_t number) {
 }
 
 static void check_equal(struct fixture *f, const struct key_model *model) {
+    static const char *const keys[] = {"t0", "t1", "t2", "t3", "t4", "t5", "contended"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        struct plinth_buffer value = {0}, copy = {0};
+        struct plinth_slice key = plinth_text(keys[i]);
+        enum plinth_status st = plinth_get(f->db, f->more, key, NULL, &value, NULL, &f->error);
+        assert_int_equal(plinth_get(f->copy, f->more, key, NULL, &copy, NULL, &f->error), st);
+        assert_int_equal(value.size, copy.size);
+        if (value.size) assert_memory_equal(value.data, copy.data, value.size);
+        plinth_buffer_deinit(&value);
+        plinth_buffer_deinit(&copy);
+    }
     key_model_check(model, f->copy, NULL);
     char *rows = test_table_dump(f->db, "birds");
     test_table_check(f->copy, "birds", rows);
     free(rows);
 }
 
-static void a_feed_that_is_replayed_gives_the_same_state(void **state) {
-    struct fixture *f = *state;
-    const uint64_t seed = 77;
+static void replay_at_random(struct fixture *f, uint64_t seed) {
     struct test_random random = test_random_of(seed);
     struct key_model model = {0};
+    const struct plinth_feed_options options = {.snapshot_name = "reader", .with_previous = f->with_previous};
     test_table_create(f->db, "birds", columns, "name", false);
     test_table_create(f->copy, "birds", columns, "name", false);
+    assert_ok(plinth_space_create(f->db, NULL, "more", &f->more, &f->error), &f->error);
+    assert_ok(plinth_space_create(f->copy, NULL, "more", &f->more, &f->error), &f->error);
     assert_ok(plinth_snapshot_keep(f->db, "reader", NULL, true, NULL, &f->error), &f->error);
-    struct plinth_feed *feed = open_feed(f, &(struct plinth_feed_options){.snapshot_name = "reader"});
+    struct plinth_feed *feed = open_feed(f, &options);
     for (uint64_t number = 1; number <= 600; number++) {
         struct key_model_step step = key_model_step_of(seed, number);
         assert_ok(key_model_write(f->db, &step, NULL, NULL, &f->error), &f->error);
@@ -179,6 +319,8 @@ static void a_feed_that_is_replayed_gives_the_same_state(void **state) {
         case 2:
         case 3: write_rows(f, &random, true); break;
         case 4: delete_rows(f, &random); break;
+        case 9:
+        case 10: write_transaction(f, &random); break;
         case 5: assert_ok(plinth_flush(f->db, &f->error), &f->error); break;
         case 6: drain(f, feed); break;
         case 7: /* the reader goes and comes again, and says how far it has come */
@@ -186,15 +328,17 @@ static void a_feed_that_is_replayed_gives_the_same_state(void **state) {
             assert_ok(plinth_snapshot_move(f->db, "reader", plinth_feed_position(feed), &f->error), &f->error);
             plinth_feed_close(feed);
             if (test_random_below(&random, 2)) assert_ok(plinth_compact(f->db, &f->error), &f->error);
-            feed = open_feed(f, &(struct plinth_feed_options){.snapshot_name = "reader"});
+            feed = open_feed(f, &options);
             break;
         case 8: /* the engine goes; what was replayed twice is the same */
             drain(f, feed);
+            if (f->with_previous) /* else the copy would be ahead */
+                assert_ok(plinth_snapshot_move(f->db, "reader", plinth_feed_position(feed), &f->error), &f->error);
             plinth_feed_close(feed);
             assert_ok(plinth_flush(f->db, &f->error), &f->error);
             plinth_close(f->db);
             open_db(f);
-            feed = open_feed(f, &(struct plinth_feed_options){.snapshot_name = "reader"});
+            feed = open_feed(f, &options);
             break;
         default: break;
         }
@@ -202,6 +346,14 @@ static void a_feed_that_is_replayed_gives_the_same_state(void **state) {
     drain(f, feed);
     plinth_feed_close(feed);
     check_equal(f, &model);
+}
+
+static void a_feed_that_is_replayed_gives_the_same_state(void **state) { replay_at_random(*state, 77); }
+
+static void what_was_there_before_is_what_a_replay_has(void **state) {
+    struct fixture *f = *state;
+    f->with_previous = true;
+    replay_at_random(f, 78);
 }
 
 static void writes_that_did_nothing_are_left_out(void **state) {
@@ -427,31 +579,6 @@ static void a_call_that_fails_loses_no_change(void **state) {
 
 /* ---- rows: what was there before, and conditions ---- */
 
-/* A batch as text: "owl,2;emu,-". */
-static char *text_of(struct ArrowSchema *schema, struct ArrowArray *array) {
-    struct arena arena;
-    struct arrow_schema imported;
-    struct batch *batch;
-    struct plinth_error error;
-    struct buffer text = BUFFER_INIT;
-    arena_init(&arena);
-    assert_ok(arrow_import_schema(schema, &arena, &imported, &error), &error);
-    assert_ok(arrow_import_batch(array, schema, &batch, &error), &error);
-    for (uint32_t row = 0; row < batch->rows; row++) {
-        for (uint32_t i = 0; i < batch->column_count; i++) {
-            if (row || i) assert_true(buffer_append_u8(&text, i ? ',' : ';'));
-            if (column_is_null(&batch->columns[i], row))
-                assert_true(buffer_append_u8(&text, '-'));
-            else
-                assert_true(column_format(&text, &batch->columns[i], row));
-        }
-    }
-    assert_true(buffer_append_u8(&text, 0));
-    batch_unref(batch);
-    arena_deinit(&arena);
-    return (char *)text.data;
-}
-
 /* The next change is of rows of "birds" that read like this; `previous` null: they are not told. */
 static void check_rows(struct fixture *f, struct plinth_feed *feed, bool deleted, const char *rows,
                        const char *previous) {
@@ -462,12 +589,12 @@ static void check_rows(struct fixture *f, struct plinth_feed *feed, bool deleted
     assert_int_equal(change.rows_count, 1);
     assert_string_equal(change.rows[0].table, "birds");
     assert_int_equal(change.rows[0].deleted, deleted);
-    char *text = text_of(change.rows[0].schema, change.rows[0].array);
+    char *text = text_of_array(change.rows[0].schema, change.rows[0].array);
     assert_string_equal(text, rows);
     free(text);
     assert_int_equal(change.rows[0].previous != NULL, previous != NULL);
     if (!previous) return;
-    text = text_of(change.rows[0].previous_schema, change.rows[0].previous);
+    text = text_of_array(change.rows[0].previous_schema, change.rows[0].previous);
     assert_string_equal(text, previous);
     free(text);
 }
@@ -631,6 +758,100 @@ static void before_the_first_record_there_was_nothing(void **state) {
     assert_error_names(&f->error, "what was there before");
 }
 
+/* ---- beside writers ---- */
+
+enum { WRITERS = 3, NUMBERS = 400, BIRDS = 8 };
+
+struct writer {
+    struct fixture *f;
+    unsigned number;
+    pthread_t thread;
+};
+
+/* Writer w sets key "w/<i mod 8>" and row "bird<w>" to i, in turn. */
+static void *write_numbers(void *argument) {
+    struct writer *writer = argument;
+    struct plinth_error error;
+    struct plinth_write_options options = {.durability = PLINTH_DURABILITY_WRITTEN};
+    for (unsigned i = 0; i < NUMBERS; i++) {
+        char key[32], value[32], text[64];
+        snprintf(key, sizeof key, "%u/%u", writer->number, i % BIRDS);
+        snprintf(value, sizeof value, "%u", i);
+        assert_ok(
+            plinth_set(writer->f->db, writer->f->space, plinth_text(key), plinth_text(value), &options, NULL, &error),
+            &error);
+        struct rows_result result;
+        snprintf(text, sizeof text, "bird%u,%u,-", writer->number, i);
+        if (i % 16 == 0) {
+            assert_ok(test_rows_write(writer->f->db, "birds", ROWS_UPSERT, columns, text, &options, &result, &error),
+                      &error);
+            rows_result_deinit(&result);
+        }
+        if (i % 100 == 50 && !writer->number) assert_ok(plinth_compact(writer->f->db, &error), &error);
+    }
+    return NULL;
+}
+
+struct follower {
+    struct fixture *f;
+    bool with_previous;
+    struct plinth_feed *feed;
+    unsigned keys, rows;
+    pthread_t thread;
+};
+
+/* Each writer's numbers come in order, each once, and what was there before is the number before. */
+static void *follow(void *argument) {
+    struct follower *follower = argument;
+    struct plinth_error error;
+    struct plinth_change change;
+    unsigned next[WRITERS] = {0};
+    while (follower->keys < WRITERS * NUMBERS || follower->rows < WRITERS * NUMBERS / 16) {
+        bool found;
+        assert_ok(plinth_feed_next(follower->feed, 60000, &change, &found, &error), &error);
+        assert_true(found);
+        follower->rows += (unsigned)change.rows_count;
+        for (size_t i = 0; i < change.operation_count; i++, follower->keys++) {
+            const struct plinth_feed_operation *fed = &change.operations[i];
+            unsigned writer = *(const uint8_t *)fed->operation.key.data - '0';
+            char value[32];
+            snprintf(value, sizeof value, "%u", next[writer]);
+            assert_int_equal(fed->operation.value.size, strlen(value));
+            assert_memory_equal(fed->operation.value.data, value, strlen(value));
+            if (follower->with_previous) {
+                assert_int_equal(fed->existed, next[writer] >= BIRDS);
+                if (fed->existed) snprintf(value, sizeof value, "%u", next[writer] - BIRDS);
+                if (fed->existed) assert_memory_equal(fed->previous.data, value, strlen(value));
+            }
+            next[writer]++;
+        }
+    }
+    return NULL;
+}
+
+static void feeds_follow_writers_beside_merges(void **state) {
+    struct fixture *f = *state;
+    struct writer writers[WRITERS];
+    struct follower followers[4];
+    test_table_create(f->db, "birds", columns, "name", false);
+    for (int i = 0; i < 4; i++) {
+        followers[i] = (struct follower){.f = f, .with_previous = i % 2};
+        struct plinth_feed_options options = {.with_previous = i % 2};
+        followers[i].feed = open_feed(f, &options);
+        assert_ok(thread_start(&followers[i].thread, "follower", follow, &followers[i], &f->error), &f->error);
+    }
+    for (unsigned i = 0; i < WRITERS; i++) {
+        writers[i] = (struct writer){.f = f, .number = i};
+        assert_ok(thread_start(&writers[i].thread, "writer", write_numbers, &writers[i], &f->error), &f->error);
+    }
+    for (unsigned i = 0; i < WRITERS; i++) pthread_join(writers[i].thread, NULL);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(followers[i].thread, NULL);
+        assert_int_equal(followers[i].keys, WRITERS * NUMBERS);
+        plinth_feed_close(followers[i].feed);
+    }
+}
+
 /* Whoever adds a kind of record has to say whether feeds show it. */
 static void every_kind_of_record_is_shown_or_listed_as_not_shown(void **state) {
     (void)state;
@@ -661,6 +882,7 @@ static void every_kind_of_record_is_shown_or_listed_as_not_shown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_feed_that_is_replayed_gives_the_same_state, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_there_before_is_what_a_replay_has, setup, teardown),
         cmocka_unit_test_setup_teardown(writes_that_did_nothing_are_left_out, setup, teardown),
         cmocka_unit_test_setup_teardown(a_feed_tells_what_was_there_before_and_only_what_is_asked_for, setup, teardown),
         cmocka_unit_test_setup_teardown(a_position_that_the_log_has_left_behind_is_refused, setup, teardown),
@@ -672,6 +894,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_condition_on_keys_is_one_on_their_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_feed_ends_where_it_is_told_to, setup, teardown),
         cmocka_unit_test_setup_teardown(before_the_first_record_there_was_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(feeds_follow_writers_beside_merges, setup, teardown),
         cmocka_unit_test(every_kind_of_record_is_shown_or_listed_as_not_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
