@@ -190,6 +190,7 @@ struct plinth_index {
     enum plinth_index_state state;
     const char *const *columns;
     size_t column_count;
+    unsigned percent; /* plinth_table_describe only: how much of it is built */
 };
 
 /* Names of the kinds, states and codecs as commands write them ("sorted", "ready", "zstd"); "?" for others. */
@@ -240,13 +241,26 @@ typedef void plinth_table_visitor(void *context, const char *database, const cha
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_list(struct plinth *db, plinth_table_visitor *visit,
                                                                   void *context, struct plinth_error *error);
 
-/* Makes an index (name, kind, columns) and returns when it covers all rows, durably; meanwhile writes to the table
- * wait.
- */
+/* Makes an index (name, kind, columns) and returns when it covers all rows, durably. It is built in the background
+ * while writes go on; until it is ready its state is PLINTH_INDEX_BUILDING and queries do without it. A build that was
+ * interrupted by closing or a crash goes on at the next open, where it was. PLINTH_CANCELLED: somebody has cancelled
+ * the job, and the index is dropped; PLINTH_NOT_FOUND: it was dropped. Other errors: the build fails, and is tried again
+ * and again. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_index_create(struct plinth *db, const char *database,
                                                                           const char *table,
                                                                           const struct plinth_index *index,
                                                                           struct plinth_error *error);
+/* The same, but returns when the build has begun, durably. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_index_begin(struct plinth *db, const char *database,
+                                                                         const char *table,
+                                                                         const struct plinth_index *index,
+                                                                         struct plinth_error *error);
+/* Builds an index that is ready anew, as "<name>.rebuild", which takes the name when it is done; the old one, which
+ * serves queries meanwhile, is dropped then. `no_wait`: returns when the build has begun. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_index_rebuild(struct plinth *db, const char *database,
+                                                                           const char *table, const char *index,
+                                                                           bool no_wait, struct plinth_error *error);
+/* Also while it is built. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_index_drop(struct plinth *db, const char *database,
                                                                         const char *table, const char *index,
                                                                         struct plinth_error *error);

@@ -186,11 +186,10 @@ static enum plinth_status exists(struct plinth_error *error, const char *what, s
 /* The name and that it is new. */
 static enum plinth_status check_create(const struct catalog *catalog, const struct catalog_change *change,
                                        struct plinth_error *error) {
-    static const char *const kinds[CATALOG_CHANGE_KIND_COUNT] = {[CATALOG_CREATE_DATABASE] = "database",
-                                                                 [CATALOG_CREATE_SPACE] = "key space",
-                                                                 [CATALOG_CREATE_INDEX] = "index",
-                                                                 [CATALOG_CREATE_TABLE] = "table",
-                                                                 [CATALOG_CREATE_TABLE_INDEX] = "index"};
+    static const char *const kinds[CATALOG_CHANGE_KIND_COUNT] = {
+        [CATALOG_CREATE_DATABASE] = "database", [CATALOG_CREATE_SPACE] = "key space",
+        [CATALOG_CREATE_INDEX] = "index",       [CATALOG_CREATE_TABLE] = "table",
+        [CATALOG_CREATE_TABLE_INDEX] = "index", [CATALOG_BUILD_INDEX] = "index"};
     enum plinth_status st = catalog_check_name(kinds[change->kind], change->name, error);
     if (st) return st;
     const struct catalog_table *same = NULL;
@@ -222,7 +221,8 @@ static enum plinth_status check_subject(const struct catalog *catalog, const str
     if (change->kind == CATALOG_CREATE_INDEX) {
         if (!table || table->kind != CATALOG_SPACE)
             return error_set(error, PLINTH_NOT_FOUND, "no key space with id %u", change->space);
-    } else if (change->kind == CATALOG_SET_INDEX_STATE || change->kind == CATALOG_DROP_INDEX) {
+    } else if (change->kind == CATALOG_SET_INDEX_STATE || change->kind == CATALOG_DROP_INDEX ||
+               change->kind == CATALOG_REPLACE_INDEX) {
         const struct catalog_table *of = table ? catalog_table_mutable(catalog, table->space) : NULL;
         if (!of || of->kind != CATALOG_ROWS)
             return error_set(error, PLINTH_NOT_FOUND, "no index of a table with id %u", change->space);
@@ -239,7 +239,16 @@ static enum plinth_status check_subject(const struct catalog *catalog, const str
 }
 
 static bool is_create(enum catalog_change_kind kind) {
-    return kind <= CATALOG_CREATE_TABLE || kind == CATALOG_CREATE_TABLE_INDEX;
+    return kind <= CATALOG_CREATE_TABLE || kind == CATALOG_CREATE_TABLE_INDEX || kind == CATALOG_BUILD_INDEX;
+}
+
+uint32_t catalog_change_level(enum catalog_change_kind kind) {
+    if (kind >= CATALOG_BUILD_INDEX) return CATALOG_FEATURE_LEVEL_INDEXES;
+    return kind > CATALOG_CREATE_INDEX ? CATALOG_FEATURE_LEVEL_TABLES : 1;
+}
+
+bool catalog_change_drops(enum catalog_change_kind kind) {
+    return kind == CATALOG_DROP_TABLE || kind == CATALOG_DROP_INDEX || kind == CATALOG_REPLACE_INDEX;
 }
 
 static enum plinth_status check(const struct catalog *catalog, const struct catalog_change *change,
@@ -264,6 +273,22 @@ enum plinth_status catalog_check(const struct catalog *catalog, const struct cat
     return st;
 }
 
+/* `index` gets the name that it has in the new schema, and what it replaces goes. */
+static bool replace_index(struct catalog *catalog, struct catalog_table *index, struct table_schema *schema) {
+    struct catalog_table *of = catalog_table_mutable(catalog, index->space);
+    uint32_t replaced = table_schema_find_index_id(of->schema, index->id.table)->replaces;
+    char *name = copy_name(slice_of_string(table_schema_find_index_id(schema, index->id.table)->name));
+    if (!name) {
+        table_schema_unref(schema);
+        return false;
+    }
+    free(index->name);
+    index->name = name;
+    catalog_replace_schema(of, schema);
+    if (catalog_table_by_id(catalog, replaced)) remove_table(catalog, replaced);
+    return true;
+}
+
 /* Takes over `schema`. */
 static bool apply(struct catalog *catalog, const struct catalog_change *change, struct table_schema *schema) {
     struct catalog_table made = {.id = {change->tenant, change->database, catalog->next_id},
@@ -278,6 +303,7 @@ static bool apply(struct catalog *catalog, const struct catalog_change *change, 
         return catalog_add_table(catalog, made, change->name);
     case CATALOG_CREATE_INDEX:
     case CATALOG_CREATE_TABLE_INDEX:
+    case CATALOG_BUILD_INDEX:
         made.kind = CATALOG_INDEX;
         made.space = change->space;
         catalog_replace_schema(table, schema);
@@ -285,6 +311,7 @@ static bool apply(struct catalog *catalog, const struct catalog_change *change, 
     case CATALOG_ADD_COLUMNS: catalog_replace_schema(table, schema); return true;
     case CATALOG_SET_INDEX_STATE:
     case CATALOG_DROP_INDEX: catalog_replace_schema(catalog_table_mutable(catalog, table->space), schema); break;
+    case CATALOG_REPLACE_INDEX: return replace_index(catalog, table, schema);
     default: break;
     }
     if (change->kind != CATALOG_SET_INDEX_STATE) remove_table(catalog, change->space);

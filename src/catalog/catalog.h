@@ -15,10 +15,14 @@
  *   ADD_COLUMNS         then columns
  *   CREATE_TABLE_INDEX  then index kind u8, state u8, column count, column ids
  *   SET_INDEX_STATE     then state u8
+ *   BUILD_INDEX         as CREATE_TABLE_INDEX, then a function u8 for each column, count and ids of included columns,
+ *                       flags u8 (1: unique), id of the index that it replaces or 0
+ *   REPLACE_INDEX       nothing more
  * with columns = count, then each: name, type (6 bytes, column/type.h), nullable u8. The whole catalog has for each
  * typed table what CREATE_TABLE has, with ids before the names and the next column id behind the columns; its schema
  * version stands behind. All numbers are varints where no width is said. What is said of typed tables came with feature
- * level 2; a catalog without them has the bytes that it had before.
+ * level 2; a catalog without them has the bytes that it had before. An index of the whole catalog that has what only
+ * BUILD_INDEX says has 0x80 in its kind, and that behind its columns. BUILD_INDEX and REPLACE_INDEX came with level 5.
  *
  * Not locked: the engine guards it (engine/README.md, Locks). */
 #ifndef PLINTH_CATALOG_CATALOG_H
@@ -35,7 +39,8 @@ enum {
     CATALOG_TABLES_MAX = 4096,
     CATALOG_PAGE_ROWS_MIN = 16,
     CATALOG_PAGE_ROWS_MAX = 65536,
-    CATALOG_FEATURE_LEVEL_TABLES = 2, /* what typed tables, and drops, need */
+    CATALOG_FEATURE_LEVEL_TABLES = 2,  /* what typed tables, and drops, need */
+    CATALOG_FEATURE_LEVEL_INDEXES = 5, /* what indexes that are built online need */
 };
 #define CATALOG_PARTITION_US_MIN (60ull * 1000 * 1000)
 #define CATALOG_PARTITION_US_MAX (36525ull * 24 * 3600 * 1000 * 1000)
@@ -78,7 +83,9 @@ enum catalog_change_kind {
     CATALOG_ADD_COLUMNS = 6,
     CATALOG_CREATE_TABLE_INDEX = 7,
     CATALOG_SET_INDEX_STATE = 8,
-    CATALOG_DROP_INDEX = 9, /* of a typed table */
+    CATALOG_DROP_INDEX = 9,     /* of a typed table */
+    CATALOG_BUILD_INDEX = 10,   /* of a typed table, online: state BUILDING from the record on */
+    CATALOG_REPLACE_INDEX = 11, /* an index that was built for it takes the name of another one, which is dropped */
     CATALOG_CHANGE_KIND_COUNT
 };
 
@@ -94,7 +101,8 @@ struct catalog_change {
     enum catalog_change_kind kind;
     uint32_t tenant;
     uint32_t database; /* all but CREATE_DATABASE */
-    uint32_t space;    /* the table (or key space) that is changed; SET_INDEX_STATE and DROP_INDEX: the index */
+    uint32_t space;    /* the table (or key space) that is changed; SET_INDEX_STATE, DROP_INDEX, REPLACE_INDEX: the
+                          index */
     struct slice name; /* of what is made; else empty */
     const struct catalog_column *columns; /* CREATE_TABLE, ADD_COLUMNS */
     uint32_t column_count;
@@ -110,7 +118,20 @@ struct catalog_change {
     /* CREATE_TABLE_INDEX (the columns' ids in `key`), SET_INDEX_STATE */
     enum index_kind index_kind;
     enum index_state index_state;
+    /* BUILD_INDEX, besides what CREATE_TABLE_INDEX has; as in struct table_index */
+    uint8_t functions[ROW_KEY_PARTS_MAX];
+    uint32_t included[INDEX_INCLUDED_MAX];
+    uint32_t included_count;
+    bool unique;
+    uint32_t replaces;
 };
+
+/* Whether an index may have this function of a column of this type. */
+bool index_function_fits(enum index_function function, struct column_type type);
+/* The feature level that a change of this kind needs. */
+uint32_t catalog_change_level(enum catalog_change_kind kind);
+/* Whether the change takes something away. */
+bool catalog_change_drops(enum catalog_change_kind kind);
 
 /* Names of enum index_kind, index_state and table_codec, as people write them; "?" for others. */
 const char *index_kind_name(enum index_kind kind);

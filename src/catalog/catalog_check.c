@@ -119,6 +119,54 @@ static enum plinth_status check_options(const struct table_schema *schema, struc
     return PLINTH_OK;
 }
 
+bool index_function_fits(enum index_function function, struct column_type type) {
+    switch (function) {
+    case INDEX_AS_IS: return type.kind != COLUMN_LIST;
+    case INDEX_LOWER:
+    case INDEX_UPPER: return type.kind == COLUMN_STRING;
+    case INDEX_ELEMENTS: return type.kind == COLUMN_LIST;
+    case INDEX_FUNCTION_COUNT: return false;
+    default:
+        return function > INDEX_AS_IS && function < INDEX_FUNCTION_COUNT &&
+               (type.kind == COLUMN_TIMESTAMP || type.kind == COLUMN_DATE);
+    }
+}
+
+/* Functions, included columns and uniqueness. */
+static enum plinth_status check_sorted(const struct table_schema *schema, const struct table_index *index,
+                                       struct plinth_error *error) {
+    uint32_t elements = 0;
+    for (uint32_t i = 0; i < index->column_count; i++) {
+        const struct table_column *column = &schema->columns[table_schema_find_id(schema, index->columns[i])];
+        char type[COLUMN_TYPE_TEXT_MAX];
+        if (!index_function_fits((enum index_function)index->functions[i], column->type))
+            return error_set(error, PLINTH_INVALID_ARGUMENT,
+                             index->functions[i] == INDEX_AS_IS
+                                 ? "index \"%s\": column \"%s\" is of type %s; a list cannot be indexed but by its "
+                                   "elements"
+                                 : "index \"%s\": column \"%s\" is of type %s, which the function does not take",
+                             index->name, column->name, column_type_format(column->type, type));
+        elements += index->functions[i] == INDEX_ELEMENTS;
+    }
+    if (elements > 1)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "index \"%s\" is on the elements of several lists",
+                         index->name);
+    for (uint32_t i = 0; i < index->included_count; i++) {
+        int32_t at = table_schema_find_id(schema, index->included[i]);
+        if (at < 0)
+            return error_set(error, PLINTH_NOT_FOUND, "index \"%s\": no column with id %u", index->name,
+                             index->included[i]);
+        bool there = table_schema_is_key(schema, index->included[i]);
+        for (uint32_t j = 0; j < i; j++) there |= index->included[j] == index->included[i];
+        for (uint32_t j = 0; j < index->column_count; j++)
+            there |= index->columns[j] == index->included[i] && index->functions[j] == INDEX_AS_IS;
+        if (there)
+            return error_set(error, PLINTH_INVALID_ARGUMENT, "index \"%s\" has column \"%s\" already", index->name,
+                             schema->columns[at].name);
+    }
+    return PLINTH_OK;
+}
+
 static enum plinth_status check_index(const struct table_schema *schema, const struct table_index *index,
                                       struct plinth_error *error) {
     enum plinth_status st = catalog_check_name("index", slice_of_string(index->name), error);
@@ -148,16 +196,22 @@ static enum plinth_status check_index(const struct table_schema *schema, const s
             return error_set(error, PLINTH_INVALID_ARGUMENT,
                              "index \"%s\": column \"%s\" is of type %s; a token index is of a string", index->name,
                              column->name, type);
-        if (column->type.kind == COLUMN_LIST)
+        if (index->kind != INDEX_SORTED && column->type.kind == COLUMN_LIST)
             return error_set(error, PLINTH_INVALID_ARGUMENT,
                              "index \"%s\": column \"%s\" is of type %s; a list cannot be indexed", index->name,
                              column->name, type);
+        if (index->kind != INDEX_SORTED && index->functions[i] != INDEX_AS_IS)
+            return error_set(error, PLINTH_INVALID_ARGUMENT, "index \"%s\": a %s index is of a column as it is",
+                             index->name, kind);
         for (uint32_t j = 0; j < i; j++)
-            if (index->columns[j] == index->columns[i])
+            if (index->columns[j] == index->columns[i] && index->functions[j] == index->functions[i])
                 return error_set(error, PLINTH_INVALID_ARGUMENT, "index \"%s\" names column \"%s\" twice", index->name,
                                  column->name);
     }
-    return PLINTH_OK;
+    if (index->kind == INDEX_SORTED) return check_sorted(schema, index, error);
+    if (!index->included_count && !index->unique) return PLINTH_OK;
+    return error_set(error, PLINTH_INVALID_ARGUMENT, "index \"%s\": a %s index %s", index->name, kind,
+                     index->unique ? "cannot be unique" : "includes no columns");
 }
 
 enum plinth_status catalog_check_schema(const struct table_schema *schema, struct plinth_error *error) {
@@ -250,7 +304,10 @@ static enum plinth_status make_wider(const struct table_schema *old, const struc
 
 static enum plinth_status make_indexed(const struct table_schema *old, const struct catalog_change *change,
                                        struct table_id id, struct table_schema **schema, struct plinth_error *error) {
-    bool typed = change->kind == CATALOG_CREATE_TABLE_INDEX;
+    bool typed = change->kind != CATALOG_CREATE_INDEX;
+    if (change->included_count > INDEX_INCLUDED_MAX)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "index \"%.*s\" includes %u columns; at most %d are allowed",
+                         (int)change->name.size, change->name.data, change->included_count, INDEX_INCLUDED_MAX);
     if (typed && old->index_count >= TABLE_INDEXES_MAX)
         return error_set(error, PLINTH_RESOURCE_EXHAUSTED, "a table has at most %d indexes", TABLE_INDEXES_MAX);
     if (change->key_count > ROW_KEY_PARTS_MAX)
@@ -261,6 +318,13 @@ static enum plinth_status make_indexed(const struct table_schema *old, const str
                                 .state = typed ? change->index_state : INDEX_READY,
                                 .column_count = typed ? change->key_count : 0};
     if (typed) memcpy(index.columns, change->key, change->key_count * sizeof *index.columns);
+    if (change->kind == CATALOG_BUILD_INDEX) {
+        memcpy(index.functions, change->functions, sizeof index.functions);
+        memcpy(index.included, change->included, sizeof index.included);
+        index.included_count = change->included_count;
+        index.unique = change->unique;
+        index.replaces = change->replaces;
+    }
     struct table_schema *made = table_schema_copy(old, 0, 1);
     if (!made || !table_schema_add_index(made, &index, change->name)) {
         table_schema_unref(made);
@@ -268,6 +332,12 @@ static enum plinth_status make_indexed(const struct table_schema *old, const str
     }
     *schema = made;
     return PLINTH_OK;
+}
+
+static void remove_index(struct table_schema *schema, struct table_index *index) {
+    size_t behind = (size_t)(schema->indexes + schema->index_count - (index + 1));
+    memmove(index, index + 1, behind * sizeof *index);
+    schema->index_count--;
 }
 
 /* The schema with its index `id` in another state, or (state 0) without it. */
@@ -284,11 +354,30 @@ static enum plinth_status make_with_state(const struct table_schema *old, uint32
     }
     if (state) {
         index->state = state;
+        index->replaces = 0;
     } else {
-        size_t behind = (size_t)(made->indexes + made->index_count - (index + 1));
-        memmove(index, index + 1, behind * sizeof *index);
-        made->index_count--;
+        remove_index(made, index);
     }
+    *schema = made;
+    return PLINTH_OK;
+}
+
+/* The schema with index `id` ready, under the name of the one that it was built for, which is gone. */
+static enum plinth_status make_with_replaced(const struct table_schema *old, uint32_t id, struct table_schema **schema,
+                                             struct plinth_error *error) {
+    struct table_schema *made = table_schema_copy(old, 0, 0);
+    if (!made) return error_no_memory(error, "schema");
+    struct table_index *index = (struct table_index *)table_schema_find_index_id(made, id);
+    struct table_index *replaced = (struct table_index *)table_schema_find_index_id(made, index->replaces);
+    if (!index->replaces || index->state != INDEX_BUILDING || !replaced) {
+        enum plinth_status st = error_set(error, PLINTH_INVALID_ARGUMENT, "index \"%s\" replaces none", index->name);
+        table_schema_unref(made);
+        return st;
+    }
+    index->state = INDEX_READY;
+    index->replaces = 0;
+    index->name = replaced->name;
+    remove_index(made, replaced);
     *schema = made;
     return PLINTH_OK;
 }
@@ -307,12 +396,14 @@ enum plinth_status catalog_make_schema(const struct catalog *catalog, const stru
     case CATALOG_CREATE_TABLE: st = make_table(change, id, schema, error); break;
     case CATALOG_ADD_COLUMNS: st = make_wider(table->schema, change, schema, error); break;
     case CATALOG_CREATE_INDEX:
-    case CATALOG_CREATE_TABLE_INDEX: st = make_indexed(table->schema, change, id, schema, error); break;
+    case CATALOG_CREATE_TABLE_INDEX:
+    case CATALOG_BUILD_INDEX: st = make_indexed(table->schema, change, id, schema, error); break;
     case CATALOG_SET_INDEX_STATE:
         st = make_with_state(table->schema, change->space, change->index_state ? change->index_state : INDEX_BUILDING,
                              schema, error);
         break;
     case CATALOG_DROP_INDEX: st = make_with_state(table->schema, change->space, 0, schema, error); break;
+    case CATALOG_REPLACE_INDEX: st = make_with_replaced(table->schema, change->space, schema, error); break;
     default: break;
     }
     if (!*schema) return st;

@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "catalog/catalog_private.h"
 
-enum { FLAG_ADDS_COLUMNS = 1 };
+enum { FLAG_ADDS_COLUMNS = 1, FLAG_UNIQUE = 1, INDEX_KIND_MORE = 0x80 };
 
 /* ---- parts ---- */
 
@@ -62,7 +62,50 @@ static bool append_index(struct buffer *into, enum index_kind kind, enum index_s
            append_ids(into, columns, count);
 }
 
+/* What only BUILD_INDEX says of an index. */
+static bool append_more(struct buffer *into, const struct table_index *index) {
+    return buffer_append(into, index->functions, index->column_count) &&
+           append_ids(into, index->included, index->included_count) &&
+           buffer_append_u8(into, index->unique ? FLAG_UNIQUE : 0) && buffer_append_varint(into, index->replaces);
+}
+
+static void read_more(struct reader *from, struct table_index *index) {
+    for (uint32_t i = 0; i < index->column_count; i++) index->functions[i] = reader_u8(from);
+    read_ids(from, index->included, &index->included_count);
+    uint8_t flags = reader_u8(from);
+    if (flags & ~FLAG_UNIQUE) from->failed = true;
+    index->unique = (flags & FLAG_UNIQUE) != 0;
+    index->replaces = reader_varint32(from);
+}
+
+static bool has_more(const struct table_index *index) {
+    bool any = index->included_count || index->unique || index->replaces;
+    for (uint32_t i = 0; i < index->column_count; i++) any |= index->functions[i] != INDEX_AS_IS;
+    return any;
+}
+
 /* ---- changes ---- */
+
+static bool append_build(struct buffer *into, const struct catalog_change *change) {
+    struct table_index index = {.column_count = change->key_count,
+                                .included_count = change->included_count,
+                                .unique = change->unique,
+                                .replaces = change->replaces};
+    memcpy(index.functions, change->functions, sizeof index.functions);
+    memcpy(index.included, change->included, sizeof index.included);
+    return append_index(into, change->index_kind, change->index_state, change->key, change->key_count) &&
+           append_more(into, &index);
+}
+
+static void read_build(struct reader *from, struct catalog_change *change) {
+    struct table_index index = {.column_count = change->key_count};
+    read_more(from, &index);
+    memcpy(change->functions, index.functions, sizeof index.functions);
+    memcpy(change->included, index.included, sizeof index.included);
+    change->included_count = index.included_count;
+    change->unique = index.unique;
+    change->replaces = index.replaces;
+}
 
 static bool append_columns(struct buffer *into, const struct catalog_change *change) {
     bool ok = buffer_append_varint(into, change->column_count);
@@ -94,6 +137,7 @@ bool catalog_change_encode(struct buffer *into, const struct catalog_change *cha
     case CATALOG_CREATE_TABLE_INDEX:
         return ok && append_index(into, change->index_kind, change->index_state, change->key, change->key_count);
     case CATALOG_SET_INDEX_STATE: return ok && buffer_append_u8(into, (uint8_t)change->index_state);
+    case CATALOG_BUILD_INDEX: return ok && append_build(into, change);
     default: return ok;
     }
 }
@@ -107,10 +151,11 @@ bool catalog_change_decode(struct reader *from, struct arena *arena, struct cata
     change->name = reader_string(from);
     if (change->kind == CATALOG_CREATE_TABLE || change->kind == CATALOG_ADD_COLUMNS) read_columns(from, arena, change);
     if (change->kind == CATALOG_CREATE_TABLE) read_options(from, change);
-    if (change->kind == CATALOG_CREATE_TABLE_INDEX) change->index_kind = (enum index_kind)reader_u8(from);
-    if (change->kind == CATALOG_CREATE_TABLE_INDEX || change->kind == CATALOG_SET_INDEX_STATE)
-        change->index_state = (enum index_state)reader_u8(from);
-    if (change->kind == CATALOG_CREATE_TABLE_INDEX) read_ids(from, change->key, &change->key_count);
+    bool makes_index = change->kind == CATALOG_CREATE_TABLE_INDEX || change->kind == CATALOG_BUILD_INDEX;
+    if (makes_index) change->index_kind = (enum index_kind)reader_u8(from);
+    if (makes_index || change->kind == CATALOG_SET_INDEX_STATE) change->index_state = (enum index_state)reader_u8(from);
+    if (makes_index) read_ids(from, change->key, &change->key_count);
+    if (change->kind == CATALOG_BUILD_INDEX) read_build(from, change);
     return !from->failed;
 }
 
@@ -145,7 +190,9 @@ static bool encode_table(struct buffer *into, const struct catalog *catalog, con
     const struct table_schema *schema = catalog_table_by_id(catalog, table->space)->schema;
     if (schema->kind == TABLE_SPACE) return true;
     const struct table_index *index = table_schema_find_index_id(schema, table->id.table);
-    return append_index(into, index->kind, index->state, index->columns, index->column_count);
+    enum index_kind kind = (enum index_kind)(index->kind | (has_more(index) ? INDEX_KIND_MORE : 0));
+    return append_index(into, kind, index->state, index->columns, index->column_count) &&
+           (!has_more(index) || append_more(into, index));
 }
 
 bool catalog_encode(struct buffer *into, const struct catalog *catalog) {
@@ -199,9 +246,11 @@ static struct table_schema *decode_schema(struct reader *from, struct table_id i
 static bool decode_index(struct reader *from, struct catalog_table *of, struct table_id id, struct slice name) {
     struct table_index index = {.id = id, .kind = INDEX_SPACE, .state = INDEX_READY};
     if (of->kind == CATALOG_ROWS) {
-        index.kind = (enum index_kind)reader_u8(from);
+        uint8_t kind = reader_u8(from);
+        index.kind = (enum index_kind)(kind & ~INDEX_KIND_MORE);
         index.state = (enum index_state)reader_u8(from);
         read_ids(from, index.columns, &index.column_count);
+        if (kind & INDEX_KIND_MORE) read_more(from, &index);
         if (from->failed || of->schema->index_count >= TABLE_INDEXES_MAX) return false;
     }
     struct table_schema *schema = table_schema_copy(of->schema, 0, 1);

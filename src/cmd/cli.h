@@ -116,6 +116,7 @@ int cli_table_describe(struct cli *cli);
 int cli_table_drop(struct cli *cli);
 int cli_table_add_column(struct cli *cli);
 int cli_index_create(struct cli *cli);
+int cli_index_rebuild(struct cli *cli);
 int cli_index_drop(struct cli *cli);
 int cli_index_list(struct cli *cli);
 int cli_import(struct cli *cli);

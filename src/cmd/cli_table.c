@@ -255,9 +255,9 @@ static void summary_cells(const Plinth__V1__DescribeTableResponse *table, char t
     cells[count++] = cell_number(table->memory_rows);
 }
 
-enum { COLUMN_FIELDS = 5, INDEX_FIELDS = 4 };
+enum { COLUMN_FIELDS = 5, INDEX_FIELDS = 5 };
 static const char *const column_columns[COLUMN_FIELDS + 1] = {"column", "type", "not_null", "key", "id", NULL};
-static const char *const index_columns[INDEX_FIELDS + 1] = {"index", "kind", "columns", "state", NULL};
+static const char *const index_columns[INDEX_FIELDS + 1] = {"index", "kind", "columns", "state", "percent", NULL};
 
 static void column_cells(const Plinth__V1__DescribeTableResponse *table, size_t i, struct cell cells[COLUMN_FIELDS]) {
     const Plinth__V1__Column *column = table->columns[i];
@@ -285,9 +285,9 @@ static bool print_indexes(enum output_format format, Plinth__V1__Index *const *i
     output_begin(&output, stdout, format, BYTES_TEXT, false, index_columns);
     for (size_t i = 0; more && i < count; i++) {
         char *columns = join(indexes[i]->columns, indexes[i]->n_columns);
-        struct cell cells[INDEX_FIELDS] = {cell_text(indexes[i]->name),
-                                           cell_text(name_of(kind_names, indexes[i]->kind)), cell_text(columns),
-                                           cell_text(name_of(state_names, indexes[i]->state))};
+        struct cell cells[INDEX_FIELDS] = {
+            cell_text(indexes[i]->name), cell_text(name_of(kind_names, indexes[i]->kind)), cell_text(columns),
+            cell_text(name_of(state_names, indexes[i]->state)), cell_number(indexes[i]->percent)};
         more = output_row(&output, cells);
         free(columns);
     }
@@ -328,11 +328,11 @@ static void json_names(struct buffer *into, char *const *names, size_t count) {
 }
 
 static void json_index(struct buffer *into, const Plinth__V1__Index *index) {
-    static const char *const members[] = {"index", "kind", "state"};
+    static const char *const members[] = {"index", "kind", "state", "percent"};
     struct cell cells[] = {cell_text(index->name), cell_text(name_of(kind_names, index->kind)),
-                           cell_text(name_of(state_names, index->state))};
+                           cell_text(name_of(state_names, index->state)), cell_number(index->percent)};
     json_text(into, "{");
-    json_members(into, members, cells, 3);
+    json_members(into, members, cells, 4);
     json_text(into, ",\"columns\":");
     json_names(into, index->columns, index->n_columns);
     json_text(into, "}");
@@ -428,11 +428,23 @@ int cli_index_create(struct cli *cli) {
         index.n_columns = count;
         request.table = &table;
         request.index = &index;
+        request.no_wait = options_value(&cli->options, "no-wait") != NULL;
         code = call(cli, "/plinth.v1.Admin/CreateIndex", &request.base, &plinth__v1__create_index_response__descriptor);
         if (!code) code = print_names(cli, table.name, "index", index.name);
     }
     arena_deinit(&arena);
     return code;
+}
+
+int cli_index_rebuild(struct cli *cli) {
+    Plinth__V1__RebuildIndexRequest request = PLINTH__V1__REBUILD_INDEX_REQUEST__INIT;
+    Plinth__V1__Table table = table_of(cli, cli->options.operands[0]);
+    request.table = &table;
+    request.index = cli->options.operands[1];
+    request.no_wait = options_value(&cli->options, "no-wait") != NULL;
+    int code =
+        call(cli, "/plinth.v1.Admin/RebuildIndex", &request.base, &plinth__v1__rebuild_index_response__descriptor);
+    return code ? code : print_names(cli, table.name, "index", request.index);
 }
 
 int cli_index_drop(struct cli *cli) {

@@ -240,12 +240,16 @@ static const struct option_spec parquet_rewrite_options[] = {
     {"force", 'f', NULL, NULL, NULL, "replace OUT when it is there; it may be IN"},
     {0},
 };
+#define NO_WAIT_OPTION                                                                                                 \
+    { "no-wait", 0, NULL, NULL, NULL, "return when the build has begun; 'index list' tells how far it is" }
 static const struct option_spec index_create_options[] = {
     {"kind", 0, "KIND", NULL, "sorted", "sorted, bloom, bitmap or token"},
     {"columns", 0, "COLUMNS", NULL, NULL,
      "the columns, with commas between; a column of the index's name when left out"},
+    NO_WAIT_OPTION,
     {0},
 };
+static const struct option_spec index_rebuild_options[] = {NO_WAIT_OPTION, {0}};
 
 const struct cli_command cli_commands[] = {
     {"kv set", "KEY [VALUE]", 1, 2, set_options, cli_kv_set, "set a key",
@@ -362,11 +366,14 @@ const struct cli_command cli_commands[] = {
      "All or none. Rows that are there have nulls in them.\n\n"
      "  plinth table alter add-column metrics 'rack string' 'cpu decimal(5,2)'"},
     {"index create", "TABLE NAME", 2, 2, index_create_options, cli_index_create, "make an index of a table",
-     "Writes to the table wait until it is built. sorted: equality, ranges and order, of one column or more; bloom:\n"
+     "It is built while writes go on. sorted: equality, ranges and order, of one column or more; bloom:\n"
      "equality, takes little room; bitmap: equality on few distinct values; token: words of a string.\n\n"
      "  plinth index create metrics by_load --kind sorted --columns load,at\n"
      "  plinth index create events words --kind token --columns what\n"
      "  plinth index create users name"},
+    {"index rebuild", "TABLE NAME", 2, 2, index_rebuild_options, cli_index_rebuild, "build an index anew",
+     "The old one serves queries until the new one, NAME.rebuild, takes its name and place.\n\n"
+     "  plinth index rebuild metrics by_load"},
     {"index drop", "TABLE NAME", 2, 2, NULL, cli_index_drop, "drop an index of a table",
      "  plinth index drop metrics by_load"},
     {"index list", "TABLE", 1, 1, NULL, cli_index_list, "list the indexes of a table", "  plinth index list metrics"},

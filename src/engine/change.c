@@ -27,6 +27,7 @@ static const char *const kind_names[] = {
     [CHANGE_TRANSACTION] = "transaction",
     [CHANGE_TRANSACTION_PART] = "transaction_part",
     [CHANGE_JOBS] = "jobs",
+    [CHANGE_INDEX_STEP] = "index_step",
 };
 
 const char *change_kind_name(enum change_kind kind) {

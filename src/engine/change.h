@@ -22,6 +22,7 @@
  *   WINDOW          conflict window bounds: keys, bytes; from feature level 5 on may follow: runs and bytes of the
  *                   window of rows (rows_window.h)
  *   MERGE_COMMIT    merge_change.h
+ *   INDEX_STEP      index_builds.h
  *   JOBS            the kinds of jobs that are paused, a bit for each (1 << enum plinth_job_kind). From feature level 5
  * on ROWS            table: tenant, database, table | operation u8 (1 upsert, 2 delete) | flags u8: 1 part of a unit,
  *                   2 its last one, 4 a chunk of a batch of several | part of a unit: unit id u64, rows of the parts
@@ -68,6 +69,7 @@ enum change_kind {
     CHANGE_TRANSACTION = 18,
     CHANGE_TRANSACTION_PART = 19,
     CHANGE_JOBS = 20,
+    CHANGE_INDEX_STEP = 24,
 };
 
 const char *change_kind_name(enum change_kind kind);
@@ -80,6 +82,7 @@ enum {
     FEATURE_LEVEL_MERGES = 4,
     FEATURE_LEVEL_TRANSACTIONS = 5,
     FEATURE_LEVEL_JOBS = 5,
+    FEATURE_LEVEL_INDEX_BUILDS = 5,
     FEATURE_LEVEL = 5
 };
 

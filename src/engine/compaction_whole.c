@@ -40,13 +40,10 @@ static void end_exclusive(struct plinth *db, struct plan *plan) {
     pthread_mutex_unlock(&db->compaction->mutex);
 }
 
-enum merge_purpose { MERGE_REWRITE, MERGE_DROP, MERGE_ASKED_FOR };
-
 /* Merges (or drops) all runs of the group that there are. compaction_mutex is held. `*merged` is false when it is gone,
  * or a snapshot needs it. */
-static enum plinth_status merge_all(struct plinth *db, const struct group *of, enum merge_purpose purpose, bool *merged,
+static enum plinth_status merge_all(struct plinth *db, const struct group *of, bool drop, bool *merged,
                                     struct plinth_error *error) {
-    const bool drop = purpose == MERGE_DROP;
     *merged = false;
     struct plan *plan = begin_exclusive(db, of, drop);
     if (!plan) return error_no_memory(error, "compaction");
@@ -59,7 +56,7 @@ static enum plinth_status merge_all(struct plinth *db, const struct group *of, e
         for (size_t i = group.begin; i < group.end; i++) plan->rows += run_rows(group.table->runs[i].run);
         st = plan_make_merge(db, view, &group, group.begin, group.end - group.begin, NULL, NULL, plan, &merge, error);
         merge.is_dropping = drop;
-        merge.is_thorough = purpose == MERGE_ASKED_FOR;
+        merge.is_thorough = !drop;
         merge.horizon_lsn = horizon_lsn;
         if (!st) st = merge_run(&merge, error);
         *merged = !st;
@@ -128,7 +125,7 @@ enum plinth_status compaction_drop_expired(struct plinth *db, bool *dropped, str
     if (st) return st;
     struct view *view = view_current(&db->views);
     if (find_expired(db, view, engine_retention_time_us(db, time_us), &group))
-        st = merge_all(db, &group, MERGE_DROP, dropped, error);
+        st = merge_all(db, &group, true, dropped, error);
     view_unref(view);
     return st;
 }
@@ -165,22 +162,19 @@ static bool is_behind(const struct group *group, const struct group_place *done)
     return order > 0;
 }
 
-/* Merges the first group behind `done`, of one table or (null) of any that is not compact, and moves that on; `*more`
- * is false when there is none. */
-static enum plinth_status merge_next(struct plinth *db, struct group_place *done, const struct table_id *only,
-                                     bool *more, struct plinth_error *error) {
+/* Merges the first group behind `done` that is not compact, and moves that on; `*more` is false when there is none. */
+static enum plinth_status merge_next(struct plinth *db, struct group_place *done, bool *more,
+                                     struct plinth_error *error) {
     enum plinth_status st = PLINTH_OK;
     struct view *view = view_current(&db->views);
     struct group group = {0};
     bool wanted = false;
-    while (!wanted && (*more = group_next(view, &group)))
-        wanted =
-            is_behind(&group, done) && (only ? table_id_compare(group.table->id, *only) == 0 : !is_compact(db, &group));
+    while (!wanted && (*more = group_next(view, &group))) wanted = is_behind(&group, done) && !is_compact(db, &group);
     if (*more) {
         const struct view_run *run = group_run(&group);
         *done = (struct group_place){group.table->id, run->has_partition, run->partition};
         bool merged;
-        st = merge_all(db, &group, only ? MERGE_REWRITE : MERGE_ASKED_FOR, &merged, error);
+        st = merge_all(db, &group, false, &merged, error);
     }
     view_unref(view);
     return st;
@@ -194,17 +188,78 @@ enum plinth_status engine_compact_all(struct plinth *db, struct plinth_error *er
     enum plinth_status st = PLINTH_OK;
     pthread_mutex_lock(&db->compaction_mutex);
     for (bool dropped = true; !st && dropped;) st = compaction_drop_expired(db, &dropped, error);
-    while (!st && more) st = merge_next(db, &done, NULL, &more, error);
+    while (!st && more) st = merge_next(db, &done, &more, error);
     pthread_mutex_unlock(&db->compaction_mutex);
     return st;
 }
 
-enum plinth_status engine_rewrite_table(struct plinth *db, struct table_id table, struct plinth_error *error) {
-    struct group_place done = {.has_partition = false};
-    bool more = true;
+/* ---- one segment ---- */
+
+/* The first segment of the table that is wanted; false when there is none. */
+static bool find_segment(const struct view *view, struct table_id table,
+                         bool (*is_wanted)(const struct segment *, void *), void *context, struct group *group,
+                         size_t *run, size_t *segment) {
+    const struct view_table *found = view_find_table(view, table);
+    for (size_t r = 0; found && r < found->run_count; r++) {
+        for (size_t s = 0; s < run_segment_count(found->runs[r].run); s++) {
+            if (!is_wanted(run_segment(found->runs[r].run, s), context)) continue;
+            const struct view_run *of = &found->runs[r];
+            size_t begin = view_partition_begin(found, of->has_partition, of->partition);
+            *group = (struct group){found, begin, view_partition_end(found, begin)};
+            *run = r;
+            *segment = s;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* With no other step in the group: the segment may have gone in the meantime, then nothing is done. */
+static enum plinth_status rewrite_in_group(struct plinth *db, struct plan *plan,
+                                           bool (*is_wanted)(const struct segment *, void *), void *context,
+                                           const atomic_bool *cancelled, atomic_ullong *progress,
+                                           struct plinth_error *error) {
+    struct group group;
+    struct merge merge = {0};
+    size_t run, segment;
+    uint64_t horizon_lsn = engine_take_horizon(db);
+    struct view *view = view_current(&db->views);
+    enum plinth_status st = PLINTH_OK;
+    if (find_segment(view, plan->table, is_wanted, context, &group, &run, &segment) && plan_is_of(plan, &group)) {
+        const struct segment_info *info = segment_info(run_segment(group.table->runs[run].run, segment));
+        const struct step_range range = {buffer_slice(&info->key_min), buffer_slice(&info->key_max)};
+        const struct step_part part = {segment, 1};
+        plan->rows = info->rows;
+        st = plan_make_merge(db, view, &group, run, 1, &part, &range, plan, &merge, error);
+        merge.level = group.table->runs[run].level;
+        merge.cancelled = cancelled;
+        merge.progress = progress;
+        merge.horizon_lsn = horizon_lsn;
+        if (!st) st = merge_run(&merge, error);
+        merge_deinit(&merge);
+    }
+    view_unref(view);
+    return st;
+}
+
+enum plinth_status engine_rewrite_segment(struct plinth *db, struct table_id table,
+                                          bool (*is_wanted)(const struct segment *, void *), void *context,
+                                          const atomic_bool *cancelled, atomic_ullong *progress, bool *more,
+                                          struct plinth_error *error) {
+    struct group group;
+    size_t run, segment;
     enum plinth_status st = PLINTH_OK;
     pthread_mutex_lock(&db->compaction_mutex);
-    while (!st && more) st = merge_next(db, &done, &table, &more, error);
+    struct view *view = view_current(&db->views);
+    *more = find_segment(view, table, is_wanted, context, &group, &run, &segment);
+    struct plan *plan = *more ? begin_exclusive(db, &group, false) : NULL;
+    if (*more && !plan) st = error_no_memory(error, "compaction");
+    view_unref(view);
+    if (plan) {
+        plan->why = "an index is added to segments";
+        st = rewrite_in_group(db, plan, is_wanted, context, cancelled, progress, error);
+        end_exclusive(db, plan);
+    }
     pthread_mutex_unlock(&db->compaction_mutex);
     return st;
 }

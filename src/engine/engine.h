@@ -42,6 +42,7 @@ struct engine_garbage {
 /* Of compactions; 0: what compact.h and compaction.c have. Tests make many small segments and steps. */
 struct engine_sizes {
     uint64_t segment_raw_bytes_max, step_bytes, move_bytes_min;
+    uint64_t index_step_bytes; /* of an index build; 0: a memtable's */
 };
 
 struct plinth {
@@ -104,15 +105,16 @@ struct plinth {
     unsigned compact_thread_count;
     bool closing;
     bool flush_wanted;
-    uint64_t compaction_wanted;       /* goes up when there may be something to merge */
-    uint64_t flush_failures;          /* flushes that failed */
-    bool flush_failing;               /* the last one did */
-    struct plinth_error flush_error;  /* of the last one that did */
-    bool tidying_owed;                /* what follows a flush or a merge has failed: the flush thread tries again */
-    atomic_ullong flushed_lsn;        /* the newest cut that is in segments */
-    pthread_mutex_t compaction_mutex; /* one at a time takes all runs of a group: retention, plinth_compact */
-    struct compaction *compaction;    /* compaction.h */
-    struct job_list *jobs;            /* job_list.h */
+    uint64_t compaction_wanted;          /* goes up when there may be something to merge */
+    uint64_t flush_failures;             /* flushes that failed */
+    bool flush_failing;                  /* the last one did */
+    struct plinth_error flush_error;     /* of the last one that did */
+    bool tidying_owed;                   /* what follows a flush or a merge has failed: the flush thread tries again */
+    atomic_ullong flushed_lsn;           /* the newest cut that is in segments */
+    pthread_mutex_t compaction_mutex;    /* one at a time takes all runs of a group: retention, plinth_compact */
+    struct compaction *compaction;       /* compaction.h */
+    struct job_list *jobs;               /* job_list.h */
+    struct index_builder *index_builder; /* index_build.h */
     pthread_mutex_t checkpoint_mutex;
     uint64_t checkpoint_newest, checkpoint_second; /* replay starts of the two newest checkpoints; 0: none */
     pthread_mutex_t garbage_mutex;
@@ -238,10 +240,13 @@ PLINTH_MUST_CHECK enum plinth_status engine_flush_one(struct plinth *db, bool *f
 PLINTH_MUST_CHECK enum plinth_status engine_compact_one(struct plinth *db, bool *merged, struct plinth_error *error);
 /* Merges each table into one run. Takes compaction_mutex. */
 PLINTH_MUST_CHECK enum plinth_status engine_compact_all(struct plinth *db, struct plinth_error *error);
-/* Merges each partition of a table into one run, even where that changes nothing but what its segments have besides the
- * rows. Takes compaction_mutex. */
-PLINTH_MUST_CHECK enum plinth_status engine_rewrite_table(struct plinth *db, struct table_id table,
-                                                          struct plinth_error *error);
+/* Rewrites one segment of a table that `is_wanted` says true of; `*more` is false when there is none. Rows read are
+ * added to `progress`. Takes compaction_mutex; merges of the segment's group wait. PLINTH_CANCELLED as merge_run. */
+PLINTH_MUST_CHECK enum plinth_status engine_rewrite_segment(struct plinth *db, struct table_id table,
+                                                            bool (*is_wanted)(const struct segment *, void *),
+                                                            void *context, const atomic_bool *cancelled,
+                                                            atomic_ullong *progress, bool *more,
+                                                            struct plinth_error *error);
 uint64_t engine_compactions_pending(struct plinth *db);
 /* Whether a partition is older than its table keeps, and no snapshot needs it. */
 bool engine_retention_is_due(struct plinth *db);

@@ -309,7 +309,8 @@ bool feed_shows(enum change_kind kind) {
     case CHANGE_WINDOW:
     case CHANGE_KEEP:
     case CHANGE_HISTORY:
-    case CHANGE_JOBS: return false;
+    case CHANGE_JOBS:
+    case CHANGE_INDEX_STEP: return false;
     }
     return false;
 }

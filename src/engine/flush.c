@@ -40,21 +40,22 @@ static enum plinth_status write_space(struct output *output, struct memtable *me
 }
 
 /* Writes what the memtable has of one table. `bottom`: nothing older of this table exists. */
-static enum plinth_status write_table(struct output *output, struct memtable *memtable, struct table_id table,
+static enum plinth_status write_table(struct output *output, const struct view_memtable *from, struct table_id table,
                                       uint64_t horizon_lsn, bool bottom, struct plinth_error *error) {
+    struct memtable *memtable = from->memtable;
     const struct table_schema *schema;
     bool is_index = is_index_table(output->db, table, &schema);
-    enum plinth_status st = schema ? flush_rows(output, memtable, schema, horizon_lsn, bottom, error)
+    enum plinth_status st = schema ? flush_rows(output, memtable, schema, from->cut_lsn, horizon_lsn, bottom, error)
                                    : write_space(output, memtable, table, is_index, horizon_lsn, bottom, error);
     table_schema_unref(schema);
     return st;
 }
 
-static enum plinth_status write_memtable(struct output *output, struct memtable *memtable, const struct view *view,
-                                         uint64_t horizon_lsn, struct plinth_error *error) {
+static enum plinth_status write_memtable(struct output *output, const struct view_memtable *memtable,
+                                         const struct view *view, uint64_t horizon_lsn, struct plinth_error *error) {
     struct table_id from = {0}, table;
     enum plinth_status st = PLINTH_OK;
-    while (!st && memtable_next_table(memtable, from, &table)) {
+    while (!st && memtable_next_table(memtable->memtable, from, &table)) {
         const struct view_table *older = view_find_table(view, table);
         if (engine_table_exists(output->db, table)) /* else it was dropped, and its rows go with the memtable */
             st = write_table(output, memtable, table, horizon_lsn, !older || older->run_count == 0, error);
@@ -170,7 +171,7 @@ static enum plinth_status flush_memtable(struct plinth *db, const struct view *v
     if (st) return st;
     uint64_t horizon_lsn = engine_take_horizon(db);
     output_init(&output, db, job, SEGMENT_LZ4, UINT64_MAX);
-    st = write_memtable(&output, oldest->memtable, view, horizon_lsn, error);
+    st = write_memtable(&output, oldest, view, horizon_lsn, error);
     if (!st) st = open_runs(db, &output, &runs, &run_count, error);
     if (!st) {
         struct commit commit = {

@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "engine/array.h"
+#include "engine/index_build.h"
 #include "engine/index_output.h"
 #include "engine/row_output.h"
 
@@ -22,6 +23,7 @@ struct rows_flush {
     uint64_t rows; /* of the blocks */
     uint64_t horizon_lsn;
     bool bottom;
+    uint64_t cut_lsn;    /* of the memtable */
     uint32_t *all_ids;   /* of the schema's columns */
     int64_t *partitions; /* that the blocks' rows lie in, ascending */
     uint64_t partition_count;
@@ -192,9 +194,13 @@ static enum plinth_status describe(struct rows_flush *flush, struct plinth_error
     qsort(flush->all_ids, schema->column_count, sizeof *flush->all_ids, compare_ids);
     flush->indexes = malloc((schema->index_count + 1) * sizeof *flush->indexes);
     if (!flush->indexes) return error_no_memory(error, "flush");
-    for (uint32_t i = 0; i < schema->index_count; i++)
-        if (schema->indexes[i].kind == INDEX_SORTED && schema->indexes[i].state != INDEX_DROPPING)
-            flush->indexes[flush->index_count++] = &schema->indexes[i];
+    for (uint32_t i = 0; i < schema->index_count; i++) {
+        const struct table_index *index = &schema->indexes[i];
+        if (index->kind != INDEX_SORTED || index->state == INDEX_DROPPING) continue;
+        if (index->state == INDEX_BUILDING && engine_build_covers(flush->output->db, index->id, flush->cut_lsn))
+            continue;
+        flush->indexes[flush->index_count++] = index;
+    }
     for (size_t b = 0; b < flush->blocks.count; b++) {
         flush->rows += flush->blocks.blocks[b]->rows;
         if (schema->partition_us && !add_partitions(flush, flush->blocks.blocks[b]))
@@ -330,8 +336,9 @@ static enum plinth_status flush_by_tasks(struct rows_flush *flush, struct plinth
 }
 
 enum plinth_status flush_rows(struct output *output, struct memtable *memtable, const struct table_schema *schema,
-                              uint64_t horizon_lsn, bool bottom, struct plinth_error *error) {
-    struct rows_flush flush = {.output = output, .schema = schema, .horizon_lsn = horizon_lsn, .bottom = bottom};
+                              uint64_t cut_lsn, uint64_t horizon_lsn, bool bottom, struct plinth_error *error) {
+    struct rows_flush flush = {
+        .output = output, .schema = schema, .cut_lsn = cut_lsn, .horizon_lsn = horizon_lsn, .bottom = bottom};
     memtable_blocks(memtable, schema->id, &flush.blocks);
     enum plinth_status st = describe(&flush, error);
     if (!st && flush.rows) st = flush_by_tasks(&flush, error);

@@ -12,7 +12,7 @@
 /* Adds the segments of the table's rows, partition after partition, and then those of its indexes, to `output`. What
  * readers at or above `horizon_lsn` cannot see is left out; `bottom`: nothing older of this table exists. */
 PLINTH_MUST_CHECK enum plinth_status flush_rows(struct output *output, struct memtable *memtable,
-                                                const struct table_schema *schema, uint64_t horizon_lsn, bool bottom,
-                                                struct plinth_error *error);
+                                                const struct table_schema *schema, uint64_t cut_lsn,
+                                                uint64_t horizon_lsn, bool bottom, struct plinth_error *error);
 
 #endif

@@ -64,7 +64,7 @@ void job_leave(struct plinth *db, struct job_entry *entry, enum plinth_status st
     *link = entry->next;
     if (!st) {
         history->failures = 0;
-    } else if (st != PLINTH_CANCELLED && entry->kind < PLINTH_JOB_INDEX_BUILD) { /* others nobody tries again */
+    } else if (st != PLINTH_CANCELLED && entry->kind <= PLINTH_JOB_INDEX_BUILD) { /* others nobody tries again */
         history->failures++;
         history->failed_us = engine_time_us(db);
         if (error) history->error = *error;

@@ -5,6 +5,7 @@
 #include "base/log_event.h"
 #include "base/status.h"
 #include "engine/compaction.h"
+#include "engine/index_build.h"
 #include "engine/job_list.h"
 
 enum { RETRY_US = 500 * 1000, COMPACTION_CHECK_US = 10 * 1000 * 1000 };
@@ -194,7 +195,7 @@ enum plinth_status engine_start_jobs(struct plinth *db, struct plinth_error *err
         st = thread_start(&db->compact_threads[db->compact_thread_count], "plinth-compact", compact_main, db, error);
         db->compact_thread_count += !st;
     }
-    return st;
+    return st ? st : index_builder_start(db, error);
 }
 
 void engine_stop_jobs(struct plinth *db) {
@@ -202,12 +203,14 @@ void engine_stop_jobs(struct plinth *db) {
     db->closing = true;
     pthread_cond_broadcast(&db->job_wanted);
     pthread_mutex_unlock(&db->job_mutex);
+    index_builder_stop(db);
     if (db->flush_thread_runs) pthread_join(db->flush_thread, NULL);
     db->flush_thread_runs = false;
     while (db->compact_thread_count) pthread_join(db->compact_threads[--db->compact_thread_count], NULL);
 }
 
 void engine_free_jobs(struct plinth *db) {
+    index_builder_free(db);
     compaction_destroy(db->compaction);
     db->compaction = NULL;
     job_list_destroy(db->jobs);

@@ -39,6 +39,7 @@ void shard_deinit(struct shard *shard) {
     producers_deinit(&shard->producers);
     units_deinit(&shard->units);
     history_deinit(&shard->history);
+    index_builds_deinit(&shard->index_builds);
     conflict_window_deinit(&shard->window);
     rows_window_deinit(&shard->rows_window);
     catalog_deinit(&shard->catalog);
@@ -550,6 +551,39 @@ static enum plinth_status decide_merge(struct shard *shard, uint64_t lsn, struct
     return st;
 }
 
+/* Whether the step goes on with a build of this shard, with entries of its index only. */
+static bool step_is_valid(const struct shard *shard, const struct index_step *step) {
+    const struct index_build *build = index_builds_find(&shard->index_builds, step->index.table);
+    const struct shard_job *job = step->job ? shard_find_job(shard, step->job) : NULL;
+    if (!build || table_id_compare(build->index, step->index) || step->rows < build->rows) return false;
+    if (step->job && (!job || job->aborted)) return false;
+    for (uint64_t i = 0; i < step->segment_count; i++)
+        if (table_id_compare(step->segments[i].table, step->index) || step->segments[i].has_partition) return false;
+    return true;
+}
+
+static enum plinth_status decide_index_step(struct shard *shard, uint64_t lsn, struct slice payload,
+                                            struct decision *decision, struct plinth_error *error) {
+    struct index_step step = {0};
+    enum plinth_status st =
+        shard->feature_level < FEATURE_LEVEL_INDEX_BUILDS ? PLINTH_CORRUPT : index_step_decode(payload, &step, error);
+    if (st == PLINTH_CORRUPT) {
+        decision->verdict = VERDICT_REFUSED;
+        return PLINTH_OK;
+    }
+    if (st) return st;
+    if (!step_is_valid(shard, &step)) {
+        decision->verdict = VERDICT_VOID;
+    } else {
+        bool ok = index_build_advance(index_builds_find(&shard->index_builds, step.index.table), &step);
+        if (step.job) job_remove(shard, shard_find_job(shard, step.job));
+        if (ok && step.segment_count) ok = insert_run(shard, step.index, 0, lsn, 0, step.segments, step.segment_count);
+        if (!ok) st = error_no_memory(error, "index build");
+    }
+    index_step_deinit(&step);
+    return st;
+}
+
 static void forget_garbage(struct shard *shard, struct slice name) {
     for (uint64_t i = 0; i < shard->garbage_count; i++) {
         if (!slice_equal(slice_of_string(shard->garbage[i].name), name)) continue;
@@ -623,6 +657,21 @@ static bool forget_dropped(struct shard *shard, uint64_t lsn) {
     return ok;
 }
 
+static struct table_id newest_index(const struct catalog *catalog) {
+    return catalog->tables[catalog->table_count - 1].id;
+}
+
+/* Forgets the builds of indexes that are ready, or dropped. */
+static void end_builds(struct shard *shard) {
+    for (uint64_t i = shard->index_builds.count; i > 0; i--) {
+        uint32_t id = shard->index_builds.all[i - 1].index.table;
+        const struct catalog_table *table = catalog_table_by_id(&shard->catalog, id);
+        const struct catalog_table *of = table ? catalog_table_by_id(&shard->catalog, table->space) : NULL;
+        const struct table_index *index = of ? table_schema_find_index_id(of->schema, id) : NULL;
+        if (!index || index->state != INDEX_BUILDING) index_builds_end(&shard->index_builds, id);
+    }
+}
+
 static enum plinth_status decide_catalog(struct shard *shard, uint64_t lsn, struct slice payload,
                                          struct decision *decision, struct plinth_error *error) {
     struct reader from = reader_of(payload);
@@ -630,8 +679,7 @@ static enum plinth_status decide_catalog(struct shard *shard, uint64_t lsn, stru
     struct arena arena;
     arena_init(&arena);
     enum plinth_status st = PLINTH_OK;
-    if (!catalog_change_decode(&from, &arena, &change) ||
-        (change.kind > CATALOG_CREATE_INDEX && shard->feature_level < CATALOG_FEATURE_LEVEL_TABLES))
+    if (!catalog_change_decode(&from, &arena, &change) || shard->feature_level < catalog_change_level(change.kind))
         decision->verdict = VERDICT_REFUSED;
     else
         st = catalog_apply(&shard->catalog, &change, error);
@@ -640,9 +688,13 @@ static enum plinth_status decide_catalog(struct shard *shard, uint64_t lsn, stru
         error_clear(error);
         st = PLINTH_OK;
     }
-    bool drops = change.kind == CATALOG_DROP_TABLE || change.kind == CATALOG_DROP_INDEX;
-    if (!st && decision->verdict == VERDICT_APPLIED && drops && !forget_dropped(shard, lsn))
+    bool applied = !st && decision->verdict == VERDICT_APPLIED;
+    if (applied && catalog_change_drops(change.kind) && !forget_dropped(shard, lsn))
         st = error_no_memory(error, "manifest");
+    if (applied && !st && change.kind == CATALOG_BUILD_INDEX &&
+        !index_builds_begin(&shard->index_builds, newest_index(&shard->catalog), lsn))
+        st = error_no_memory(error, "index build");
+    if (applied && !st) end_builds(shard);
     arena_deinit(&arena);
     return st;
 }
@@ -769,6 +821,7 @@ enum plinth_status shard_decide(struct shard *shard, uint64_t lsn, const struct 
         st = decide_commit(shard, lsn, (enum change_kind)header->kind, payload, decision, error);
         break;
     case CHANGE_MERGE_COMMIT: st = decide_merge(shard, lsn, payload, decision, error); break;
+    case CHANGE_INDEX_STEP: st = decide_index_step(shard, lsn, payload, decision, error); break;
     case CHANGE_JOB_ABORT: st = decide_job_abort(shard, payload, decision); break;
     case CHANGE_FILES_GONE: st = decide_files_gone(shard, payload, decision); break;
     case CHANGE_HOST: st = decide_host(shard, payload, decision, error); break;

@@ -16,6 +16,7 @@
 #include "engine/change.h"
 #include "engine/conflict.h"
 #include "engine/history.h"
+#include "engine/index_builds.h"
 #include "engine/producers.h"
 #include "engine/rows_window.h"
 #include "engine/transaction_change.h"
@@ -89,6 +90,7 @@ struct shard {
     struct units units;
     struct history history;
     uint64_t paused_jobs; /* kinds of jobs that shall not begin: bits, 1 << enum plinth_job_kind */
+    struct index_builds index_builds;
 
     uint64_t last_cut;    /* LSN of the newest cut; 0 for none */
     uint64_t flushed_lsn; /* every row at or below is in segments (or void) */

@@ -9,10 +9,6 @@
 
 /* ---- one change ---- */
 
-static bool change_drops(const struct catalog_change *change) {
-    return change->kind == CATALOG_DROP_TABLE || change->kind == CATALOG_DROP_INDEX;
-}
-
 /* What a drop leaves to be deleted. */
 struct dropped_files {
     struct shard_garbage *files;
@@ -60,6 +56,7 @@ enum plinth_status engine_change_catalog(struct plinth *db, struct catalog_chang
     struct record_header header = {.kind = CHANGE_CATALOG, .durability = RECORD_SYNCED};
     struct decision decision = {VERDICT_APPLIED, 0};
     struct dropped_files dropped = {0};
+    uint64_t cut;
     pthread_mutex_lock(&db->sequence_mutex);
     change->version = db->shard.catalog.version + 1;
     enum plinth_status st = catalog_check(&db->shard.catalog, change, error);
@@ -67,9 +64,10 @@ enum plinth_status engine_change_catalog(struct plinth *db, struct catalog_chang
     if (!st && payload.size > PLINTH_RECORD_BYTES_MAX)
         st = error_set(error, PLINTH_TOO_LARGE, "the change of the catalog takes %zu bytes; at most %d are allowed",
                        payload.size, PLINTH_RECORD_BYTES_MAX);
-    if (!st && change->kind > CATALOG_CREATE_INDEX)
-        st = engine_raise_feature_level(db, CATALOG_FEATURE_LEVEL_TABLES, error);
-    if (!st && change_drops(change))
+    if (!st) st = engine_raise_feature_level(db, catalog_change_level(change->kind), error);
+    /* What is older than the index lies in memtables of its own. */
+    if (!st && change->kind == CATALOG_BUILD_INDEX) st = engine_cut_locked(db, &cut, error);
+    if (!st && catalog_change_drops(change->kind))
         st = append_drop(db, &header, buffer_slice(&payload), lsn, &decision, &dropped, error);
     else if (!st)
         st = engine_append_locked(db, &header, buffer_slice(&payload), NULL, 0, lsn, &decision, error);
@@ -78,7 +76,7 @@ enum plinth_status engine_change_catalog(struct plinth *db, struct catalog_chang
     if (!st) engine_sequenced(db, *lsn);
     if (!st && decision.verdict != VERDICT_APPLIED)
         st = error_set(error, PLINTH_CONFLICT, "the catalog has changed meanwhile");
-    if (!st && change_drops(change)) st = note_dropped(db, *lsn, &dropped, error);
+    if (!st && catalog_change_drops(change->kind)) st = note_dropped(db, *lsn, &dropped, error);
     free(dropped.files);
     return st;
 }
@@ -158,7 +156,8 @@ enum plinth_status engine_add_columns(struct plinth *db, uint32_t table, const s
 
 /* ---- indexes left behind ---- */
 
-/* One index in state BUILDING or DROPPING; false when there is none. */
+/* One index in state BUILDING that no build goes on with, as versions before left them, or DROPPING; false when there
+ * is none. */
 static bool find_unbuilt(struct plinth *db, struct catalog_change *drop, struct buffer *name) {
     bool found = false;
     pthread_rwlock_rdlock(&db->catalog_lock);
@@ -167,7 +166,7 @@ static bool find_unbuilt(struct plinth *db, struct catalog_change *drop, struct 
         const struct table_schema *schema = catalog->tables[t].schema;
         for (uint32_t i = 0; schema && !found && i < schema->index_count; i++) {
             const struct table_index *index = &schema->indexes[i];
-            if (index->state == INDEX_READY) continue;
+            if (index->state == INDEX_READY || index_builds_find(&db->shard.index_builds, index->id.table)) continue;
             *drop = (struct catalog_change){.kind = CATALOG_DROP_INDEX,
                                             .tenant = index->id.tenant,
                                             .database = index->id.database,

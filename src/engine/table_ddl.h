@@ -23,11 +23,7 @@ PLINTH_MUST_CHECK enum plinth_status engine_add_columns(struct plinth *db, uint3
                                                         const struct catalog_column *columns, uint32_t count,
                                                         struct plinth_error *error);
 
-/* Drops indexes that a former process has left half built. At open. */
+/* Drops indexes that a former process of an older version has left half built. At open. */
 PLINTH_MUST_CHECK enum plinth_status engine_drop_unbuilt_indexes(struct plinth *db, struct plinth_error *error);
-
-/* Makes `index` of typed tables: entries for the rows that are there. index_build.c */
-PLINTH_MUST_CHECK enum plinth_status engine_build_index(struct plinth *db, const struct table_schema *schema,
-                                                        const struct table_index *index, struct plinth_error *error);
 
 #endif

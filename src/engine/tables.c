@@ -1,8 +1,10 @@
 /* Tables in the public API: from names and texts to catalog changes, and back. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "engine/index_build.h"
 #include "engine/table_ddl.h"
 
 _Static_assert((int)PLINTH_CODEC_NONE == (int)TABLE_CODEC_NONE && (int)PLINTH_CODEC_ZSTD == (int)TABLE_CODEC_ZSTD &&
@@ -144,7 +146,9 @@ static enum plinth_status drop(struct plinth *db, const struct table_schema *sch
                                     .database = schema->id.database,
                                     .space = schema->id.table};
     table_schema_unref(schema);
-    return engine_change_catalog(db, &change, &lsn, error);
+    enum plinth_status st = engine_change_catalog(db, &change, &lsn, error);
+    engine_want_index_builds(db);
+    return st;
 }
 
 enum plinth_status plinth_table_drop(struct plinth *db, const char *database, const char *name,
@@ -195,7 +199,7 @@ enum plinth_status plinth_table_add_columns(struct plinth *db, const char *datab
 
 static enum plinth_status index_change(const struct table_schema *schema, const struct plinth_index *index,
                                        struct catalog_change *change, struct plinth_error *error) {
-    *change = (struct catalog_change){.kind = CATALOG_CREATE_TABLE_INDEX,
+    *change = (struct catalog_change){.kind = CATALOG_BUILD_INDEX,
                                       .tenant = schema->id.tenant,
                                       .database = schema->id.database,
                                       .space = schema->id.table,
@@ -215,46 +219,24 @@ static enum plinth_status index_change(const struct table_schema *schema, const 
     return PLINTH_OK;
 }
 
-static enum plinth_status set_state(struct plinth *db, const struct table_index *index, enum index_state state,
-                                    uint64_t *lsn, struct plinth_error *error) {
-    struct catalog_change change = {.kind = state ? CATALOG_SET_INDEX_STATE : CATALOG_DROP_INDEX,
-                                    .tenant = index->id.tenant,
-                                    .database = index->id.database,
-                                    .space = index->id.table,
-                                    .index_state = state};
-    return engine_change_catalog(db, &change, lsn, error);
-}
-
-/* With the table's gate closed: nothing of it is between schema and log, and after the flush all its rows are in
- * segments. */
-static enum plinth_status create_and_build(struct plinth *db, struct catalog_change *change,
-                                           struct plinth_error *error) {
+/* Appends the change; its entries are made of what is written from now on, and the builder makes the others. */
+static enum plinth_status begin_build(struct plinth *db, struct catalog_change *change, struct table_id *index,
+                                      struct plinth_error *error) {
     uint64_t lsn;
-    const struct table_schema *schema = NULL;
-    enum plinth_status st = plinth_flush(db, error);
-    if (!st) st = engine_change_catalog(db, change, &lsn, error);
-    if (!st) st = engine_schema_by_id(db, change->space, &schema, error);
-    if (st) return st;
-    const struct table_index *index = table_schema_find_index(schema, change->name);
-    if (!index) {
-        st = error_set(error, PLINTH_NOT_FOUND, "index \"%.*s\" was dropped while it was built", (int)change->name.size,
-                       change->name.data);
-    } else {
-        st = engine_build_index(db, schema, index, error);
-        if (!st) st = set_state(db, index, INDEX_READY, &lsn, error);
-        if (!st) {
-            st = wait_durable(db, lsn, error);
-        } else {
-            struct plinth_error ignored = {0};
-            (void)!set_state(db, index, 0, &lsn, &ignored); /* else the next open drops it */
-        }
-    }
-    table_schema_unref(schema);
+    enum plinth_status st = engine_change_catalog(db, change, &lsn, error);
+    if (!st) st = wait_durable(db, lsn, error);
+    *index = (struct table_id){.tenant = change->tenant, .database = change->database};
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    const struct catalog_table *made = catalog_find_index(&db->shard.catalog, change->space, change->name);
+    if (made) index->table = made->id.table; /* else it was dropped already */
+    pthread_rwlock_unlock(&db->catalog_lock);
+    engine_want_index_builds(db);
     return st;
 }
 
-enum plinth_status plinth_table_index_create(struct plinth *db, const char *database, const char *table,
-                                             const struct plinth_index *index, struct plinth_error *error) {
+static enum plinth_status create_index(struct plinth *db, const char *database, const char *table,
+                                       const struct plinth_index *index, struct table_id *id,
+                                       struct plinth_error *error) {
     error_clear(error);
     const struct table_schema *schema;
     struct catalog_change change;
@@ -263,16 +245,84 @@ enum plinth_status plinth_table_index_create(struct plinth *db, const char *data
     if (st) return st;
     st = index_change(schema, index, &change, error);
     table_schema_unref(schema);
+    return st ? st : begin_build(db, &change, id, error);
+}
+
+enum plinth_status plinth_table_index_create(struct plinth *db, const char *database, const char *table,
+                                             const struct plinth_index *index, struct plinth_error *error) {
+    struct table_id id;
+    enum plinth_status st = create_index(db, database, table, index, &id, error);
+    return st ? st : engine_wait_for_index(db, id, error);
+}
+
+enum plinth_status plinth_table_index_begin(struct plinth *db, const char *database, const char *table,
+                                            const struct plinth_index *index, struct plinth_error *error) {
+    struct table_id id;
+    return create_index(db, database, table, index, &id, error);
+}
+
+static enum plinth_status no_index(const struct table_schema *schema, const char *name, struct plinth_error *error) {
+    return error_set(error, PLINTH_NOT_FOUND, "table \"%s\" has no index \"%.128s\"", schema->name, name ? name : "");
+}
+
+/* Its rebuild, or null. */
+static const struct table_index *find_rebuild(const struct table_schema *schema, const struct table_index *of) {
+    for (uint32_t i = 0; i < schema->index_count; i++)
+        if (schema->indexes[i].replaces == of->id.table) return &schema->indexes[i];
+    return NULL;
+}
+
+static enum plinth_status begin_rebuild(struct plinth *db, const struct table_schema *schema,
+                                        const struct table_index *index, struct table_id *id,
+                                        struct plinth_error *error) {
+    char name[PLINTH_NAME_BYTES_MAX + 16];
+    snprintf(name, sizeof name, "%.*s.rebuild", PLINTH_NAME_BYTES_MAX - 8, index->name);
+    struct catalog_change change = {.kind = CATALOG_BUILD_INDEX,
+                                    .tenant = schema->id.tenant,
+                                    .database = schema->id.database,
+                                    .space = schema->id.table,
+                                    .name = slice_of_string(name),
+                                    .index_kind = index->kind,
+                                    .index_state = INDEX_BUILDING,
+                                    .key_count = index->column_count,
+                                    .included_count = index->included_count,
+                                    .unique = index->unique,
+                                    .replaces = index->id.table};
+    memcpy(change.key, index->columns, sizeof index->columns);
+    memcpy(change.functions, index->functions, sizeof index->functions);
+    memcpy(change.included, index->included, sizeof index->included);
+    return begin_build(db, &change, id, error);
+}
+
+enum plinth_status plinth_table_index_rebuild(struct plinth *db, const char *database, const char *table,
+                                              const char *name, bool no_wait, struct plinth_error *error) {
+    error_clear(error);
+    const struct table_schema *schema;
+    struct table_id id;
+    enum plinth_status st = find_rows_table(db, database, table, "indexes that are never rebuilt", &schema, error);
     if (st) return st;
-    /* Asked before the flush, so that what is wrong is told at once; the log decides. */
-    pthread_rwlock_rdlock(&db->catalog_lock);
-    change.version = db->shard.catalog.version + 1;
-    st = catalog_check(&db->shard.catalog, &change, error);
-    pthread_rwlock_unlock(&db->catalog_lock);
-    if (st) return st;
-    engine_table_gate_close(db, change.space);
-    st = create_and_build(db, &change, error);
-    engine_table_gate_open(db, change.space);
+    const struct table_index *index = table_schema_find_index(schema, slice_of_string(name ? name : ""));
+    const struct table_index *under_way = index ? find_rebuild(schema, index) : NULL;
+    if (!index)
+        st = no_index(schema, name, error);
+    else if (index->state != INDEX_READY)
+        st = error_set(error, PLINTH_INVALID_ARGUMENT, "index \"%s\" is being built", index->name);
+    else if (under_way)
+        id = under_way->id;
+    else
+        st = begin_rebuild(db, schema, index, &id, error);
+    table_schema_unref(schema);
+    return st || no_wait ? st : engine_wait_for_index(db, id, error);
+}
+
+static enum plinth_status drop_index(struct plinth *db, const struct table_index *index, struct plinth_error *error) {
+    uint64_t lsn;
+    struct catalog_change change = {.kind = CATALOG_DROP_INDEX,
+                                    .tenant = index->id.tenant,
+                                    .database = index->id.database,
+                                    .space = index->id.table};
+    enum plinth_status st = engine_change_catalog(db, &change, &lsn, error);
+    engine_want_index_builds(db); /* who waits for it is told */
     return st;
 }
 
@@ -280,14 +330,13 @@ enum plinth_status plinth_table_index_drop(struct plinth *db, const char *databa
                                            struct plinth_error *error) {
     error_clear(error);
     const struct table_schema *schema;
-    uint64_t lsn;
     enum plinth_status st = find_rows_table(db, database, table, "indexes that go with the space", &schema, error);
     if (st) return st;
     const struct table_index *index = table_schema_find_index(schema, slice_of_string(name ? name : ""));
-    if (!index)
-        st = error_set(error, PLINTH_NOT_FOUND, "table \"%s\" has no index \"%.128s\"", schema->name, name ? name : "");
-    else
-        st = set_state(db, index, 0, &lsn, error);
+    const struct table_index *rebuild = index ? find_rebuild(schema, index) : NULL;
+    if (!index) st = no_index(schema, name, error);
+    if (!st && rebuild) st = drop_index(db, rebuild, error);
+    if (!st || st == PLINTH_NOT_FOUND) st = index ? drop_index(db, index, error) : st;
     table_schema_unref(schema);
     return st;
 }
@@ -337,7 +386,7 @@ static void describe_columns(struct description_memory *memory, const struct tab
     definition->key_count = schema->key_count;
 }
 
-static void describe_indexes(struct description_memory *memory, const struct table_schema *schema,
+static void describe_indexes(struct plinth *db, struct description_memory *memory, const struct table_schema *schema,
                              struct plinth_table_description *description) {
     struct plinth_index *indexes = take(memory, schema->index_count * sizeof *indexes);
     for (uint32_t i = 0; !memory->failed && i < schema->index_count; i++) {
@@ -345,11 +394,13 @@ static void describe_indexes(struct description_memory *memory, const struct tab
         const char **columns = take(memory, index->column_count * sizeof *columns);
         for (uint32_t c = 0; !memory->failed && c < index->column_count; c++)
             columns[c] = column_name(memory, schema, index->columns[c]);
-        indexes[i] = (struct plinth_index){.name = copy_text(memory, index->name),
-                                           .kind = (enum plinth_index_kind)index->kind,
-                                           .state = (enum plinth_index_state)index->state,
-                                           .columns = columns,
-                                           .column_count = index->column_count};
+        indexes[i] = (struct plinth_index){
+            .name = copy_text(memory, index->name),
+            .kind = (enum plinth_index_kind)index->kind,
+            .state = (enum plinth_index_state)index->state,
+            .columns = columns,
+            .column_count = index->column_count,
+            .percent = index->state == INDEX_BUILDING ? engine_index_percent(db, index->id) : 100};
     }
     description->indexes = indexes;
     description->index_count = schema->index_count;
@@ -408,7 +459,7 @@ enum plinth_status plinth_table_describe(struct plinth *db, const char *database
         description->is_space = schema->kind == TABLE_SPACE;
         description->version = schema->version;
         describe_columns(memory, schema, &description->definition);
-        describe_indexes(memory, schema, description);
+        describe_indexes(db, memory, schema, description);
         struct plinth_table_definition *definition = &description->definition;
         definition->partition_by =
             schema->partition_column ? column_name(memory, schema, schema->partition_column) : NULL;

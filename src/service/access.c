@@ -45,6 +45,7 @@ static const struct {
     {"/plinth.v1.Admin/DropTable", ACCESS_OPERATE},
     {"/plinth.v1.Admin/AddColumns", ACCESS_OPERATE},
     {"/plinth.v1.Admin/CreateIndex", ACCESS_OPERATE},
+    {"/plinth.v1.Admin/RebuildIndex", ACCESS_OPERATE},
     {"/plinth.v1.Admin/DropIndex", ACCESS_OPERATE},
     {"/plinth.v1.Processor/ListJobs", ACCESS_OBSERVE},
     {"/plinth.v1.Processor/PauseJobs", ACCESS_OPERATE},

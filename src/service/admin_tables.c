@@ -133,9 +133,25 @@ static void create_index_work(struct service_call *call) {
                                      .kind = (enum plinth_index_kind)request->index->kind,
                                      .columns = (const char *const *)request->index->columns,
                                      .column_count = request->index->n_columns};
-        st = plinth_table_index_create(table.db, request->table->database, request->table->name, &index, &table.error);
+        st = (request->no_wait ? plinth_table_index_begin : plinth_table_index_create)(
+            table.db, request->table->database, request->table->name, &index, &table.error);
     }
     Plinth__V1__CreateIndexResponse response = PLINTH__V1__CREATE_INDEX_RESPONSE__INIT;
+    response.duration_us = (env_monotonic_ns(call->service->env) - started_ns) / 1000;
+    finish(&table, st, &response.base);
+}
+
+static void rebuild_index_work(struct service_call *call) {
+    struct table_call table;
+    uint64_t started_ns = env_monotonic_ns(call->service->env);
+    Plinth__V1__RebuildIndexRequest *request;
+    enum plinth_status st = begin(&table, call, &plinth__v1__rebuild_index_request__descriptor, &request);
+    if (!st) st = need_name("table.name", name_of(request->table), &table.error);
+    if (!st) st = need_name("index", request->index, &table.error);
+    if (!st)
+        st = plinth_table_index_rebuild(table.db, request->table->database, request->table->name, request->index,
+                                        request->no_wait, &table.error);
+    Plinth__V1__RebuildIndexResponse response = PLINTH__V1__REBUILD_INDEX_RESPONSE__INIT;
     response.duration_us = (env_monotonic_ns(call->service->env) - started_ns) / 1000;
     finish(&table, st, &response.base);
 }
@@ -164,6 +180,7 @@ static Plinth__V1__Index **index_messages(struct arena *arena, const struct plin
         messages[i].name = (char *)index->name;
         messages[i].kind = (Plinth__V1__IndexKind)index->kind;
         messages[i].state = (Plinth__V1__IndexState)index->state;
+        messages[i].percent = index->percent;
         messages[i].n_columns = index->column_count;
         messages[i].columns = (char **)index->columns;
         pointers[i] = &messages[i];
@@ -325,6 +342,9 @@ static void add_columns_on_message(struct service_call *call, struct slice messa
 static void create_index_on_message(struct service_call *call, struct slice message) {
     service_offload(call, call->service->admin_workers, message, create_index_work);
 }
+static void rebuild_index_on_message(struct service_call *call, struct slice message) {
+    service_offload(call, call->service->admin_workers, message, rebuild_index_work);
+}
 static void drop_index_on_message(struct service_call *call, struct slice message) {
     service_offload(call, call->service->workers, message, drop_index_work);
 }
@@ -346,6 +366,8 @@ const struct service_method admin_add_columns = {"/plinth.v1.Admin/AddColumns", 
                                                  .on_message = add_columns_on_message};
 const struct service_method admin_create_index = {"/plinth.v1.Admin/CreateIndex", RPC_UNARY,
                                                   .on_message = create_index_on_message};
+const struct service_method admin_rebuild_index = {"/plinth.v1.Admin/RebuildIndex", RPC_UNARY,
+                                                   .on_message = rebuild_index_on_message};
 const struct service_method admin_drop_index = {"/plinth.v1.Admin/DropIndex", RPC_UNARY,
                                                 .on_message = drop_index_on_message};
 const struct service_method admin_list_indexes = {"/plinth.v1.Admin/ListIndexes", RPC_UNARY,

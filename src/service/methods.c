@@ -38,6 +38,7 @@ const struct service_method *const service_methods[] = {
     &admin_drop_table,
     &admin_add_columns,
     &admin_create_index,
+    &admin_rebuild_index,
     &admin_drop_index,
     &admin_list_indexes,
     &processor_list_jobs,

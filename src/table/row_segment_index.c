@@ -477,6 +477,10 @@ enum plinth_status row_segment_load(struct segment *segment, struct plinth_error
     if (!st) st = parse_postings(segment, error);
     if (!st) st = load_stripe_index(segment, error);
     if (st) return st;
+    struct slice version;
+    if (!parquet_metadata_find(metadata, SEGMENT_META_SCHEMA_VERSION, &version) ||
+        !segment_parse_number(version, &rows->schema_version))
+        rows->schema_version = 0;
     size_t count = (size_t)metadata->row_group_count * metadata->schema.column_count;
     rows->pages = arena_zalloc(&segment->arena, count * sizeof *rows->pages);
     if (!rows->pages) return error_no_memory(error, "segment");
@@ -484,6 +488,10 @@ enum plinth_status row_segment_load(struct segment *segment, struct plinth_error
     st = note_constants(segment, SEGMENT_LSN, error);
     if (!st) st = note_constants(segment, SEGMENT_OPERATION, error);
     return st;
+}
+
+uint64_t segment_schema_version(const struct segment *segment) {
+    return segment->rows ? segment->rows->schema_version : 0;
 }
 
 void row_segment_unload(struct segment *segment) {

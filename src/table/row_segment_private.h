@@ -53,6 +53,7 @@ struct row_segment {
     _Atomic(struct parquet_page_index *) *pages;
     atomic_size_t loaded_bytes; /* page indexes and postings */
     struct buffer stripe_index; /* the hidden block, when the file is not mapped: key filters lie in it */
+    uint64_t schema_version;    /* of the schema it was written with; 0: not said */
     uint32_t postings_count;
     struct postings_block *postings;
 };

@@ -12,7 +12,7 @@
 #include "column/row_key.h"
 #include "column/type.h"
 
-enum { TABLE_COLUMNS_MAX = 1600, TABLE_INDEXES_MAX = 64, TABLE_NAME_BYTES_MAX = 128 };
+enum { TABLE_COLUMNS_MAX = 1600, TABLE_INDEXES_MAX = 64, TABLE_NAME_BYTES_MAX = 128, INDEX_INCLUDED_MAX = 16 };
 
 enum table_kind {
     TABLE_SPACE = 1, /* keys and values; rows come from sets (row.h) */
@@ -35,7 +35,25 @@ enum index_kind {
     INDEX_BITMAP = 4, /* value -> rows, a compressed bitmap in every segment: equality on few distinct values */
     INDEX_TOKEN = 5,  /* word -> rows, likewise: PREDICATE_WORDS */
 };
+/* BUILDING: entries of what is written are made, those of older rows are being added; no reader uses it. */
 enum index_state { INDEX_BUILDING = 1, INDEX_READY = 2, INDEX_DROPPING = 3 };
+
+/* What a part of a sorted index is of its column. */
+enum index_function {
+    INDEX_AS_IS = 0,
+    INDEX_LOWER = 1, /* of a string */
+    INDEX_UPPER = 2,
+    INDEX_TRUNC_SECOND = 3, /* date_trunc of a timestamp or date, in UTC */
+    INDEX_TRUNC_MINUTE = 4,
+    INDEX_TRUNC_HOUR = 5,
+    INDEX_TRUNC_DAY = 6,
+    INDEX_TRUNC_WEEK = 7, /* begins on Monday */
+    INDEX_TRUNC_MONTH = 8,
+    INDEX_TRUNC_QUARTER = 9,
+    INDEX_TRUNC_YEAR = 10,
+    INDEX_ELEMENTS = 11, /* of a list: an entry for each distinct element; none for an empty list or null */
+    INDEX_FUNCTION_COUNT
+};
 
 struct table_index {
     struct table_id id; /* of its own table (where INDEX_SORTED keeps its entries), and its identity for all kinds */
@@ -43,6 +61,11 @@ struct table_index {
     enum index_state state;
     uint32_t columns[ROW_KEY_PARTS_MAX]; /* ids; one for all kinds but INDEX_SORTED */
     uint32_t column_count;
+    uint8_t functions[ROW_KEY_PARTS_MAX];  /* enum index_function, by part; only of INDEX_SORTED */
+    uint32_t included[INDEX_INCLUDED_MAX]; /* ids of columns whose values stand in the entries, too */
+    uint32_t included_count;
+    bool unique;
+    uint32_t replaces; /* BUILDING: the index (id.table) whose name it takes when it is ready; 0: none */
     const char *name;
 };
 

@@ -100,11 +100,11 @@ def test_indexes_are_made_listed_and_dropped(server):
     server.cli("index", "create", "metrics", "host", check=True)  # sorted, of the column of its name
     for _ in range(2):
         assert server.cli("index", "list", "metrics", "-o", "json", check=True).json() == [
-            {"index": "by_load", "kind": "sorted", "state": "ready", "columns": ["load", "host"]},
-            {"index": "words", "kind": "token", "state": "ready", "columns": ["note"]},
-            {"index": "host", "kind": "sorted", "state": "ready", "columns": ["host"]}]
+            {"index": "by_load", "kind": "sorted", "state": "ready", "percent": 100, "columns": ["load", "host"]},
+            {"index": "words", "kind": "token", "state": "ready", "percent": 100, "columns": ["note"]},
+            {"index": "host", "kind": "sorted", "state": "ready", "percent": 100, "columns": ["host"]}]
         server.crash()
-    assert server.cli("index", "list", "metrics", "-o", "csv").out.splitlines()[1] == 'by_load,sorted,"load, host",ready'
+    assert server.cli("index", "list", "metrics", "-o", "csv").out.splitlines()[1] == 'by_load,sorted,"load, host",ready,100'
     server.cli("index", "drop", "metrics", "words", check=True)
     gone = server.cli("index", "drop", "metrics", "words")
     assert gone.code == 3 and 'table "metrics" has no index "words"' in gone.err
