@@ -852,14 +852,45 @@ static void feeds_follow_writers_beside_merges(void **state) {
     }
 }
 
+/* What is visible right after a crash lies between two epochs; its position is one that can be gone on behind. */
+static void a_position_between_epochs_is_the_end_of_the_first(void **state) {
+    struct fixture *f = *state;
+    struct log_epoch made[] = {{.number = 1, .base = 1, .last = 10}, {.number = 2, .base = 1000, .last = UINT64_MAX}};
+    struct log_epoch *epochs = f->db->epochs;
+    size_t epoch_count = f->db->epoch_count;
+    f->db->epochs = made;
+    f->db->epoch_count = 2;
+    struct plinth_position between = engine_position(f->db, 999), first = engine_position(f->db, 7);
+    enum plinth_status st = engine_check_position(f->db, between, &f->error);
+    struct plinth_position second = engine_position(f->db, 1000);
+    f->db->epochs = epochs;
+    f->db->epoch_count = epoch_count;
+    assert_ok(st, &f->error);
+    assert_true(between.epoch == 1 && between.lsn == 10 && first.epoch == 1 && first.lsn == 7);
+    assert_true(second.epoch == 2 && second.lsn == 1000);
+}
+
 /* Whoever adds a kind of record has to say whether feeds show it. */
 static void every_kind_of_record_is_shown_or_listed_as_not_shown(void **state) {
     (void)state;
     static const enum change_kind shown[] = {CHANGE_WRITE, CHANGE_CONDITIONAL, CHANGE_ROWS, CHANGE_TRANSACTION};
     static const enum change_kind not_shown[] = {
-        CHANGE_CATALOG,          CHANGE_CUT,        CHANGE_JOB_BEGIN, CHANGE_FLUSH_COMMIT, CHANGE_COMPACT_COMMIT,
-        CHANGE_JOB_ABORT,        CHANGE_FILES_GONE, CHANGE_HOST,      CHANGE_TICK,         CHANGE_FEATURE_LEVEL,
-        CHANGE_WINDOW,           CHANGE_KEEP,       CHANGE_HISTORY,   CHANGE_JOBS,         CHANGE_MERGE_COMMIT,
+        CHANGE_CATALOG,
+        CHANGE_CUT,
+        CHANGE_JOB_BEGIN,
+        CHANGE_FLUSH_COMMIT,
+        CHANGE_COMPACT_COMMIT,
+        CHANGE_JOB_ABORT,
+        CHANGE_FILES_GONE,
+        CHANGE_HOST,
+        CHANGE_TICK,
+        CHANGE_FEATURE_LEVEL,
+        CHANGE_WINDOW,
+        CHANGE_KEEP,
+        CHANGE_HISTORY,
+        CHANGE_JOBS,
+        CHANGE_INDEX_STEP,
+        CHANGE_MERGE_COMMIT,
         CHANGE_TRANSACTION_PART, /* shown with the last one */
     };
     bool listed[256] = {false};
@@ -895,6 +926,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_feed_ends_where_it_is_told_to, setup, teardown),
         cmocka_unit_test_setup_teardown(before_the_first_record_there_was_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(feeds_follow_writers_beside_merges, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_position_between_epochs_is_the_end_of_the_first, setup, teardown),
         cmocka_unit_test(every_kind_of_record_is_shown_or_listed_as_not_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
