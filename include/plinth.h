@@ -415,6 +415,40 @@ plinth_rows_delete(struct plinth *db, const char *database, const char *table, s
                    struct ArrowArray *array, const struct plinth_rows_options *options,
                    struct plinth_rows_result *result, struct plinth_error *error);
 
+/* Zero-initialise for the defaults. */
+struct plinth_where_options {
+    struct plinth_write_options write; /* without producer when not_atomic */
+    bool not_atomic;                   /* as several transactions, in the order of keys: for more than
+                                          PLINTH_TRANSACTION_BYTES_MAX of rows */
+};
+struct plinth_where_result {
+    struct plinth_position position; /* of the last transaction */
+    uint64_t rows;
+    uint64_t transactions;
+    uint64_t conflicts; /* how often it had to be evaluated again */
+};
+/* Deletes the rows of which `where` is true (a condition as SQL; null: all rows), as one transaction: at the commit the
+ * condition is true of exactly these rows, and all are gone at once. When others have written in the meantime what the
+ * condition reads, it is evaluated again; in the end the table's writers wait for it. `options` and `result` may be
+ * null. PLINTH_TOO_LARGE: more rows than a transaction takes, and not `not_atomic`; then, and when it fails midway,
+ * `result` tells what was done. PLINTH_INVALID_ARGUMENT: the condition, or the table has no primary key. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_rows_delete_where(struct plinth *db, const char *database, const char *table, const char *where,
+                         const struct plinth_where_options *options, struct plinth_where_result *result,
+                         struct plinth_error *error);
+/* What an update gives a column that is not part of the key. */
+struct plinth_assignment {
+    const char *column;
+    const char *value; /* in the text form of its type; null: NULL */
+    const char *from;  /* not null: instead, what this column held before */
+};
+/* Likewise sets columns of these rows. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_rows_update_where(struct plinth *db, const char *database, const char *table, const char *where,
+                         const struct plinth_assignment *assignments, size_t count,
+                         const struct plinth_where_options *options, struct plinth_where_result *result,
+                         struct plinth_error *error);
+
 /* ---- reading -------------------------------------------------------------------------------------- */
 
 struct plinth_snapshot;

@@ -594,6 +594,128 @@ static void no_money_is_lost_or_made_between_keys_and_rows(void **state) {
     assert_int_equal(total(f), ACCOUNTS * BALANCE);
 }
 
+/* ---- by condition ---- */
+
+static void rows_are_deleted_and_updated_by_condition(void **state) {
+    struct fixture *f = *state;
+    struct plinth_where_result result;
+    write_rows(f, ALL, "1,10,a;2,20,b;3,30,c;4,-,d;5,50,e");
+    assert_ok(plinth_rows_delete_where(f->db, NULL, "t", "v > 25 AND s <> 'e'", NULL, &result, &f->error), &f->error);
+    assert_int_equal(result.rows, 1);
+    assert_int_equal(result.transactions, 1);
+    expect(f, NULL, NULL, "1,10,a;2,20,b;4,-,d;5,50,e");
+    static const struct plinth_assignment both[] = {{.column = "s", .value = "new"}, {.column = "v", .from = "id"}};
+    assert_ok(plinth_rows_update_where(f->db, NULL, "t", "id IN (2, 4)", both, 2, NULL, &result, &f->error), &f->error);
+    assert_int_equal(result.rows, 2);
+    expect(f, NULL, NULL, "1,10,a;2,2,new;4,4,new;5,50,e");
+    static const struct plinth_assignment null[] = {{.column = "v"}};
+    assert_ok(plinth_rows_update_where(f->db, NULL, "t", NULL, null, 1, NULL, &result, &f->error), &f->error);
+    assert_int_equal(result.rows, 4);
+    assert_ok(plinth_rows_delete_where(f->db, NULL, "t", "v = 1", NULL, &result, &f->error), &f->error);
+    assert_int_equal(result.rows, 0);
+    reopen(f);
+    expect(f, NULL, NULL, "1,-,a;2,-,new;4,-,new;5,-,e");
+    static const struct {
+        const char *where;
+        struct plinth_assignment set;
+        const char *names;
+    } wrong[] = {
+        {NULL, {"id", "7", NULL}, "primary key"},
+        {NULL, {"w", "7", NULL}, "no column \"w\""},
+        {NULL, {"v", "x", NULL}, "x"},
+        {"w = 1", {"v", "1", NULL}, "w"},
+        {NULL, {"v", NULL, "w"}, "no column \"w\""},
+        {"v =", {"v", "1", NULL}, "end of input"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_status(
+            plinth_rows_update_where(f->db, NULL, "t", wrong[i].where, &wrong[i].set, 1, NULL, NULL, &f->error),
+            PLINTH_INVALID_ARGUMENT, &f->error);
+        assert_error_names(&f->error, wrong[i].names);
+    }
+    test_table_create(f->db, "log", "what string", "", false);
+    assert_status(plinth_rows_delete_where(f->db, NULL, "log", NULL, NULL, NULL, &f->error), PLINTH_INVALID_ARGUMENT,
+                  &f->error);
+    assert_status(plinth_rows_delete_where(f->db, NULL, "none", NULL, NULL, NULL, &f->error), PLINTH_NOT_FOUND,
+                  &f->error);
+}
+
+static void more_rows_than_a_transaction_takes_are_changed_by_several(void **state) {
+    struct fixture *f = *state;
+    enum { ROWS = 900000, STEP = 60000 };
+    struct plinth_where_result result;
+    struct plinth_where_options parts = {.not_atomic = true};
+    for (int first = 0; first < ROWS; first += STEP) {
+        struct arrow arrow = many_rows(first, STEP, 1);
+        assert_ok(plinth_rows_write(f->db, NULL, "t", &arrow.schema, &arrow.array, NULL, NULL, &f->error), &f->error);
+    }
+    static const struct plinth_assignment set[] = {{.column = "v", .value = "2"}};
+    assert_status(plinth_rows_update_where(f->db, NULL, "t", "v = 1", set, 1, NULL, &result, &f->error),
+                  PLINTH_TOO_LARGE, &f->error);
+    check_counts(f, "900000,900000");
+    assert_ok(plinth_rows_update_where(f->db, NULL, "t", "id < 880000", set, 1, &parts, &result, &f->error), &f->error);
+    assert_int_equal(result.rows, 880000);
+    assert_true(result.transactions > 5);
+    check_counts(f, "900000,1780000");
+    assert_ok(plinth_rows_delete_where(f->db, NULL, "t", "v = 2", &parts, &result, &f->error), &f->error);
+    assert_int_equal(result.rows, 880000);
+    check_counts(f, "20000,20000");
+}
+
+struct writer {
+    struct fixture *f;
+    atomic_bool stop;
+    pthread_t thread;
+    int written;
+};
+
+static void *write_all_the_time(void *context) {
+    struct writer *writer = context;
+    struct plinth_error error;
+    while (!atomic_load(&writer->stop)) {
+        char text[64];
+        snprintf(text, sizeof text, "%d,%d,-", 1000 + writer->written, writer->written % 2);
+        struct arrow arrow = arrow_of(ALL, text);
+        static const struct plinth_rows_options options = {.write.durability = PLINTH_DURABILITY_BUFFERED};
+        assert_ok(plinth_rows_write(writer->f->db, NULL, "t", &arrow.schema, &arrow.array, &options, NULL, &error),
+                  &error);
+        writer->written++;
+    }
+    return NULL;
+}
+
+static void a_delete_by_condition_ends_though_others_write_all_the_time(void **state) {
+    struct fixture *f = *state;
+    struct writer writers[2] = {{.f = f}, {.f = f}};
+    uint64_t deleted = 0, conflicts = 0;
+    write_rows(f, ALL, "1,1,a;2,0,b");
+    writers[1].written = 500000;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&writers[i].thread, NULL, write_all_the_time, &writers[i]), 0);
+    for (int i = 0; i < 20; i++) {
+        struct plinth_where_result result;
+        assert_ok(plinth_rows_delete_where(f->db, NULL, "t", "v = 1", NULL, &result, &f->error), &f->error);
+        deleted += result.rows;
+        conflicts += result.conflicts;
+    }
+    for (int i = 0; i < 2; i++) {
+        atomic_store(&writers[i].stop, true);
+        pthread_join(writers[i].thread, NULL);
+    }
+    struct plinth_where_result result;
+    assert_ok(plinth_rows_delete_where(f->db, NULL, "t", "v = 1", NULL, &result, &f->error), &f->error);
+    deleted += result.rows;
+    int written = writers[0].written + writers[1].written - 500000;
+    print_message("%d rows written, %d deleted, evaluated again %d times\n", written, (int)deleted, (int)conflicts);
+    struct plinth_aggregate count = {PLINTH_COUNT, NULL};
+    struct plinth_query_options options = {.aggregates = &count, .aggregate_count = 1};
+    char *left = query_rows(f, NULL, &options);
+    assert_int_equal(atoi(left) + (int)deleted, written + 2);
+    free(left);
+    options.where = "v = 1";
+    check_text(query_rows(f, NULL, &options), "0");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_transaction_sees_its_own_rows_and_nobody_else_does_until_it_commits, setup,
@@ -608,6 +730,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(tables_without_a_key_take_rows_and_conflict_as_a_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(a_transaction_of_many_records_is_one, setup, teardown),
         cmocka_unit_test_setup_teardown(transactions_agree_with_a_model_through_flushes_and_restarts, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_are_deleted_and_updated_by_condition, setup, teardown),
+        cmocka_unit_test_setup_teardown(more_rows_than_a_transaction_takes_are_changed_by_several, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_delete_by_condition_ends_though_others_write_all_the_time, setup, teardown),
         cmocka_unit_test_setup_teardown(no_money_is_lost_or_made_between_keys_and_rows, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
