@@ -124,6 +124,8 @@ int cli_export(struct cli *cli);
 int cli_scan(struct cli *cli);
 int cli_row(struct cli *cli);
 int cli_find(struct cli *cli);
+int cli_rows_delete(struct cli *cli);
+int cli_rows_update(struct cli *cli);
 int cli_snapshot_keep(struct cli *cli);
 int cli_snapshot_list(struct cli *cli);
 int cli_snapshot_drop(struct cli *cli);

@@ -144,6 +144,23 @@ static const struct option_spec table_import_options[] = {
 #define ROWS_FORMAT_OPTION                                                                                             \
     { "format", 0, "FORMAT", NULL, NULL, "table, csv, jsonl, json or arrow; as --output says when left out" }
 
+#define ALL_ROWS_OPTION                                                                                                \
+    { "all", 0, NULL, NULL, NULL, "all rows; needed without --where" }
+#define IN_PARTS_OPTION                                                                                                \
+    { "in-parts", 0, NULL, NULL, NULL, "as several transactions, for more rows than one takes (64 MiB)" }
+
+static const struct option_spec rows_delete_options[] = {
+    WHERE_OPTION, ALL_ROWS_OPTION, IN_PARTS_OPTION, DURABILITY_OPTION, {0}};
+static const struct option_spec rows_update_options[] = {
+    WHERE_OPTION,
+    ALL_ROWS_OPTION,
+    {"set", 's', "COLUMN=VALUE", NULL, NULL, "the column's new value, as text; may be given many times"},
+    {"set-null", 0, "COLUMN", NULL, NULL, "the column becomes null; may be given many times"},
+    {"set-from", 0, "COLUMN=OTHER", NULL, NULL, "the column gets what another one held; may be given many times"},
+    IN_PARTS_OPTION,
+    DURABILITY_OPTION,
+    {0},
+};
 static const struct option_spec table_scan_options[] = {
     WHERE_OPTION,
     COLUMNS_OPTION,
@@ -400,6 +417,16 @@ const struct cli_command cli_commands[] = {
      "  plinth scan flights --count --where \"tailnum IS NULL\"\n"
      "  plinth scan flights --aggregate \"count, avg(dep_delay), max(distance)\" --group-by origin\n"
      "  plinth scan flights --where \"origin = 'JFK'\" --explain"},
+    {"rows delete", "TABLE", 1, 1, rows_delete_options, cli_rows_delete, "delete the rows that a condition is true of",
+     "All at once, and exactly those of which it is true then, whatever others write. Prints how many.\n\n"
+     "  plinth rows delete flights --where \"origin = 'JFK' AND cancelled\"\n"
+     "  plinth rows delete metrics --where \"time < '2026-01-01'\" --in-parts\n"
+     "  plinth rows delete users --all"},
+    {"rows update", "TABLE", 1, 1, rows_update_options, cli_rows_update,
+     "set columns of the rows that a condition is true of",
+     "Likewise. Columns of the primary key cannot be set.\n\n"
+     "  plinth rows update users --set name=Ada --set-null nickname --where \"id = 42\"\n"
+     "  plinth rows update stock --set-from price=list_price --all"},
     {"row", "TABLE VALUE...", 2, 64, row_options, cli_row, "print the row with a primary key",
      "The values of the key's columns, in its order. Exit code 3 when there is no such row.\n\n"
      "  plinth row users 42\n  plinth row metrics web-1 2026-01-31T12:00:00 -o json"},

@@ -130,6 +130,7 @@ enum plinth_status plinth_transaction_begin(struct plinth *db, struct plinth_tra
 enum plinth_status transaction_begin_at(struct plinth *db, struct plinth_position position,
                                         struct plinth_transaction **transaction, struct plinth_error *error) {
     *transaction = NULL;
+    if (!position.epoch && !position.lsn) position = engine_position(db, engine_visible_lsn(db));
     enum plinth_status st = engine_check_position(db, position, error);
     if (st) {
         error_prefix(error, "snapshot");

@@ -103,7 +103,7 @@ struct plinth_transaction {
     bool committed;
 };
 
-/* One at a state that the caller has read by itself; reads through it are not possible. */
+/* One at a state that the caller has read by itself ({0, 0}: it has read nothing); reads through it are not possible. */
 PLINTH_MUST_CHECK enum plinth_status transaction_begin_at(struct plinth *db, struct plinth_position position,
                                                           struct plinth_transaction **transaction,
                                                           struct plinth_error *error);

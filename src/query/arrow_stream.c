@@ -128,6 +128,18 @@ enum plinth_status query_note_ranges(const struct key_ranges *ranges, struct row
     return ok ? PLINTH_OK : error_no_memory(error, "transaction");
 }
 
+enum plinth_status query_note_predicate(struct plinth *db, const struct table_schema *schema,
+                                        const struct predicate *predicate, struct row_reads *reads,
+                                        struct plinth_error *error) {
+    struct query_options options = {.predicate = predicate, .explain_only = true};
+    struct query *query;
+    enum plinth_status st = query_open(db, schema, &options, &query, error);
+    if (st) return st;
+    st = query_note_ranges(query_key_ranges(query), reads, error);
+    query_close(query);
+    return st;
+}
+
 enum plinth_status plinth_transaction_query(struct plinth_transaction *transaction, const char *database,
                                             const char *table, const struct plinth_query_options *options,
                                             struct ArrowArrayStream *stream, struct plinth_error *error) {

@@ -91,6 +91,10 @@ void query_cancel(struct query *query);
  * as the query. */
 struct key_ranges;
 const struct key_ranges *query_key_ranges(const struct query *query);
+/* Notes what a query with this (unbound) predicate would read. */
+PLINTH_MUST_CHECK enum plinth_status query_note_predicate(struct plinth *db, const struct table_schema *schema,
+                                                          const struct predicate *predicate, struct row_reads *reads,
+                                                          struct plinth_error *error);
 /* Notes them as what a transaction has read. */
 PLINTH_MUST_CHECK enum plinth_status query_note_ranges(const struct key_ranges *ranges, struct row_reads *reads,
                                                        struct plinth_error *error);

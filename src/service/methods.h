@@ -17,9 +17,11 @@ extern const struct service_method key_value_commit;                            
 extern const struct service_method key_value_get_by_index;                           /* index_read.c */
 extern const struct service_method key_value_scan;                                   /* scan.c */
 extern const struct service_method query_get_row_method, query_get_by_index, query_scan,
-    query_aggregate;                                                        /* rows_read.c */
-extern const struct service_method change_feed_changes;                     /* changes.c */
-extern const struct service_method ingestion_write, ingestion_write_stream; /* ingestion.c */
+    query_aggregate;                                                               /* rows_read.c */
+extern const struct service_method change_feed_changes;                            /* changes.c */
+extern const struct service_method ingestion_write, ingestion_write_stream;        /* ingestion.c */
+extern const struct service_method ingestion_delete_where, ingestion_update_where; /* rows_where.c */
+extern const struct service_method transactions_commit;                            /* transactions.c */
 extern const struct service_method admin_status, admin_flush, admin_compact, admin_verify, admin_create_space,
     admin_list_spaces; /* admin.c */
 extern const struct service_method admin_drop_space, admin_create_table, admin_list_tables, admin_describe_table,

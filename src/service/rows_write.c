@@ -158,6 +158,28 @@ static enum plinth_status value_batch(const Plinth__V1__RowSet *rows, const stru
     return row_value_batch(rows, types, table->column_count, arena, schema, batch, unfit, error);
 }
 
+enum plinth_status rows_write_payload(struct rows_source *source, const struct table_schema *table,
+                                      const ProtobufCBinaryData *arrow, const Plinth__V1__RowSet *rows,
+                                      struct arena *arena, struct arrow_schema *schema, struct batch **batch,
+                                      struct rows_unfit *unfit, struct plinth_error *error) {
+    *unfit = (struct rows_unfit){0};
+    if (arrow) return arrow_batch(source, request_bytes(*arrow), schema, batch, error);
+    return value_batch(rows, table, arena, schema, batch, unfit, error);
+}
+
+enum plinth_status rows_write_table(struct service *service, const Plinth__V1__Table *named,
+                                    const struct table_schema **schema, struct plinth_error *error) {
+    struct rows_source source = {0};
+    *schema = NULL;
+    enum plinth_status st = find_table(service, &source, named, schema, error);
+    if (st) {
+        table_schema_unref(*schema);
+        *schema = NULL;
+    }
+    rows_source_deinit(&source);
+    return st;
+}
+
 /* ---- requests and answers ---- */
 
 enum plinth_status rows_write_submit(struct service *service, struct rows_source *source, struct slice message,

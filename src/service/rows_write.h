@@ -26,6 +26,16 @@ struct rows_written {
 PLINTH_MUST_CHECK enum plinth_status rows_write_submit(struct service *service, struct rows_source *source,
                                                        struct slice message, struct rows_written *written,
                                                        struct plinth_error *error);
+/* Rows of a request for a table: of an Arrow IPC stream, or when that is null of a RowSet. The batch is the caller's,
+ * `schema` and `unfit` live in `arena` or in `source`. */
+PLINTH_MUST_CHECK enum plinth_status rows_write_payload(struct rows_source *source, const struct table_schema *table,
+                                                        const ProtobufCBinaryData *arrow,
+                                                        const Plinth__V1__RowSet *rows, struct arena *arena,
+                                                        struct arrow_schema *schema, struct batch **batch,
+                                                        struct rows_unfit *unfit, struct plinth_error *error);
+/* The schema of a table of rows that a request names. */
+PLINTH_MUST_CHECK enum plinth_status rows_write_table(struct service *service, const Plinth__V1__Table *named,
+                                                      const struct table_schema **schema, struct plinth_error *error);
 /* Appends the WriteRowsResponse of a submitted request, or of a failed one. False when memory is out. */
 PLINTH_MUST_CHECK bool rows_write_answer(struct buffer *into, const struct rows_written *written,
                                          enum plinth_status status, const struct plinth_error *error);
