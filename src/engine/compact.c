@@ -68,6 +68,12 @@ void merge_note_rows(struct merge *merge, uint64_t rows) {
     if (merge->progress) counter_add(merge->progress, rows);
 }
 
+void merge_note_dropped(struct merge *merge) {
+    uint64_t all = 0;
+    for (size_t i = 0; i < merge->count; i++) all += merge->inputs[i].part ? run_rows(merge->inputs[i].part) : 0;
+    if (all > merge->rows_in) merge_note_rows(merge, all - merge->rows_in);
+}
+
 enum plinth_status merge_cut(struct merge *merge, struct output *output, struct slice key, size_t *cut,
                              struct plinth_error *error) {
     enum plinth_status st = PLINTH_OK;
@@ -373,6 +379,14 @@ static void report(struct merge *merge, const struct output *output, uint64_t to
 /* A smaller table has nothing to gain that anybody would see. */
 enum { THOROUGH_BYTES_MIN = 64 << 10 };
 
+/* What something older overlaps is rewritten soon; at the bottom of a typed table that grows, each time it has doubled.
+ * Level 6 of ZSTD costs several times as much as the rest of the merge, for a few percent. */
+static enum segment_codec choose_codec(const struct merge *merge) {
+    if (!merge->bottom) return SEGMENT_LZ4;
+    if (merge->is_thorough && merge->bytes_in >= THOROUGH_BYTES_MIN) return SEGMENT_ZSTD_THOROUGH;
+    return merge->is_lasting || !merge->schema ? SEGMENT_ZSTD : SEGMENT_ZSTD_FAST;
+}
+
 enum plinth_status merge_run(struct merge *merge, struct plinth_error *error) {
     struct plinth *db = merge->db;
     uint64_t began = env_monotonic_ns(db->env), lsn = 0, view_sequence = 0;
@@ -382,11 +396,8 @@ enum plinth_status merge_run(struct merge *merge, struct plinth_error *error) {
     if (!st) st = describe_table(merge, error);
     if (!st) st = engine_begin_job(db, JOB_COMPACT, &merge->job, error);
     if (st) return st;
-    /* What overlaps nothing older will not be rewritten soon. */
     uint64_t segment_bytes = db->sizes.segment_raw_bytes_max ? db->sizes.segment_raw_bytes_max : SEGMENT_RAW_BYTES_MAX;
-    bool is_thorough = merge->is_thorough && merge->bytes_in >= THOROUGH_BYTES_MIN;
-    enum segment_codec zstd = is_thorough ? SEGMENT_ZSTD_THOROUGH : SEGMENT_ZSTD;
-    output_init(&output, db, merge->job, merge->bottom ? zstd : SEGMENT_LZ4, segment_bytes);
+    output_init(&output, db, merge->job, choose_codec(merge), segment_bytes);
     st = write_merged(merge, &output, error);
     if (!st && merge->is_move) made = moved_run(merge);
     if (!st && output.segment_count) st = output_open_run(db, output.segments, output.segment_count, &made, error);

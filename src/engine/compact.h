@@ -1,6 +1,6 @@
 /* One merge: segments of neighbouring runs become fewer, without the versions that nobody can see any more, and of an
- * index without the entries whose rows have moved on. compaction.c says which; compact_rows.c merges those of typed
- * tables. */
+ * index without entries whose rows have moved on. compaction.c says which; compact_rows.c merges rows of typed tables,
+ * compact_index.c their entries. */
 #ifndef PLINTH_ENGINE_COMPACT_H
 #define PLINTH_ENGINE_COMPACT_H
 
@@ -32,6 +32,8 @@ struct merge {
     bool is_move;       /* segments go into the last run as they are */
     bool is_dropping;   /* nothing is written: the partition is older than the table keeps */
     bool is_thorough;   /* someone asked for it: time counts less than size */
+    bool is_lasting;    /* its output is not soon merged again */
+    bool is_purging;    /* it is made for what it leaves out */
     struct slice *cuts; /* segments of the output end before these keys, ascending; borrowed from the inputs' view */
     size_t cut_count;
     const char *why;
@@ -52,7 +54,7 @@ struct merge {
 PLINTH_MUST_CHECK enum plinth_status merge_run(struct merge *merge, struct plinth_error *error);
 void merge_deinit(struct merge *merge);
 
-/* ---- for compact_rows.c ---- */
+/* ---- for compact_rows.c and compact_index.c ---- */
 
 /* The rows of the inputs in order. */
 PLINTH_MUST_CHECK enum plinth_status merge_open_inputs(struct merge *merge, struct iterator **merged,
@@ -63,10 +65,12 @@ PLINTH_MUST_CHECK enum plinth_status merge_cut(struct merge *merge, struct outpu
 /* PLINTH_CANCELLED when the engine closes or the merge is cancelled; to be asked every few thousand rows. */
 PLINTH_MUST_CHECK enum plinth_status merge_check(struct merge *merge, struct plinth_error *error);
 void merge_note_rows(struct merge *merge, uint64_t rows);
+/* When only rows that stay have been noted: notes the others. */
+void merge_note_dropped(struct merge *merge);
 
 /* Merges rows of a typed table. */
 PLINTH_MUST_CHECK enum plinth_status merge_rows(struct merge *merge, struct output *output, struct plinth_error *error);
-/* Merges entries of a sorted index of a typed table, leaving out those whose rows have moved on. */
+/* Merges entries of a sorted index of a typed table, where it pays leaving out those whose rows have moved on. */
 PLINTH_MUST_CHECK enum plinth_status merge_row_index(struct merge *merge, struct output *output,
                                                      struct plinth_error *error);
 

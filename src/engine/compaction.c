@@ -66,6 +66,8 @@ static enum plinth_status take_new(struct plinth *db, struct view *view, const s
     struct plan *plan = plan_create(db, group->table->id, group_run(group), group_run(group) + choice->first,
                                     choice->count, compaction_reason_text(choice->reason));
     if (!plan) return error_no_memory(error, "compaction");
+    plan->is_lasting = choice->reason == COMPACTION_CLOSED;
+    plan->is_purging = choice->reason == COMPACTION_DELETES;
     plan_append(db->compaction, plan);
     return plan_take_step(db, view, plan, work, error);
 }

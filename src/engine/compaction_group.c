@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "engine/dead_entries.h"
+
 #define QUIET_SAMPLE_NS (60ull * 1000 * 1000 * 1000)
 
 bool group_next(const struct view *view, struct group *group) {
@@ -46,14 +48,6 @@ static uint64_t deleted_rows(const struct run *run) {
     return rows;
 }
 
-static uint64_t table_rows(const struct view *view, struct table_id id, uint64_t horizon_lsn) {
-    const struct view_table *table = view_find_table(view, id);
-    uint64_t rows = 0;
-    for (size_t i = 0; table && i < table->run_count; i++)
-        rows += run_lsn_max(table->runs[i].run) <= horizon_lsn ? run_rows(table->runs[i].run) : UINT32_MAX;
-    return rows;
-}
-
 /* What the policy has to know of a table besides its runs. */
 struct group_nature {
     bool has_ended;
@@ -80,22 +74,12 @@ static struct group_nature nature_of(struct plinth *db, const struct group *grou
     if (table && table->kind == CATALOG_INDEX) {
         const struct catalog_table *of = catalog_table_by_id(catalog, table->space);
         nature.indexed = (struct table_id){group->table->id.tenant, group->table->id.database, table->space};
-        nature.one_entry_a_row = of && of->kind == CATALOG_ROWS;
+        const struct table_index *index =
+            of && of->kind == CATALOG_ROWS ? table_schema_find_index_id(of->schema, group->table->id.table) : NULL;
+        nature.one_entry_a_row = index && table_index_has_one_entry_a_row(index);
     }
     pthread_rwlock_unlock(&db->catalog_lock);
     return nature;
-}
-
-/* How many of an index's entries must be dead: there are fewer rows. */
-static uint64_t dead_entries(const struct view *view, const struct group *group, const struct group_nature *nature,
-                             uint64_t horizon_lsn) {
-    uint64_t entries = 0, rows = table_rows(view, nature->indexed, horizon_lsn);
-    if (rows && !nature->one_entry_a_row) return 0;
-    for (size_t i = group->begin; i < group->end; i++) {
-        if (run_lsn_max(group->table->runs[i].run) > horizon_lsn) return 0;
-        entries += run_rows(group->table->runs[i].run);
-    }
-    return entries > rows ? entries - rows : 0;
 }
 
 /* How long nothing has come into the group. The mutex is held. */
@@ -136,7 +120,8 @@ bool group_describe(struct plinth *db, const struct view *view, const struct gro
             to->is_busy = plan_is_of(plan, group) && (plan->is_exclusive || plan_has_run(plan, from->id));
     }
     struct compaction_run *oldest = &(*runs)[count - 1];
-    oldest->purgeable = nature.indexed.table ? dead_entries(view, group, &nature, horizon_lsn)
+    oldest->purgeable = nature.indexed.table ? dead_entries_least(view, group->table->id, nature.indexed,
+                                                                  nature.one_entry_a_row, horizon_lsn, NULL)
                                              : purgeable_rows(group->table->runs[group->end - 1].run, horizon_lsn);
     *described = (struct compaction_group){
         .runs = *runs, .count = count, .has_ended = nature.has_ended, .quiet_us = quiet_us(db, group)};

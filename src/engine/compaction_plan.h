@@ -26,6 +26,7 @@ struct plan {
     uint64_t *runs;    /* ids, newest first */
     size_t run_count;
     const char *why;
+    bool is_lasting, is_purging; /* as of struct merge */
     struct plan_step *steps;
     unsigned failures;
     uint64_t held_until_ns;

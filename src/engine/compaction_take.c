@@ -53,6 +53,8 @@ enum plinth_status plan_make_merge(struct plinth *db, struct view *view, const s
                             .has_partition = plan->has_partition,
                             .partition = plan->partition,
                             .why = plan->why,
+                            .is_lasting = plan->is_lasting,
+                            .is_purging = plan->is_purging,
                             .cancelled = &plan->cancelled,
                             .progress = &plan->rows_done,
                             .bottom = true,

@@ -56,7 +56,7 @@ static enum plinth_status merge_all(struct plinth *db, const struct group *of, b
         for (size_t i = group.begin; i < group.end; i++) plan->rows += run_rows(group.table->runs[i].run);
         st = plan_make_merge(db, view, &group, group.begin, group.end - group.begin, NULL, NULL, plan, &merge, error);
         merge.is_dropping = drop;
-        merge.is_thorough = !drop;
+        merge.is_thorough = merge.is_lasting = !drop;
         merge.horizon_lsn = horizon_lsn;
         if (!st) st = merge_run(&merge, error);
         *merged = !st;

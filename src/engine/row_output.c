@@ -11,6 +11,12 @@ void row_output_init(struct row_output *output, struct output *into, const struc
     *output = (struct row_output){.into = into, .schema = schema};
 }
 
+void row_output_init_entries(struct row_output *output, struct output *into, const struct table_schema *schema,
+                             const struct table_index *index) {
+    row_output_init(output, into, schema);
+    output->index = index;
+}
+
 void row_output_deinit(struct row_output *output) {
     for (uint64_t i = 0; i < output->open_count; i++) {
         row_segment_writer_abort(output->open[i].writer);
@@ -46,6 +52,7 @@ static enum plinth_status begin_segment(struct row_output *output, struct row_ou
     struct output *into = output->into;
     engine_segment_name(into->db, into->job, output->schema->id, name);
     struct row_segment_options options = {.schema = output->schema,
+                                          .index = output->index,
                                           .job = into->job,
                                           .codec = into->codec,
                                           .has_partition = segment->has_partition,

@@ -20,6 +20,7 @@ struct row_output_segment {
 struct row_output {
     struct output *into; /* segments are listed there; its table is not used */
     const struct table_schema *schema;
+    const struct table_index *index; /* of whose entries the segments are; else null */
     struct row_output_segment *open; /* ordered by partition */
     uint64_t open_count;
     bool fixed;          /* all rows are of open[0]'s partition */
@@ -29,6 +30,9 @@ struct row_output {
 
 /* `into` and `schema` are borrowed until row_output_deinit. */
 void row_output_init(struct row_output *output, struct output *into, const struct table_schema *schema);
+/* The same for entries of a sorted index: `schema` is that of the entries (row_entries_schema). */
+void row_output_init_entries(struct row_output *output, struct output *into, const struct table_schema *schema,
+                             const struct table_index *index);
 /* All rows are of this partition (or of none): it is not looked up. */
 PLINTH_MUST_CHECK enum plinth_status row_output_fix_partition(struct row_output *output, bool has_partition,
                                                               int64_t partition, struct plinth_error *error);

@@ -66,6 +66,9 @@ struct row_block *row_block_select(struct row_block *block, const struct row_str
  * columns are all that any of them has. PLINTH_INVALID_ARGUMENT when a column has different types in them. */
 PLINTH_MUST_CHECK enum plinth_status row_blocks_merge(struct row_block *const *blocks, size_t count,
                                                       struct row_block **merged, struct plinth_error *error);
+/* The same rows, but versions at or below `lsn` have this LSN: at most one of each key may be. Memory is shared. Null:
+ * memory is out. */
+struct row_block *row_block_settle(struct row_block *block, uint64_t lsn);
 
 /* Index of the first row at or behind (key, lsn) in row order, at most `rows`. */
 uint32_t row_block_find(const struct row_block *block, struct slice key, uint64_t lsn);

@@ -57,14 +57,11 @@ static enum plinth_status view_column(struct arena *arena, const struct row_bloc
     return st;
 }
 
-enum plinth_status row_block_view(struct row_block *from, uint32_t first, uint32_t count,
-                                  const struct column_list *columns, struct row_block **view,
-                                  struct plinth_error *error) {
+/* A block of its own in any case. */
+static enum plinth_status make_view(struct row_block *from, uint32_t first, uint32_t count,
+                                    const struct column_list *columns, struct row_block **view,
+                                    struct plinth_error *error) {
     *view = NULL;
-    if (first == 0 && count == from->rows && has_exactly(from, columns)) {
-        *view = row_block_ref(from);
-        return PLINTH_OK;
-    }
     struct row_block *made = row_block_new(columns->count);
     struct arena *arena = made ? &made->columns->arena : NULL;
     uint32_t *ids = made ? arena_alloc(arena, columns->count * sizeof *ids) : NULL;
@@ -90,6 +87,42 @@ enum plinth_status row_block_view(struct row_block *from, uint32_t first, uint32
     if (from->keys.offsets) made->keys = (struct row_keys){from->keys.offsets + first, from->keys.bytes};
     *view = made;
     return PLINTH_OK;
+}
+
+enum plinth_status row_block_view(struct row_block *from, uint32_t first, uint32_t count,
+                                  const struct column_list *columns, struct row_block **view,
+                                  struct plinth_error *error) {
+    if (first != 0 || count != from->rows || !has_exactly(from, columns))
+        return make_view(from, first, count, columns, view, error);
+    *view = row_block_ref(from);
+    return PLINTH_OK;
+}
+
+struct row_block *row_block_settle(struct row_block *block, uint64_t lsn) {
+    uint32_t count = block->columns->column_count;
+    struct column_type *types = malloc((count + (size_t)1) * sizeof *types);
+    struct row_block *settled = NULL;
+    if (!types) return NULL;
+    for (uint32_t i = 0; i < count; i++) types[i] = block->columns->columns[i].type;
+    const struct column_list columns = {block->column_ids, types, count};
+    enum plinth_status st = make_view(block, 0, block->rows, &columns, &settled, NULL);
+    free(types);
+    if (st) return NULL;
+    uint64_t most = row_block_lsn(block, 0), *lsns = NULL;
+    for (uint32_t i = 1; block->lsns && i < block->rows; i++)
+        if (block->lsns[i] > most) most = block->lsns[i];
+    if (most > lsn && block->lsns) {
+        lsns = arena_alloc(&settled->arena, block->rows * sizeof *lsns);
+        if (!lsns) {
+            row_block_unref(settled);
+            return NULL;
+        }
+        for (uint32_t i = 0; i < block->rows; i++) lsns[i] = block->lsns[i] > lsn ? block->lsns[i] : lsn;
+    }
+    settled->lsns = lsns;
+    settled->lsn_max = most > lsn ? most : lsn;
+    settled->lsn_min = lsns || most <= lsn ? lsn : most;
+    return settled;
 }
 
 /* ---- one block ---- */

@@ -100,6 +100,8 @@ void segment_find_columns(struct segment *segment, uint32_t stripe, const uint32
 void segment_find_columns(struct segment *segment, uint32_t stripe, const uint32_t *column_ids, uint32_t column_count,
                           struct page_cache_entry **entries, const struct column **columns);
 bool segment_has_column(const struct segment *segment, uint32_t column_id);
+/* Whether a loaded segment has columns of a typed table, be it of rows or of entries. */
+bool segment_has_columns(const struct segment *segment);
 /* LSNs, operations and keys of one stripe as a block without columns. They come from the page
  * cache whatever `cached` says, as whoever reads them once does it again. */
 PLINTH_MUST_CHECK enum plinth_status segment_read_stripe_keys(struct segment *segment, uint32_t stripe, bool cached,

@@ -302,7 +302,7 @@ static enum plinth_status choose_for(struct column_type type, const struct row_s
     struct expected expected = {0};
     uint64_t rows;
     if (!count_values(pieces, count, &rows)) return PLINTH_OK;
-    bool is_compacted = options->codec == PARQUET_CODEC_ZSTD;
+    bool is_compacted = !about->is_quick;
     uint64_t group_rows = about->are_all && rows < GROUP_ROWS ? rows : GROUP_ROWS;
     uint64_t pages = (rows + about->page_rows - 1) / about->page_rows;
     uint64_t takes = (is_compacted ? SAMPLE_ROWS_COMPACTED : SAMPLE_ROWS) / about->page_rows;

@@ -18,6 +18,7 @@ struct row_sample_rows {
     bool are_all;       /* there are no other rows in the file */
     uint32_t page_rows; /* of the file's pages */
     int codec_level;
+    bool is_quick; /* a small sample has to do */
 };
 
 /* Options of the column, statistics and page index included. */

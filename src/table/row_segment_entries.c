@@ -14,42 +14,47 @@ enum {
     ENTRY_FIXED_BYTES = 9, /* LSN and operation, in raw bytes */
 };
 
-struct row_entries_writer {
-    struct table_schema *entries; /* what the file's columns are */
+/* Entries that wait for their block. */
+struct gathered {
+    struct table_schema *entries; /* what the block's columns are */
     const struct table_schema *schema;
     const struct table_index *index;
-    struct row_segment_writer *rows;
-    uint64_t raw_bytes, row_count;
     uint32_t column_ids[2 * ROW_KEY_PARTS_MAX];
     struct column_type types[2 * ROW_KEY_PARTS_MAX]; /* of the entry's parts */
-    /* Entries that wait for their block. */
     uint32_t count;
     struct buffer keys, ends, lsns;
 };
 
-static bool is_part(const struct row_entries_writer *writer, uint32_t column_id) {
-    bool found = table_schema_is_key(writer->schema, column_id);
-    for (uint32_t i = 0; i < writer->index->column_count && !found; i++) found = writer->index->columns[i] == column_id;
+struct row_entries_writer {
+    struct gathered gathered;
+    struct row_segment_writer *rows;
+    uint64_t raw_bytes, row_count;
+};
+
+static bool is_part(const struct gathered *gathered, uint32_t column_id) {
+    bool found = table_schema_is_key(gathered->schema, column_id);
+    for (uint32_t i = 0; i < gathered->index->column_count && !found; i++)
+        found = gathered->index->columns[i] == column_id;
     return found;
 }
 
 /* The columns of the file: those of the entry's parts, in the table's order. */
-static bool add_columns(struct row_entries_writer *writer) {
-    struct table_schema *entries = writer->entries;
+static bool add_columns(struct gathered *gathered) {
+    struct table_schema *entries = gathered->entries;
     bool ok = true;
-    for (uint32_t i = 0; i < writer->schema->column_count && ok; i++) {
-        const struct table_column *column = &writer->schema->columns[i];
-        if (!is_part(writer, column->id)) continue;
+    for (uint32_t i = 0; i < gathered->schema->column_count && ok; i++) {
+        const struct table_column *column = &gathered->schema->columns[i];
+        if (!is_part(gathered, column->id)) continue;
         entries->next_column_id = column->id;
-        writer->column_ids[entries->column_count] = column->id;
+        gathered->column_ids[entries->column_count] = column->id;
         ok = table_schema_add_column(entries, slice_of_string(column->name), column->type, column->nullable);
     }
     return ok;
 }
 
-static enum plinth_status make_schema(struct row_entries_writer *writer, struct plinth_error *error) {
-    const struct table_schema *schema = writer->schema;
-    const struct table_index *index = writer->index;
+static enum plinth_status make_schema(struct gathered *gathered, struct plinth_error *error) {
+    const struct table_schema *schema = gathered->schema;
+    const struct table_index *index = gathered->index;
     uint32_t parts = index->column_count + schema->key_count;
     for (uint32_t i = 0; i < parts; i++) {
         uint32_t id = i < index->column_count ? index->columns[i] : schema->key[i - index->column_count];
@@ -57,21 +62,41 @@ static enum plinth_status make_schema(struct row_entries_writer *writer, struct 
         if (at < 0)
             return error_set(error, PLINTH_INTERNAL, "index %s is on a column that table %s does not have", index->name,
                              schema->name);
-        writer->types[i] = schema->columns[at].type;
+        gathered->types[i] = schema->columns[at].type;
     }
-    writer->entries = table_schema_create(index->id, TABLE_ROWS, slice_of_string(index->name), parts, 0);
-    if (!writer->entries || !add_columns(writer)) return error_no_memory(error, "segment writer");
-    writer->entries->version = schema->version;
-    writer->entries->key_count = schema->key_count;
-    memcpy(writer->entries->key, schema->key, sizeof schema->key);
+    gathered->entries = table_schema_create(index->id, TABLE_ROWS, slice_of_string(index->name), parts, 0);
+    if (!gathered->entries || !add_columns(gathered)) return error_no_memory(error, "index entries");
+    gathered->entries->version = schema->version;
+    gathered->entries->key_count = schema->key_count;
+    memcpy(gathered->entries->key, schema->key, sizeof schema->key);
     return PLINTH_OK;
 }
 
+static enum plinth_status gathered_init(struct gathered *gathered, const struct table_schema *schema,
+                                        const struct table_index *index, struct plinth_error *error) {
+    *gathered = (struct gathered){.schema = schema, .index = index};
+    return make_schema(gathered, error);
+}
+
+static void gathered_deinit(struct gathered *gathered) {
+    table_schema_unref(gathered->entries);
+    buffer_deinit(&gathered->keys);
+    buffer_deinit(&gathered->ends);
+    buffer_deinit(&gathered->lsns);
+}
+
+enum plinth_status row_entries_schema(const struct table_schema *schema, const struct table_index *index,
+                                      struct table_schema **entries, struct plinth_error *error) {
+    struct gathered gathered;
+    *entries = NULL;
+    enum plinth_status st = gathered_init(&gathered, schema, index, error);
+    if (!st) *entries = table_schema_ref(gathered.entries);
+    gathered_deinit(&gathered);
+    return st;
+}
+
 static void writer_destroy(struct row_entries_writer *writer) {
-    table_schema_unref(writer->entries);
-    buffer_deinit(&writer->keys);
-    buffer_deinit(&writer->ends);
-    buffer_deinit(&writer->lsns);
+    gathered_deinit(&writer->gathered);
     free(writer);
 }
 
@@ -80,11 +105,9 @@ enum plinth_status row_entries_writer_open(struct store *store, const char *name
     *writer = NULL;
     struct row_entries_writer *opened = calloc(1, sizeof *opened);
     if (!opened) return error_no_memory(error, "segment writer");
-    opened->schema = options->schema;
-    opened->index = options->index;
-    enum plinth_status st = make_schema(opened, error);
+    enum plinth_status st = gathered_init(&opened->gathered, options->schema, options->index, error);
     const struct row_segment_options rows = {
-        .schema = opened->entries, .index = options->index, .job = options->job, .codec = options->codec};
+        .schema = opened->gathered.entries, .index = options->index, .job = options->job, .codec = options->codec};
     if (!st) st = row_segment_writer_open(store, name, &rows, &opened->rows, error);
     if (st) {
         writer_destroy(opened);
@@ -103,84 +126,112 @@ void row_entries_writer_abort(struct row_entries_writer *writer) {
 /* ---- blocks ---- */
 
 /* Keys and LSNs of the entries that wait, and where the row ids say ordinals, these. */
-static bool fill_block(const struct row_entries_writer *writer, struct row_block *block) {
-    uint32_t *offsets = arena_alloc(&block->arena, (writer->count + (size_t)1) * sizeof *offsets);
-    uint8_t *bytes = arena_alloc(&block->arena, writer->keys.size + 1);
-    uint64_t *lsns = arena_alloc(&block->arena, writer->count * sizeof *lsns);
+static bool fill_block(const struct gathered *gathered, struct row_block *block) {
+    uint32_t *offsets = arena_alloc(&block->arena, (gathered->count + (size_t)1) * sizeof *offsets);
+    uint8_t *bytes = arena_alloc(&block->arena, gathered->keys.size + 1);
+    uint64_t *lsns = arena_alloc(&block->arena, gathered->count * sizeof *lsns);
     uint32_t *ordinals =
-        writer->schema->key_count ? NULL : arena_alloc(&block->arena, writer->count * sizeof *ordinals);
-    if (!offsets || !bytes || !lsns || (!writer->schema->key_count && !ordinals)) return false;
+        gathered->schema->key_count ? NULL : arena_alloc(&block->arena, gathered->count * sizeof *ordinals);
+    if (!offsets || !bytes || !lsns || (!gathered->schema->key_count && !ordinals)) return false;
     offsets[0] = 0;
-    memcpy(offsets + 1, writer->ends.data, writer->ends.size);
-    memcpy(bytes, writer->keys.data, writer->keys.size);
-    memcpy(lsns, writer->lsns.data, writer->lsns.size);
-    for (uint32_t i = 0; ordinals && i < writer->count; i++)
+    memcpy(offsets + 1, gathered->ends.data, gathered->ends.size);
+    memcpy(bytes, gathered->keys.data, gathered->keys.size);
+    memcpy(lsns, gathered->lsns.data, gathered->lsns.size);
+    for (uint32_t i = 0; ordinals && i < gathered->count; i++)
         ordinals[i] = __builtin_bswap32(load_u32(bytes + offsets[i + 1] - sizeof *ordinals));
-    block->rows = writer->count;
+    block->rows = gathered->count;
     block->keys = (struct row_keys){offsets, bytes};
     block->lsns = lsns;
+    block->lsn_min = block->lsn_max = lsns[0];
+    for (uint32_t i = 1; i < block->rows; i++) {
+        if (lsns[i] < block->lsn_min) block->lsn_min = lsns[i];
+        if (lsns[i] > block->lsn_max) block->lsn_max = lsns[i];
+    }
     block->ordinals = ordinals;
-    block->column_ids = writer->column_ids;
+    block->column_ids = gathered->column_ids;
     return true;
 }
 
 /* The file's columns from the entries' parts. Parts of the primary key that are indexed are there twice, and equal. */
-static enum plinth_status fill_columns(const struct row_entries_writer *writer, const struct row_block *block) {
-    uint32_t heads = writer->index->column_count, key_count = writer->schema->key_count;
+static enum plinth_status fill_columns(const struct gathered *gathered, const struct row_block *block) {
+    uint32_t heads = gathered->index->column_count, key_count = gathered->schema->key_count;
     struct batch *batch = block->columns;
     struct column parts[2 * ROW_KEY_PARTS_MAX];
     uint32_t *at = arena_alloc(&batch->arena, block->rows * sizeof *at);
     if (!at) return PLINTH_OUT_OF_MEMORY;
     memcpy(at, block->keys.offsets, block->rows * sizeof *at);
     enum plinth_status st =
-        row_keys_decode(&batch->arena, &block->keys, block->rows, at, writer->types, heads, ROW_KEY_INDEX, parts);
+        row_keys_decode(&batch->arena, &block->keys, block->rows, at, gathered->types, heads, ROW_KEY_INDEX, parts);
     if (!st)
-        st = row_keys_decode(&batch->arena, &block->keys, block->rows, at, writer->types + heads, key_count,
+        st = row_keys_decode(&batch->arena, &block->keys, block->rows, at, gathered->types + heads, key_count,
                              ROW_KEY_PRIMARY, parts + heads);
     for (uint32_t i = 0; !st && i < block->rows; i++)
         if (block->keys.offsets[i + 1] - at[i] != (key_count ? 0 : ROW_ID_BYTES)) st = PLINTH_CORRUPT;
     for (uint32_t i = 0; !st && i < heads + key_count; i++) {
-        uint32_t id = i < heads ? writer->index->columns[i] : writer->schema->key[i - heads];
-        batch->columns[table_schema_find_id(writer->entries, id)] = parts[i];
+        uint32_t id = i < heads ? gathered->index->columns[i] : gathered->schema->key[i - heads];
+        batch->columns[table_schema_find_id(gathered->entries, id)] = parts[i];
     }
     return st;
 }
 
-static enum plinth_status write_block(struct row_entries_writer *writer, struct plinth_error *error) {
-    if (!writer->count) return PLINTH_OK;
-    struct row_block *block = row_block_new(writer->entries->column_count);
-    if (!block || !fill_block(writer, block)) {
+/* The entries that wait as a block, which is the caller's; then none wait. */
+static enum plinth_status take_block(struct gathered *gathered, struct row_block **taken, struct plinth_error *error) {
+    *taken = NULL;
+    struct row_block *block = row_block_new(gathered->entries->column_count);
+    if (!block || !fill_block(gathered, block)) {
         row_block_unref(block);
         return error_no_memory(error, "index entries");
     }
     block->columns->rows = block->rows;
-    enum plinth_status st = fill_columns(writer, block);
+    enum plinth_status st = fill_columns(gathered, block);
     if (st == PLINTH_OUT_OF_MEMORY)
         st = error_no_memory(error, "index entries");
     else if (st)
-        st = error_set(error, st, "index %s: malformed entries", writer->index->name);
+        st = error_set(error, st, "index %s: malformed entries", gathered->index->name);
+    gathered->count = 0;
+    buffer_clear(&gathered->keys);
+    buffer_clear(&gathered->ends);
+    buffer_clear(&gathered->lsns);
+    if (st) {
+        row_block_unref(block);
+        return st;
+    }
+    *taken = block;
+    return PLINTH_OK;
+}
+
+static enum plinth_status write_block(struct row_entries_writer *writer, struct plinth_error *error) {
+    struct row_block *block;
+    if (!writer->gathered.count) return PLINTH_OK;
+    enum plinth_status st = take_block(&writer->gathered, &block, error);
     if (!st) st = row_segment_writer_add(writer->rows, block, 0, block->rows, error);
     row_block_unref(block);
-    writer->count = 0;
-    buffer_clear(&writer->keys);
-    buffer_clear(&writer->ends);
-    buffer_clear(&writer->lsns);
     return st;
 }
 
 /* ---- rows ---- */
 
+static bool is_full(const struct gathered *gathered, const struct row *next) {
+    return gathered->count == BLOCK_ROWS || gathered->keys.size + next->key.size > BLOCK_BYTES;
+}
+
+static enum plinth_status gather(struct gathered *gathered, const struct row *row, struct plinth_error *error) {
+    if (row->operation != ROW_SET)
+        return error_set(error, PLINTH_INTERNAL, "index %s: an entry that is none", gathered->index->name);
+    if (row->key.size > INT32_MAX / 2 || !buffer_append(&gathered->keys, row->key.data, row->key.size) ||
+        !buffer_append_u32(&gathered->ends, (uint32_t)gathered->keys.size) ||
+        !buffer_append_u64(&gathered->lsns, row->lsn))
+        return error_no_memory(error, "index entries");
+    gathered->count++;
+    return PLINTH_OK;
+}
+
 enum plinth_status row_entries_writer_add(struct row_entries_writer *writer, const struct row *row,
                                           struct plinth_error *error) {
-    bool ends_block = writer->count == BLOCK_ROWS || writer->keys.size + row->key.size > BLOCK_BYTES;
+    bool ends_block = writer->gathered.count && is_full(&writer->gathered, row);
     enum plinth_status st = ends_block ? write_block(writer, error) : PLINTH_OK;
+    if (!st) st = gather(&writer->gathered, row, error);
     if (st) return st;
-    if (row->operation != ROW_SET)
-        return error_set(error, PLINTH_INTERNAL, "index %s: an entry that is none", writer->index->name);
-    if (row->key.size > INT32_MAX / 2 || !buffer_append(&writer->keys, row->key.data, row->key.size) ||
-        !buffer_append_u32(&writer->ends, (uint32_t)writer->keys.size) || !buffer_append_u64(&writer->lsns, row->lsn))
-        return error_no_memory(error, "index entries");
-    writer->count++;
     writer->row_count++;
     writer->raw_bytes += row->key.size + ENTRY_FIXED_BYTES;
     return PLINTH_OK;
@@ -199,4 +250,64 @@ enum plinth_status row_entries_writer_commit(struct row_entries_writer *writer, 
         st = row_segment_writer_commit(writer->rows, info, error);
     writer_destroy(writer);
     return st;
+}
+
+/* ---- entries of an iterator as blocks ---- */
+
+struct entries_stream {
+    struct block_stream base;
+    struct gathered gathered;
+    struct iterator *it;
+    struct buffer upper;
+};
+
+static bool is_inside(const struct entries_stream *stream) {
+    return stream->it->valid &&
+           (!stream->upper.size || slice_compare(stream->it->row.key, buffer_slice(&stream->upper)) < 0);
+}
+
+static enum plinth_status entries_stream_next(struct block_stream *base, struct row_block **block,
+                                              struct plinth_error *error) {
+    struct entries_stream *stream = (struct entries_stream *)base;
+    struct gathered *gathered = &stream->gathered;
+    enum plinth_status st = PLINTH_OK;
+    *block = NULL;
+    while (!st && is_inside(stream) && !(gathered->count && is_full(gathered, &stream->it->row))) {
+        st = gather(gathered, &stream->it->row, error);
+        if (!st) st = iterator_next(stream->it, error);
+    }
+    return st || !gathered->count ? st : take_block(gathered, block, error);
+}
+
+static void entries_stream_close(struct block_stream *base) {
+    struct entries_stream *stream = (struct entries_stream *)base;
+    iterator_close(stream->it);
+    gathered_deinit(&stream->gathered);
+    buffer_deinit(&stream->upper);
+    free(stream);
+}
+
+static const struct block_stream_ops entries_stream_ops = {.next = entries_stream_next, .close = entries_stream_close};
+
+enum plinth_status row_entries_stream_open(struct iterator *it, const struct table_schema *schema,
+                                           const struct table_index *index, const struct block_read *read,
+                                           struct block_stream **stream, struct plinth_error *error) {
+    *stream = NULL;
+    struct entries_stream *opened = calloc(1, sizeof *opened);
+    if (!opened) {
+        iterator_close(it);
+        return error_no_memory(error, "index entries");
+    }
+    opened->base.ops = &entries_stream_ops;
+    opened->it = it;
+    enum plinth_status st = gathered_init(&opened->gathered, schema, index, error);
+    if (!st && !buffer_append(&opened->upper, read->upper.data, read->upper.size))
+        st = error_no_memory(error, "index entries");
+    if (!st) st = read->lower.size ? iterator_seek(it, read->lower, UINT64_MAX, error) : iterator_seek_first(it, error);
+    if (st) {
+        entries_stream_close(&opened->base);
+        return st;
+    }
+    *stream = &opened->base;
+    return PLINTH_OK;
 }

@@ -8,6 +8,7 @@
 #ifndef PLINTH_TABLE_ROW_SEGMENT_ENTRIES_H
 #define PLINTH_TABLE_ROW_SEGMENT_ENTRIES_H
 
+#include "table/block_stream.h"
 #include "table/segment.h"
 
 struct row_entries_writer;
@@ -25,5 +26,16 @@ uint64_t row_entries_writer_rows(const struct row_entries_writer *writer);
 PLINTH_MUST_CHECK enum plinth_status row_entries_writer_commit(struct row_entries_writer *writer,
                                                                struct segment_info *info, struct plinth_error *error);
 void row_entries_writer_abort(struct row_entries_writer *writer);
+
+/* The schema of an index's entries: its columns are what the file has, its key the table's. The caller's. */
+PLINTH_MUST_CHECK enum plinth_status row_entries_schema(const struct table_schema *schema,
+                                                        const struct table_index *index, struct table_schema **entries,
+                                                        struct plinth_error *error);
+/* Entries in [read->lower, read->upper) from an iterator (taken over, also on failure) as blocks of these columns, for
+ * segments that have keys only. schema and index are borrowed until the stream is closed. */
+PLINTH_MUST_CHECK enum plinth_status row_entries_stream_open(struct iterator *it, const struct table_schema *schema,
+                                                             const struct table_index *index,
+                                                             const struct block_read *read,
+                                                             struct block_stream **stream, struct plinth_error *error);
 
 #endif

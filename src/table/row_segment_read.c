@@ -240,6 +240,8 @@ bool segment_has_column(const struct segment *segment, uint32_t column_id) {
     return row_segment_find(segment, column_id) != NULL;
 }
 
+bool segment_has_columns(const struct segment *segment) { return segment->rows != NULL; }
+
 /* ---- keys of a stripe ---- */
 
 /* A block's memory that is a cached stripe. */

@@ -25,7 +25,8 @@ enum {
     WAITING_BYTES_MAX = 32 << 20,
     GROUP_ROWS_THOROUGH_MAX = 512 << 10, /* whose encodings are chosen for each row group, by all of it */
     ZSTD_LEVEL = 6,                      /* 1 % less than level 3; 12 is 1.5 % less again for twice the work */
-    ZSTD_LEVEL_THOROUGH = 19,            /* weighs what a match costs: 5 % less, for six times the work */
+    ZSTD_LEVEL_FAST = 1,
+    ZSTD_LEVEL_THOROUGH = 19, /* weighs what a match costs: 5 % less, for six times the work */
     STRIPE_ROWS_DEFAULT = 1024,
     STRIPE_ROWS_COMPACTED_MAX = 16 << 10, /* longer pages compress better: by the row's size, up to so many */
     STRIPE_ROWS_THOROUGH_MAX = 64 << 10,
@@ -101,7 +102,8 @@ static enum parquet_codec codec_of(const struct row_segment_options *options) {
     if (options->schema->codec == TABLE_CODEC_LZ4) codec = SEGMENT_LZ4;
     if (options->schema->codec == TABLE_CODEC_ZSTD) codec = SEGMENT_ZSTD;
     if (options->schema->codec == TABLE_CODEC_NONE) codec = SEGMENT_UNCOMPRESSED;
-    if (codec == SEGMENT_ZSTD || codec == SEGMENT_ZSTD_THOROUGH) return PARQUET_CODEC_ZSTD;
+    if (codec == SEGMENT_ZSTD || codec == SEGMENT_ZSTD_THOROUGH || codec == SEGMENT_ZSTD_FAST)
+        return PARQUET_CODEC_ZSTD;
     return codec == SEGMENT_UNCOMPRESSED ? PARQUET_CODEC_UNCOMPRESSED : PARQUET_CODEC_LZ4_RAW;
 }
 
@@ -157,6 +159,13 @@ static bool has_bloom_index(const struct table_schema *schema, uint32_t column_i
     return false;
 }
 
+static struct row_sample_rows sample_about(const struct row_segment_writer *writer, bool are_all) {
+    return (struct row_sample_rows){.are_all = are_all,
+                                    .page_rows = writer->stripe_rows_max,
+                                    .codec_level = writer->codec_level,
+                                    .is_quick = writer->codec_level <= ZSTD_LEVEL_FAST};
+}
+
 /* How a column of the waiting rows is best encoded. */
 static enum plinth_status choose_encoding(struct row_segment_writer *writer, const struct table_column *column,
                                           bool are_all, struct parquet_column_options *options,
@@ -170,7 +179,7 @@ static enum plinth_status choose_encoding(struct row_segment_writer *writer, con
         if (from && !column_type_equal(from->type, column->type)) from = NULL; /* take_column refuses it */
         pieces[i] = (struct row_sample_piece){from, waiting[i].first, waiting[i].count};
     }
-    const struct row_sample_rows about = {are_all, writer->stripe_rows_max, writer->codec_level};
+    const struct row_sample_rows about = sample_about(writer, are_all);
     enum plinth_status st = row_encoding_choose(column->type, pieces, count, &about, writer->codec, options, error);
     free(pieces);
     if (st && error) (void)error_prefix(error, "segment %s, column %s", writer->info.name, column->name);
@@ -208,7 +217,7 @@ static enum plinth_status choose_lsn_encoding(struct row_segment_writer *writer,
         pieces[i] = (struct row_sample_piece){&columns[i], waiting[i].first, waiting[i].count};
         varying += block->lsns != NULL;
     }
-    const struct row_sample_rows about = {are_all, writer->stripe_rows_max, writer->codec_level};
+    const struct row_sample_rows about = sample_about(writer, are_all);
     enum plinth_status st = ok ? PLINTH_OK : error_no_memory(error, "segment writer");
     if (!st && varying)
         st = row_encoding_choose(column_type_of(COLUMN_INT64), pieces, count, &about, writer->codec, options, error);
@@ -309,7 +318,9 @@ enum plinth_status row_segment_writer_open(struct store *store, const char *name
     opened->codec = codec_of(options);
     opened->is_thorough = opened->codec == PARQUET_CODEC_ZSTD && options->codec == SEGMENT_ZSTD_THOROUGH;
     if (opened->codec == PARQUET_CODEC_ZSTD)
-        opened->codec_level = opened->is_thorough ? ZSTD_LEVEL_THOROUGH : ZSTD_LEVEL;
+        opened->codec_level = opened->is_thorough                   ? ZSTD_LEVEL_THOROUGH
+                              : options->codec == SEGMENT_ZSTD_FAST ? ZSTD_LEVEL_FAST
+                                                                    : ZSTD_LEVEL;
     opened->is_choosing = true;
     opened->info.table = schema->id;
     opened->info.job = options->job;

@@ -99,6 +99,7 @@ static enum plinth_status write_object(struct parquet_sink *sink, struct slice b
 static enum parquet_codec codec_of(enum segment_codec codec) {
     switch (codec) {
     case SEGMENT_ZSTD:
+    case SEGMENT_ZSTD_FAST:
     case SEGMENT_ZSTD_THOROUGH: return PARQUET_CODEC_ZSTD;
     case SEGMENT_UNCOMPRESSED: return PARQUET_CODEC_UNCOMPRESSED;
     default: return PARQUET_CODEC_LZ4_RAW;
@@ -144,7 +145,9 @@ static enum plinth_status tune_index_keys(struct segment_writer *writer, struct 
                                 .offsets = (const uint32_t *)(const void *)writer->keys.offsets.data,
                                 .bytes = writer->keys.bytes.data};
     const struct row_sample_piece piece = {&keys, 0, writer->rows};
-    const struct row_sample_rows about = {false, writer->options.stripe_rows, options->codec_level};
+    const struct row_sample_rows about = {.page_rows = writer->options.stripe_rows,
+                                          .codec_level = options->codec_level,
+                                          .is_quick = options->codec != PARQUET_CODEC_ZSTD};
     enum plinth_status st = row_encoding_choose(keys.type, &piece, 1, &about, options->codec, &chosen, error);
     options->encoding = chosen.encoding;
     return st;

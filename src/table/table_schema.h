@@ -117,6 +117,12 @@ int32_t table_schema_find(const struct table_schema *schema, struct slice name);
 int32_t table_schema_find_id(const struct table_schema *schema, uint32_t column_id);
 const struct table_index *table_schema_find_index(const struct table_schema *schema, struct slice name);
 const struct table_index *table_schema_find_index_id(const struct table_schema *schema, uint32_t index_table);
+/* Whether each row has exactly one entry. */
+static inline bool table_index_has_one_entry_a_row(const struct table_index *index) {
+    for (uint32_t i = 0; i < index->column_count; i++)
+        if (index->functions[i] == INDEX_ELEMENTS) return false;
+    return true;
+}
 bool table_schema_is_key(const struct table_schema *schema, uint32_t column_id);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "column/column_builder.h"
+#include "engine/compaction_take.h"
 #include "engine/rows.h"
 #include "support/sim_env.h"
 #include "support/test_support.h"
@@ -528,6 +529,227 @@ static void a_snapshot_keeps_what_it_sees_through_merges(void **state) {
     check_all(f);
 }
 
+/* ---- merges that look up nothing, or everything ---- */
+
+/* Merges runs [first, first + count) of a group, whatever the policy says. */
+static void merge_runs(struct fixture *f, const struct group *of, size_t first, size_t count, bool purging) {
+    struct view *view = view_current(&f->db->views);
+    struct group group;
+    struct plan *plan = plan_create(f->db, of->table->id, group_run(of), NULL, 0, "test");
+    assert_non_null(plan);
+    assert_true(group_find(view, plan, &group));
+    struct merge merge;
+    assert_ok(plan_make_merge(f->db, view, &group, group.begin + first, count, NULL, NULL, plan, &merge, &f->error),
+              &f->error);
+    merge.is_purging = purging;
+    merge.horizon_lsn = engine_take_horizon(f->db);
+    assert_ok(merge_run(&merge, &f->error), &f->error);
+    merge_deinit(&merge);
+    view_unref(view);
+    pthread_mutex_lock(&f->db->compaction->mutex);
+    plan_append(f->db->compaction, plan);
+    plan_remove(f->db->compaction, plan);
+    pthread_mutex_unlock(&f->db->compaction->mutex);
+}
+
+/* The same of the table itself, or of its first index. */
+static void merge_table(struct fixture *f, bool index, size_t first, size_t count, bool purging) {
+    struct view *view = view_current(&f->db->views);
+    struct table_id id = f->table;
+    id.table += index; /* made right after the table */
+    const struct view_table *table = view_find_table(view, id);
+    assert_non_null(table);
+    struct group group = {table, 0, table->run_count};
+    merge_runs(f, &group, first, count ? count : table->run_count, purging);
+    view_unref(view);
+}
+
+static void put(struct fixture *f, uint32_t host, uint32_t first, uint32_t count, uint64_t value) {
+    struct rows_batch batch;
+    batch_init(&batch, COLUMNS);
+    for (uint32_t slot = first; slot < first + count; slot++) {
+        append_row(batch.builders, host, slot, value);
+        f->cells[host][slot] = (struct cell){true, value};
+    }
+    batch_write(f, &batch, ROWS_UPSERT);
+    assert_ok(plinth_flush(f->db, &f->error), &f->error);
+}
+
+static void remove_rows(struct fixture *f, uint32_t host, uint32_t first, uint32_t count) {
+    struct rows_batch batch;
+    batch_init(&batch, 2);
+    for (uint32_t slot = first; slot < first + count; slot++) {
+        append_row(batch.builders, host, slot, 1);
+        f->cells[host][slot].there = false;
+    }
+    batch_write(f, &batch, ROWS_DELETE);
+    assert_ok(plinth_flush(f->db, &f->error), &f->error);
+}
+
+/* Entries of the first index, dead ones included; a reader sees those of the rows. */
+static uint64_t count_entries(struct fixture *f) {
+    struct reading reading;
+    check_all(f);
+    reading_begin(&reading, f, NULL);
+    uint64_t entries = check_index(f, &reading, &reading.schema->indexes[0], model_rows(f));
+    reading_end(&reading);
+    return entries;
+}
+
+/* Whether the newest run of the first index was settled: then all its entries have one LSN. */
+static bool is_settled(struct fixture *f) {
+    struct view *view = view_current(&f->db->views);
+    struct table_id id = f->table;
+    id.table++;
+    const struct segment_info *info = segment_info(run_segment(view_find_table(view, id)->runs[0].run, 0));
+    bool settled = info->lsn_min == info->lsn_max;
+    view_unref(view);
+    return settled;
+}
+
+static void rows_written_once_are_not_looked_up(void **state) {
+    struct fixture *f = *state;
+    create_table(f, false, 0, 0, true);
+    for (uint32_t i = 0; i < 4; i++) put(f, i, 0, 40, i + 1);
+    merge_table(f, true, 0, 3, false);
+    assert_false(is_settled(f));
+    merge_table(f, true, 0, 0, false); /* to the bottom */
+    assert_false(is_settled(f));
+    assert_int_equal(count_entries(f), 160);
+    merge_table(f, false, 0, 0, false);
+    merge_table(f, true, 0, 0, false); /* now the count tells that all are live */
+    assert_true(is_settled(f));
+    assert_int_equal(count_entries(f), 160);
+    check_verify(f);
+}
+
+static void dead_entries_go_once_the_merged_rows_tell_of_them(void **state) {
+    struct fixture *f = *state;
+    create_table(f, false, 0, 0, true);
+    for (uint64_t value = 1; value <= 4; value++) put(f, 1, 0, 40, value);
+    merge_table(f, true, 0, 0, false);
+    assert_int_equal(count_entries(f), 160); /* nothing tells yet that 120 are dead */
+    merge_table(f, false, 0, 0, false);
+    put(f, 2, 0, 1, 1);
+    merge_table(f, true, 0, 0, false);
+    assert_int_equal(count_entries(f), 41);
+    check_verify(f);
+}
+
+static void merges_above_the_bottom_look_up_nothing(void **state) {
+    struct fixture *f = *state;
+    create_table(f, false, 0, 0, true);
+    for (uint64_t value = 1; value <= 4; value++) put(f, 1, 0, 40, value);
+    merge_table(f, false, 0, 0, false);
+    merge_table(f, true, 0, 2, false);
+    assert_int_equal(count_entries(f), 160);
+    merge_table(f, true, 0, 2, true); /* but for the sake of dead ones they do */
+    assert_int_equal(count_entries(f), 80);
+}
+
+static void entries_of_deleted_rows_go_once_the_rows_have_gone(void **state) {
+    struct fixture *f = *state;
+    create_table(f, false, 0, 0, true);
+    put(f, 1, 0, 40, 1);
+    remove_rows(f, 1, 0, 30);
+    put(f, 2, 0, 10, 1);
+    merge_table(f, true, 0, 0, false);
+    assert_int_equal(count_entries(f), 50);
+    merge_table(f, false, 0, 0, false);
+    put(f, 2, 10, 1, 1);
+    merge_table(f, true, 0, 0, false);
+    assert_int_equal(count_entries(f), 21);
+    remove_rows(f, 1, 30, 10);
+    merge_table(f, false, 0, 0, false);
+    put(f, 2, 11, 1, 1);
+    merge_table(f, true, 0, 0, false);
+    assert_int_equal(count_entries(f), 12);
+    check_verify(f);
+}
+
+/* a, b, a: the first entry of a is hidden by the second, that of b is dead; and a row that was deleted comes back. */
+static void entries_that_are_added_again_count_once(void **state) {
+    struct fixture *f = *state;
+    create_table(f, false, 0, 0, true);
+    put(f, 1, 0, 40, 1);
+    put(f, 1, 0, 40, 2);
+    put(f, 1, 0, 40, 1);
+    merge_table(f, true, 0, 2, false);
+    assert_int_equal(count_entries(f), 120);
+    merge_table(f, true, 0, 0, false);
+    assert_int_equal(count_entries(f), 80);
+    remove_rows(f, 1, 0, 40);
+    merge_table(f, false, 0, 0, false); /* nothing is left of the rows, all of their entries */
+    put(f, 1, 0, 40, 2);
+    assert_int_equal(count_entries(f), 120);
+    merge_table(f, true, 0, 0, false);
+    assert_int_equal(count_entries(f), 40);
+    check_verify(f);
+}
+
+static void a_snapshot_reads_entries_that_were_not_looked_up(void **state) {
+    struct fixture *f = *state;
+    struct plinth_snapshot *snapshot;
+    create_table(f, false, 0, 0, true);
+    put(f, 1, 0, 40, 1);
+    put(f, 1, 0, 20, 2);
+    assert_ok(plinth_snapshot_create(f->db, (struct plinth_position){0, 0}, &snapshot, &f->error), &f->error);
+    struct cell then[HOSTS][SLOTS], now[HOSTS][SLOTS];
+    memcpy(then, f->cells, sizeof then);
+    put(f, 1, 0, 40, 3);
+    remove_rows(f, 1, 30, 10);
+    for (int round = 0; round < 3; round++) {
+        if (round == 0) merge_table(f, true, 0, 2, false);
+        if (round == 1) merge_table(f, false, 0, 0, false);
+        if (round) merge_table(f, true, 0, 0, round == 2);
+        check_all(f);
+        memcpy(now, f->cells, sizeof now);
+        memcpy(f->cells, then, sizeof then);
+        struct reading reading;
+        reading_begin(&reading, f, &(struct plinth_read_options){.snapshot = snapshot});
+        assert_int_equal(check_scan(f, &reading), model_rows(f));
+        for (uint32_t j = 0; j < reading.schema->index_count; j++)
+            check_index(f, &reading, &reading.schema->indexes[j], model_rows(f));
+        reading_end(&reading);
+        memcpy(f->cells, now, sizeof now);
+    }
+    plinth_snapshot_destroy(snapshot);
+    merge_table(f, false, 0, 0, false);
+    merge_table(f, true, 0, 0, true);
+    assert_int_equal(count_entries(f), 30);
+    check_verify(f);
+}
+
+static void any_merges_of_neighbours_in_any_order_agree_with_the_model(void **state) {
+    struct fixture *f = *state;
+    for (uint64_t seed = 31; seed <= 36; seed++) {
+        printf("# seed %llu\n", (unsigned long long)seed);
+        struct test_random random = test_random_of(seed);
+        memset(f->cells, 0, sizeof f->cells);
+        create_table(f, false, seed % 3 ? 0 : HOUR_US, 0, true);
+        for (int step = 0; step < 80; step++) {
+            upsert(f, &random, 1 + (uint32_t)test_random_below(&random, 60));
+            if (step % 3 == 0) delete_rows(f, &random, 1 + (uint32_t)test_random_below(&random, 40));
+            assert_ok(plinth_flush(f->db, &f->error), &f->error);
+            struct view *view = view_current(&f->db->views);
+            struct group group = {0}, chosen = {0};
+            for (uint64_t groups = 0; group_next(view, &group);)
+                if (test_random_below(&random, ++groups) == 0) chosen = group;
+            size_t count = chosen.end - chosen.begin, first = (size_t)test_random_below(&random, count);
+            merge_runs(f, &chosen, first, 1 + (size_t)test_random_below(&random, count - first),
+                       test_random_below(&random, 4) == 0);
+            view_unref(view);
+            if (step % 5 == 0) check_all(f);
+        }
+        check_verify(f);
+        reopen(f, true);
+        check_all(f);
+        assert_ok(plinth_compact(f->db, &f->error), &f->error);
+        assert_int_equal(check_all(f), model_rows(f));
+        assert_ok(plinth_table_drop(f->db, NULL, "t", &f->error), &f->error);
+    }
+}
+
 /* ---- retention ---- */
 
 static void forget_slots_below(struct fixture *f, uint32_t slot) {
@@ -753,6 +975,13 @@ int main(void) {
         cmocka_unit_test_setup_teardown(more_partitions_than_may_be_open_are_written_in_turns, setup, teardown),
         cmocka_unit_test_setup_teardown(deleted_rows_leave_nothing_behind, setup, teardown),
         cmocka_unit_test_setup_teardown(a_snapshot_keeps_what_it_sees_through_merges, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_written_once_are_not_looked_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(dead_entries_go_once_the_merged_rows_tell_of_them, setup, teardown),
+        cmocka_unit_test_setup_teardown(merges_above_the_bottom_look_up_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(entries_of_deleted_rows_go_once_the_rows_have_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(entries_that_are_added_again_count_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_snapshot_reads_entries_that_were_not_looked_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(any_merges_of_neighbours_in_any_order_agree_with_the_model, setup, teardown),
         cmocka_unit_test_setup_teardown(partitions_are_dropped_when_they_are_old_enough, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_of_a_dropped_partition_can_be_written_again, setup, teardown),
         cmocka_unit_test(readers_see_whole_writes_while_flushes_and_merges_go_on),
