@@ -2,6 +2,7 @@
 #include "base/status.h"
 #include "cmd/byte_text.h"
 #include "cmd/cli.h"
+#include "cmd/cli_history.h"
 #include "cmd/row_output.h"
 #include "column/column_builder.h"
 #include "column/time_text.h"
@@ -184,15 +185,18 @@ static bool print_answer(void *context, const ProtobufCMessage *message) {
 
 /* ---- the request ---- */
 
+/* --after, or what --as-of and --snapshot say. */
 static bool set_start(const struct cli *cli, Plinth__V1__ChangesRequest *request, Plinth__V1__Position *after,
-                      struct buffer *token) {
-    const char *text = options_value(&cli->options, "after"), *snapshot = options_value(&cli->options, "snapshot");
+                      struct buffer *token, const struct cli_past *past) {
+    const char *text = options_value(&cli->options, "after");
     struct plinth_error error;
-    if (text && snapshot) {
-        cli_fail(CLI_USAGE, "only one of --after and --snapshot can be given");
+    if (text && past->given) {
+        cli_fail(CLI_USAGE, "only one of --after, --as-of and --snapshot can be given");
         return false;
     }
-    if (snapshot) request->snapshot_name = (char *)snapshot;
+    request->snapshot_name = past->read.snapshot_name;
+    request->as_of_time_us = past->read.as_of_time_us;
+    request->after = past->read.snapshot;
     if (!text) return true;
     if (bytes_from_hex(token, slice_of_string(text), &error)) {
         cli_fail(CLI_USAGE, "--after: %s", error.text);
@@ -225,11 +229,13 @@ int cli_changes(struct cli *cli) {
     Plinth__V1__Position after;
     Plinth__V1__Table tables[TABLES_MAX + 1], *pointers[TABLES_MAX + 1];
     struct buffer token = BUFFER_INIT, prefix = BUFFER_INIT;
+    struct cli_past past;
     struct changes_output output = {.cli = cli};
     const char *where = options_value(&cli->options, "where"), *begin = options_value(&cli->options, "prefix");
     int code = CLI_USAGE;
     if (cli->format == OUTPUT_CSV) return cli_fail(CLI_USAGE, "changes are written as JSON lines, not as CSV");
-    if (!set_start(cli, &request, &after, &token) || !cli_number(cli, "limit", 1, UINT64_MAX, &request.limit) ||
+    if (!cli_past_init(&past, cli) || !set_start(cli, &request, &after, &token, &past) ||
+        !cli_number(cli, "limit", 1, UINT64_MAX, &request.limit) ||
         (begin && !cli_bytes(cli, "--prefix", begin, &prefix)))
         goto done;
     set_tables(cli, &request, tables, pointers);
@@ -248,6 +254,7 @@ int cli_changes(struct cli *cli) {
     if (output.cannot_write || fflush(stdout)) code = cli_fail(CLI_FAILED, "cannot write to standard output");
     if (output.code) code = output.code;
 done:
+    cli_past_deinit(&past);
     buffer_deinit(&token);
     buffer_deinit(&prefix);
     buffer_deinit(&output.line);

@@ -202,6 +202,7 @@ static const struct option_spec table_export_options[] = {
 static const struct option_spec changes_options[] = {
     {"after", 'a', "POSITION", NULL, NULL, "behind this position, as changes and reads print it"},
     {"snapshot", 0, "NAME", NULL, NULL, "behind this named snapshot"},
+    {"as-of", 0, "STATE", NULL, NULL, "behind the state at a position, or of a time: 2026-11-21T10:00:00Z"},
     {"prefix", 'p', "PREFIX", NULL, NULL, "of key spaces only keys that begin with this"},
     WHERE_OPTION,
     {"previous", 0, NULL, NULL, NULL, "also what was there before"},
@@ -350,9 +351,8 @@ const struct cli_command cli_commands[] = {
     {"changes", "[TABLE...]", 0, 64, changes_options, cli_changes, "print what was written, as JSON lines",
      "Of these tables and key spaces, or of all: one line a key or row, in the order of the log. Begins now, or "
      "behind\n"
-     "--after or --snapshot, and ends at what is there now, or with --follow never. Lines without \"op\" say how far "
-     "it\n"
-     "has come; --after that position goes on.\n\n"
+     "--after, --as-of or --snapshot, and ends at what is there now, or with --follow never. Lines without \"op\" say\n"
+     "how far it has come; --after that position goes on.\n\n"
      "  plinth snapshot keep replica --with-log\n"
      "  plinth export birds birds.csv --snapshot replica\n"
      "  plinth changes birds --snapshot replica --previous\n"

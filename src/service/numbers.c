@@ -1,5 +1,6 @@
 #include "service/numbers.h"
 
+#include "engine/engine.h"
 #include "service/service_private.h"
 
 #define COUNTER true
@@ -69,6 +70,8 @@ const struct number number_table[] = {
     {"grpc_bytes_sent", "Bytes sent by gRPC connections.", COUNTER, AT(rpc.bytes_sent)},
     {"offloaded_calls", "Calls that wait for a worker thread or run on one.", GAUGE, AT(offloaded_calls)},
     {"kept_snapshots", "Snapshots that clients keep.", GAUGE, AT(kept_snapshots)},
+    {"change_feeds", "Change feeds that clients read.", GAUGE, AT(change_feeds)},
+    {"change_feed_lag", "Log records that are held for the slowest change feed.", GAUGE, AT(change_feed_lag)},
     {"uptime_seconds", "Time since the server was started.", GAUGE, AT(uptime_seconds)},
 };
 const size_t number_count = sizeof number_table / sizeof number_table[0];
@@ -80,6 +83,9 @@ void numbers_read(struct service *service, struct numbers *numbers) {
     if (rpc) rpc_server_stats(rpc, &numbers->rpc);
     numbers->uptime_seconds = (env_monotonic_ns(service->env) - service->started_ns) / 1000000000;
     numbers->kept_snapshots = snapshot_table_count(&service->snapshots);
+    numbers->change_feeds = atomic_load_explicit(&service->change_streams, memory_order_relaxed);
+    uint64_t needed_lsn = engine_feeds_lsn(service->db), visible_lsn = engine_visible_lsn(service->db);
+    if (needed_lsn <= visible_lsn) numbers->change_feed_lag = visible_lsn - needed_lsn + 1;
     numbers->offloaded_calls = atomic_load_explicit(&service->offloaded, memory_order_relaxed);
     numbers->writable = numbers->engine.writable;
 }

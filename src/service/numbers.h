@@ -18,6 +18,7 @@ struct numbers {
     struct rpc_server_stats rpc;
     uint64_t uptime_seconds;
     uint64_t kept_snapshots;
+    uint64_t change_feeds, change_feed_lag;
     uint64_t offloaded_calls;
     uint64_t writable;
 };

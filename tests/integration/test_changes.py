@@ -242,6 +242,8 @@ def test_idle_feeds_hold_no_thread(api, make_server):
     threads = threads_of(server)
     stub = api.ChangeFeedStub(server.channel())
     feeds = [Feed(api, server, stub, tables=["default"], prefix=b"p%d/" % (i % 50)) for i in range(100)]
+    numbers = server.admin.Status(api.StatusRequest()).numbers
+    assert numbers["change_feeds"] == 100 and numbers["change_feed_lag"] < 10
     assert threads_of(server) == threads
     client.write("birds", birds(("owl", 2)))  # the workers are free
     assert client.scan("birds")[0].num_rows == 1
@@ -473,6 +475,7 @@ def test_changes_on_the_command_line(api, server, tmp_path):
     assert [line.get("previous") for line in previous] == [None, "1", "2", None]
     few = lines(server.cli("changes", "birds", "--snapshot", "replica", "--where", "legs > 2"))
     assert [line["row"]["name"] for line in few[:-1]] == ["emu"]
+    assert lines(server.cli("changes", "--as-of", after)) == found[3:]
     server.cli("snapshot", "move", "replica", after, check=True)
     assert lines(server.cli("changes", "--snapshot", "replica"))[:-1] == found[3:-1]
     followed = server.cli("changes", "--snapshot", "replica", "--follow", "--limit", "2")
