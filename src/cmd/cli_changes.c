@@ -11,7 +11,7 @@
 
 struct changes_output {
     const struct cli *cli;
-    bool follow;
+    bool follow, initial; /* the answer's changes are of the state where the feed begins */
     struct buffer line, position, time;
     int code;          /* said already */
     bool cannot_write; /* to standard output */
@@ -55,8 +55,12 @@ static void begin_line(struct changes_output *output, const char *kind, const ch
                        const char *op) {
     struct buffer *line = &output->line;
     buffer_clear(line);
-    bool ok = put(line, "{") && put_text(line, "position", (const char *)output->position.data) && put(line, ",") &&
-              put_text(line, "time", (const char *)output->time.data) && put(line, ",");
+    bool ok = put(line, "{");
+    if (ok && output->initial)
+        ok = put(line, "\"initial\":true,");
+    else if (ok)
+        ok = put_text(line, "position", (const char *)output->position.data) && put(line, ",") &&
+             put_text(line, "time", (const char *)output->time.data) && put(line, ",");
     if (ok && strcmp(database, "default") != 0) ok = put_text(line, "database", database) && put(line, ",");
     ok = ok && put_text(line, kind, name) && put(line, ",") && put_text(line, "op", op);
     if (!ok) cli_no_memory();
@@ -176,9 +180,10 @@ static bool print_answer(void *context, const ProtobufCMessage *message) {
     struct changes_output *output = context;
     const Plinth__V1__ChangesResponse *answer = (const Plinth__V1__ChangesResponse *)message;
     bool go_on = true;
+    output->initial = answer->initial;
     for (size_t i = 0; go_on && i < answer->n_changes; i++) go_on = print_change(output, answer->changes[i]);
     if (!set_position(output, answer->position)) cli_no_memory();
-    if (go_on && output->follow && !answer->n_changes) go_on = print_progress(output);
+    if (go_on && answer->position && output->follow && !answer->n_changes) go_on = print_progress(output);
     if (go_on && fflush(stdout)) go_on = !(output->cannot_write = true);
     return go_on;
 }
@@ -245,6 +250,7 @@ int cli_changes(struct cli *cli) {
         predicate.sql = (char *)where;
         request.predicate = &predicate;
     }
+    request.initial_state = options_value(&cli->options, "initial") != NULL;
     request.with_previous = options_value(&cli->options, "previous") != NULL;
     output.follow = options_value(&cli->options, "follow") != NULL;
     request.until_now = !output.follow;

@@ -203,6 +203,7 @@ static const struct option_spec changes_options[] = {
     {"after", 'a', "POSITION", NULL, NULL, "behind this position, as changes and reads print it"},
     {"snapshot", 0, "NAME", NULL, NULL, "behind this named snapshot"},
     {"as-of", 0, "STATE", NULL, NULL, "behind the state at a position, or of a time: 2026-11-21T10:00:00Z"},
+    {"initial", 'i', NULL, NULL, NULL, "first the state where it begins, as lines with \"initial\": true"},
     {"prefix", 'p', "PREFIX", NULL, NULL, "of key spaces only keys that begin with this"},
     WHERE_OPTION,
     {"previous", 0, NULL, NULL, NULL, "also what was there before"},
@@ -353,8 +354,8 @@ const struct cli_command cli_commands[] = {
      "behind\n"
      "--after, --as-of or --snapshot, and ends at what is there now, or with --follow never. Lines without \"op\" say\n"
      "how far it has come; --after that position goes on.\n\n"
+     "  plinth changes birds --initial --follow\n"
      "  plinth snapshot keep replica --with-log\n"
-     "  plinth export birds birds.csv --snapshot replica\n"
      "  plinth changes birds --snapshot replica --previous\n"
      "  plinth changes flights --where \"origin = 'JFK'\" --follow"},
     {"history", "[INTERVAL]", 0, 1, NULL, cli_history,

@@ -24,6 +24,7 @@
 #include "engine/feed.h"
 #include "plinth/v1/change_feed.pb-c.h"
 #include "service/changes_encode.h"
+#include "service/changes_state.h"
 #include "service/methods.h"
 #include "service/position.h"
 #include "service/row_value.h"
@@ -57,6 +58,8 @@ struct change_stream {
     /* The worker's own: */
     struct arena arena; /* the request */
     struct feed *feed;
+    struct feed_options options;
+    struct changes_state *initial; /* what is to be given first; set and cleared under `mutex` */
     struct changes_format format;
     uint64_t heartbeat_every_ns, limit, given;
     uint64_t sent_ns;                /* the last message */
@@ -90,36 +93,74 @@ static enum plinth_status tables_of(struct change_stream *stream, const Plinth__
     return PLINTH_OK;
 }
 
+static void set_initial(struct change_stream *stream, struct changes_state *state) {
+    pthread_mutex_lock(&stream->mutex);
+    struct changes_state *before = stream->initial;
+    stream->initial = state;
+    pthread_mutex_unlock(&stream->mutex);
+    changes_state_close(before);
+}
+
+/* The state is pinned before the feed begins behind it, or the other way round when it is of the past and held. */
+static enum plinth_status open_with_state(struct service_call *call, struct change_stream *stream,
+                                          struct plinth_error *error) {
+    struct plinth *db = call->service->db;
+    struct feed_options *options = &stream->options;
+    struct plinth_snapshot *snapshot = NULL;
+    struct changes_state *state = NULL;
+    struct plinth_position at = {0};
+    enum plinth_status st = PLINTH_OK;
+    if (position_given(options->after))
+        return error_set(error, PLINTH_INVALID_ARGUMENT,
+                         "initial_state: a feed that goes on after a position has none");
+    bool past = options->snapshot_name || options->as_of_time_us;
+    if (past) st = feed_open(db, options, &stream->feed, error);
+    if (!st && past) at = feed_position(stream->feed);
+    if (!st) st = plinth_snapshot_create(db, at, &snapshot, error);
+    if (!st && !past) {
+        options->after = plinth_snapshot_position(snapshot);
+        st = feed_open(db, options, &stream->feed, error);
+    }
+    if (!st)
+        st = changes_state_open(db, snapshot, options, &stream->mutex, &state, error);
+    else
+        plinth_snapshot_destroy(snapshot);
+    if (!st) set_initial(stream, state);
+    return st;
+}
+
 static enum plinth_status open_feed(struct service_call *call, struct plinth_error *error) {
     struct change_stream *stream = call->state;
-    struct feed_options options = {0};
+    struct feed_options *options = &stream->options;
     Plinth__V1__ChangesRequest *request;
     enum plinth_status st = request_unpack(&plinth__v1__changes_request__descriptor, buffer_slice(&call->request),
                                            &stream->arena, &request, error);
-    if (!st) st = position_of(request->after, "after", &options.after, error);
-    if (!st) st = position_of(request->until, "until", &options.until, error);
-    if (!st) st = tables_of(stream, request, &options, error);
-    if (!st) st = row_value_predicate(request->predicate, &stream->arena, &options.predicate, error);
+    if (!st) st = position_of(request->after, "after", &options->after, error);
+    if (!st) st = position_of(request->until, "until", &options->until, error);
+    if (!st) st = tables_of(stream, request, options, error);
+    if (!st) st = row_value_predicate(request->predicate, &stream->arena, &options->predicate, error);
     if (!st) st = row_value_format(request->format, &stream->format.compression, &stream->format.values, error);
     if (!st && request->heartbeat_ms && request->heartbeat_ms < HEARTBEAT_MS_MIN)
         st = error_set(error, PLINTH_INVALID_ARGUMENT, "heartbeat_ms: %u; at least %d", request->heartbeat_ms,
                        (int)HEARTBEAT_MS_MIN);
     if (st) return st;
-    if (request->snapshot_name[0]) options.snapshot_name = request->snapshot_name;
-    options.as_of_time_us = request->as_of_time_us;
-    options.until_now = request->until_now;
-    options.prefix = request_bytes(request->prefix);
-    options.with_previous = stream->format.with_previous = request->with_previous;
+    if (request->snapshot_name[0]) options->snapshot_name = request->snapshot_name;
+    options->as_of_time_us = request->as_of_time_us;
+    options->until_now = request->until_now;
+    options->prefix = request_bytes(request->prefix);
+    options->with_previous = stream->format.with_previous = request->with_previous;
     stream->heartbeat_every_ns =
         (request->heartbeat_ms ? request->heartbeat_ms : (uint64_t)HEARTBEAT_MS_DEFAULT) * 1000000;
     stream->limit = request->limit;
-    return feed_open(call->service->db, &options, &stream->feed, error);
+    return request->initial_state ? open_with_state(call, stream, error)
+                                  : feed_open(call->service->db, options, &stream->feed, error);
 }
 
 /* ---- a worker's turn ---- */
 
 /* Ends the stream; the call may go. By the worker. */
 static void stream_end(struct service_call *call, struct change_stream *stream) {
+    set_initial(stream, NULL);
     feed_close(stream->feed);
     stream->feed = NULL;
     pthread_mutex_lock(&stream->mutex);
@@ -136,6 +177,27 @@ static void stream_fail(struct service_call *call, struct change_stream *stream,
 
 static bool limit_is_reached(const struct change_stream *stream) {
     return stream->limit && stream->given == stream->limit;
+}
+
+/* The next piece of the state into the message; *found is FEED_NOTHING when all of it is given. */
+static enum plinth_status fill_initial(struct change_stream *stream, enum feed_found *found,
+                                       struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    bool done, more = true;
+    *found = FEED_MORE;
+    if (!stream->has_item) {
+        st = changes_state_next(stream->initial, &stream->item, &more, error);
+        stream->progress = (struct changes_progress){0};
+    }
+    if (st) return st;
+    if (!more) {
+        set_initial(stream, NULL);
+        return PLINTH_OK;
+    }
+    st = changes_encode(&stream->message, &stream->item, &stream->format, &stream->progress, &done, &stream->scratch,
+                        error);
+    stream->has_item = !done;
+    return st;
 }
 
 /* Changes into the message, until it is long enough or there are no more now. A write that goes on in the next message
@@ -163,9 +225,11 @@ static enum plinth_status fill(struct change_stream *stream, enum feed_found *fo
     return st;
 }
 
-/* Sends what is in the message, with the position. False when memory is out. */
+/* Sends what is in the message, with the position, or as a piece of the state. False when memory is out. */
 static bool send_message(struct service_call *call, struct change_stream *stream, size_t *queued) {
-    if (!changes_encode_position(&stream->message, stream->position)) return false;
+    if (!(stream->initial ? changes_encode_initial(&stream->message)
+                          : changes_encode_position(&stream->message, stream->position)))
+        return false;
     *queued = rpc_call_send(call->rpc, buffer_slice(&stream->message));
     buffer_clear(&stream->message);
     stream->sent_ns = env_monotonic_ns(call->service->env);
@@ -241,9 +305,10 @@ static bool work_once(struct service_call *call, struct change_stream *stream) {
     }
     if (is_stopping(call->service))
         st = error_set(&error, PLINTH_UNAVAILABLE, "the server is stopping: go on behind the last position");
-    if (!st) st = fill(stream, &found, &error);
+    bool initial = stream->initial != NULL;
+    if (!st) st = initial ? fill_initial(stream, &found, &error) : fill(stream, &found, &error);
     bool end = !st && (found == FEED_END || limit_is_reached(stream));
-    bool send = stream->message.size || end || heartbeat_is_due(call, stream);
+    bool send = stream->message.size || end || heartbeat_is_due(call, stream) || (initial && !stream->initial);
     if (!st && send && !send_message(call, stream, &queued)) st = error_no_memory(&error, "changes");
     if (!st && !end && found == FEED_NOTHING) st = plinth_log_status(call->service->db, &error);
     if (st || end) {
@@ -401,6 +466,7 @@ static void changes_on_cancel(struct service_call *call) {
     if (!stream) return;
     pthread_mutex_lock(&stream->mutex);
     stream->cancelled = true;
+    if (stream->initial) changes_state_interrupt(stream->initial);
     pthread_mutex_unlock(&stream->mutex);
     wake(stream);
 }
@@ -410,6 +476,7 @@ static void changes_on_release(struct service_call *call) {
     if (!stream) return;
     unlink_from(call->loop, stream);
     atomic_fetch_sub(&call->service->change_streams, 1);
+    changes_state_close(stream->initial);
     feed_close(stream->feed);
     buffer_deinit(&stream->message);
     changes_scratch_deinit(&stream->scratch);

@@ -2,10 +2,11 @@
 
 #include "base/status.h"
 #include "service/encode.h"
+#include "service/position.h"
 #include "service/row_value.h"
 
 /* Field numbers of change_feed.proto. */
-enum { RESPONSE_POSITION = 1, RESPONSE_CHANGES = 2 };
+enum { RESPONSE_POSITION = 1, RESPONSE_CHANGES = 2, RESPONSE_INITIAL = 3 };
 enum { CHANGE_POSITION = 1, CHANGE_TIME_US = 2, CHANGE_KEYS = 3, CHANGE_ROWS_OF = 4, CHANGE_CONTINUES = 5 };
 enum {
     KEY_SPACE = 1,
@@ -61,6 +62,8 @@ static bool put_names(struct buffer *into, unsigned field, const char *database,
 bool changes_encode_position(struct buffer *message, struct plinth_position position) {
     return put_position(message, RESPONSE_POSITION, position);
 }
+
+bool changes_encode_initial(struct buffer *message) { return put_number(message, RESPONSE_INITIAL, 1); }
 
 /* ---- keys ---- */
 
@@ -147,8 +150,8 @@ enum plinth_status changes_encode(struct buffer *message, const struct feed_item
     struct buffer *change = &scratch->change;
     enum plinth_status st = PLINTH_OK;
     buffer_clear(change);
-    bool ok =
-        put_position(change, CHANGE_POSITION, item->position) && put_number(change, CHANGE_TIME_US, item->time_us);
+    bool ok = (!position_given(item->position) || put_position(change, CHANGE_POSITION, item->position)) &&
+              put_number(change, CHANGE_TIME_US, item->time_us);
     while (ok && progress->operations < item->operation_count && change->size < CHANGES_PIECE_BYTES)
         ok = put_key(change, &item->operations[progress->operations++], scratch);
     bool keys_done = progress->operations == item->operation_count;

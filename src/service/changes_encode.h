@@ -30,6 +30,8 @@ PLINTH_MUST_CHECK enum plinth_status changes_encode(struct buffer *message, cons
                                                     const struct changes_format *format,
                                                     struct changes_progress *progress, bool *done,
                                                     struct changes_scratch *scratch, struct plinth_error *error);
+/* Appends that the changes are of the state where the feed begins. */
+PLINTH_MUST_CHECK bool changes_encode_initial(struct buffer *message);
 /* Appends the message's own position. */
 PLINTH_MUST_CHECK bool changes_encode_position(struct buffer *message, struct plinth_position position);
 

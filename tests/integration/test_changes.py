@@ -40,7 +40,7 @@ class Feed:
             request["predicate"] = api.Predicate(sql=request.pop("where"))
         self.call = stub.Changes(api.ChangesRequest(**request))
         first = next(self.call)
-        assert not first.changes
+        assert not first.changes and first.initial == request.get("initial_state", False)
         self.position = self.start = first.position
 
     def messages(self):
@@ -224,6 +224,61 @@ def test_a_feed_with_nothing_to_say_tells_how_far_it_has_come(api, server):
     assert feed_now(api, server, after=heartbeats[-1].position)[0] == []
     assert [c.keys[0].value for c in feed_now(api, server, after=feed.start)[0]] == [b"2", b"3"]
     assert feed_now(api, server, after=last)[0] == []
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_state_comes_first_when_asked_for(api, server, named):
+    client = tables.Tables(server)
+    client.create("birds", BIRDS, key=["name"])
+    client.create("nothing", BIRDS, key=["name"])
+    server.admin.CreateSpace(api.CreateSpaceRequest(space=api.Space(name="pets")))
+    indexes = [api.IndexValue(index="sound", value=b"meow")]
+    for i in range(700):
+        operation = api.BatchRequest.Operation(set=api.BatchRequest.Set(key=b"k%d" % i, value=os.urandom(2000), indexes=indexes))
+        server.kv.Batch(api.BatchRequest(operations=[operation], write=api.WriteOptions(durability=api.DURABILITY_BUFFERED)))
+    server.kv.Set(api.SetRequest(key=b"rex", value=b"dog", space=api.Space(name="pets")))
+    client.write("birds", birds(*[(f"bird{i}", i) for i in range(20000)]))
+    server.admin.Flush(api.FlushRequest())
+    client.write("birds", birds(("owl", 2), ("bird7", 70)))
+    server.kv.Delete(api.DeleteRequest(key=b"k5"))
+    start = {}
+    if named:
+        server.admin.KeepSnapshot(api.KeepSnapshotRequest(name="here", with_log=True))
+        server.kv.Set(api.SetRequest(key=b"k6", value=b"later"))
+        start = {"snapshot_name": "here"}
+    feed = Feed(api, server, initial_state=True, **start)
+    assert not feed.start.token
+    keys, rows, indexed, later = {}, {}, 0, []
+    server.kv.Set(api.SetRequest(key=b"k1", value=b"new"))
+    client.write("birds", birds(("emu", 1), ("bird8", 80)))
+    for message in feed.call:
+        assert message.initial == (not message.position.token)
+        for change in message.changes:
+            assert message.initial == (not change.position.token)
+            later += [change.time_us] if not message.initial else []
+            for key in change.keys:
+                keys[key.space.name, key.key] = key.value
+                indexed += len(key.indexes)
+            for part in change.rows:
+                rows.update({row["name"]: row["legs"] for row in rows_of(part.arrow_ipc)})
+        if len(later) == 2 + named:
+            break
+    feed.call.cancel()
+    assert indexed == 699 and len(keys) == 700 and keys["default", b"k1"] == b"new" and keys["pets", b"rex"] == b"dog"
+    assert ("default", b"k5") not in keys and (not named or keys["default", b"k6"] == b"later")
+    assert rows == {**{f"bird{i}": i for i in range(20000)}, "owl": 2, "bird7": 70, "emu": 1, "bird8": 80}
+    few = Feed(api, server, tables=["birds"], where="legs < 3", initial_state=True, until_now=True)
+    found = [row["name"] for m in few.call for c in m.changes for part in c.rows for row in rows_of(part.arrow_ipc)]
+    assert sorted(found) == ["bird0", "bird1", "bird2", "emu", "owl"]
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    refused(api, server, code, "predicate", tables=["default"], where="value = 'x'", initial_state=True)
+    refused(api, server, code, "initial_state", after=feed_now(api, server)[1], initial_state=True)
+    for _ in range(3):  # one who goes in the middle leaves nothing behind
+        gone = Feed(api, server, initial_state=True)
+        next(gone.call)
+        gone.call.cancel()
+    listed = lines(server.cli("changes", "pets", "--initial"))
+    assert listed[0] == {"initial": True, "space": "pets", "op": "set", "key": "rex", "value": "dog"} and set(listed[1]) == {"position"}
 
 
 def threads_of(server):

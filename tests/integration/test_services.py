@@ -153,6 +153,7 @@ def test_the_reflection_client_finds_everything(shared_server):
         "plinth.v1.Admin",
         "plinth.v1.Ingestion",
         "plinth.v1.ChangeFeed",
+        "plinth.v1.Transactions",
         "plinth.v1.Query",
         "plinth.v1.Processor",
         "grpc.health.v1.Health",
