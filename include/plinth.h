@@ -274,7 +274,11 @@ struct plinth_index_value {
     struct plinth_slice value;
 };
 
-enum plinth_operation_kind { PLINTH_SET = 1, PLINTH_DELETE = 2 };
+enum plinth_operation_kind {
+    PLINTH_SET = 1,
+    PLINTH_DELETE = 2,
+    PLINTH_DELETE_RANGE = 3, /* all keys from `key` (empty: the first) up to `upper` (exclusive; empty: the last) */
+};
 
 struct plinth_operation {
     enum plinth_operation_kind kind;
@@ -283,6 +287,7 @@ struct plinth_operation {
     struct plinth_slice value;                /* PLINTH_SET only */
     const struct plinth_index_value *indexes; /* PLINTH_SET only; may be null */
     size_t index_count;
+    struct plinth_slice upper; /* PLINTH_DELETE_RANGE only */
 };
 
 /* Zero-initialise for the defaults. */
@@ -310,6 +315,20 @@ plinth_set(struct plinth *db, struct plinth_space space, struct plinth_slice key
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status
 plinth_delete(struct plinth *db, struct plinth_space space, struct plinth_slice key,
               const struct plinth_write_options *options, struct plinth_position *position, struct plinth_error *error);
+
+/* plinth_write of one range delete: the keys from `lower` (inclusive; empty: from the first) up to `upper` (exclusive;
+ * empty: to the last) are gone. It takes the same short time however many there are; reads skip what it has deleted,
+ * and the room comes back with flushes and merges. PLINTH_INVALID_ARGUMENT when `upper` is not above `lower`. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status
+plinth_delete_range(struct plinth *db, struct plinth_space space, struct plinth_slice lower, struct plinth_slice upper,
+                    const struct plinth_write_options *options, struct plinth_position *position,
+                    struct plinth_error *error);
+/* The same for the keys that begin with `prefix`, which is not empty. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_delete_prefix(struct plinth *db, struct plinth_space space,
+                                                                     struct plinth_slice prefix,
+                                                                     const struct plinth_write_options *options,
+                                                                     struct plinth_position *position,
+                                                                     struct plinth_error *error);
 
 /* What must hold for a compare-and-set to be applied. */
 enum plinth_expectation {
@@ -606,7 +625,8 @@ struct plinth_feed_options {
     const char *where;
 };
 
-/* One key, as it was written. */
+/* One key, as it was written; or a range of keys that was deleted (without what it held), if one of them may be wanted.
+ */
 struct plinth_feed_operation {
     struct plinth_operation operation;
     bool existed; /* before; with_previous only */
@@ -655,9 +675,9 @@ PLINTH_API void plinth_feed_close(struct plinth_feed *feed);
 
 /* A transaction reads one state of key spaces and tables, with its own writes over it, and commits all of them or none,
  * at a place in the log where nothing that it read has changed: transactions are serializable. They take no locks. The
- * engine remembers the newest writes (65,536 keys or 4 MiB of keys, 65,536 batches of rows or 32 MiB of their keys, less
- * after a flush): a transaction whose state is older than that cannot be judged and has to begin again. Everything that
- * it read and writes must fit into PLINTH_TRANSACTION_BYTES_MAX. One thread at a time may use a transaction. */
+ * engine remembers the newest writes (65,536 keys or 4 MiB of keys, 65,536 batches of rows or 32 MiB of their keys,
+ * less after a flush): a transaction whose state is older than that cannot be judged and has to begin again. Everything
+ * that it read and writes must fit into PLINTH_TRANSACTION_BYTES_MAX. One thread at a time may use a transaction. */
 struct plinth_transaction;
 enum { PLINTH_TRANSACTION_BYTES_MAX = 64 << 20 };
 
@@ -676,7 +696,7 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_transaction_scan_open(str
                                                                              const struct plinth_scan_options *options,
                                                                              struct plinth_scan **scan,
                                                                              struct plinth_error *error);
-/* Sets or deletes at the commit; copied. The last one on a key wins. Limits are checked here. */
+/* Sets, deletes or deletes a range at the commit; copied. The last one on a key wins. Limits are checked here. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_transaction_write(struct plinth_transaction *transaction,
                                                                          const struct plinth_operation *operation,
                                                                          struct plinth_error *error);
@@ -701,16 +721,18 @@ struct plinth_query_options;
 /* As plinth_query on a table of rows, without `options->read`, in the state that the transaction sees. What counts as
  * read are the keys, or ranges of keys, that the condition leaves open: a condition on the key's first columns keeps
  * that small; without one it is the whole table. Rows written afterwards do not show in a stream that is open. */
-PLINTH_API PLINTH_MUST_CHECK enum plinth_status
-plinth_transaction_query(struct plinth_transaction *transaction, const char *database, const char *table,
-                         const struct plinth_query_options *options, struct ArrowArrayStream *stream,
-                         struct plinth_error *error);
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_transaction_query(struct plinth_transaction *transaction,
+                                                                         const char *database, const char *table,
+                                                                         const struct plinth_query_options *options,
+                                                                         struct ArrowArrayStream *stream,
+                                                                         struct plinth_error *error);
 /* What a commit has met. Start with {0}; free with plinth_buffer_deinit(&conflict->key). */
 struct plinth_conflict {
     bool too_old;              /* the state that was read is older than what the engine remembers */
     struct plinth_space space; /* else: the key that was written since, unless it is empty */
     struct plinth_buffer key;
-    bool rows; /* a row of table `table`: `key` is its key's values as text, "host = a, time = 5"; `space` has its ids */
+    bool
+        rows; /* a row of table `table`: `key` is its key's values as text, "host = a, time = 5"; `space` has its ids */
     char table[PLINTH_NAME_BYTES_MAX + 1];
 };
 /* Applies the writes as one, and returns as plinth_write does. PLINTH_CONFLICT: something that was read has been

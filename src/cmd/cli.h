@@ -97,6 +97,7 @@ enum plinth_status cli_connect(struct cli *cli, struct plinth_error *error);
 int cli_kv_set(struct cli *cli);
 int cli_kv_get(struct cli *cli);
 int cli_kv_delete(struct cli *cli);
+int cli_kv_delete_range(struct cli *cli);
 int cli_kv_compare_and_set(struct cli *cli);
 int cli_kv_batch(struct cli *cli);
 int cli_kv_by_index(struct cli *cli);

@@ -81,9 +81,13 @@ static bool put_indexes(struct changes_output *output, const Plinth__V1__KeyChan
 
 static bool print_key(struct changes_output *output, const Plinth__V1__KeyChange *key) {
     bool set = key->kind == PLINTH__V1__KEY_CHANGE__KIND__KIND_SET;
+    bool range = key->kind == PLINTH__V1__KEY_CHANGE__KIND__KIND_DELETE_RANGE;
     begin_line(output, "space", key->space ? key->space->database : "", key->space ? key->space->name : "",
-               set ? "set" : "delete");
-    bool ok = put_bytes(output, "key", key->key) && (!set || put_bytes(output, "value", key->value)) &&
+               set     ? "set"
+               : range ? "delete_range"
+                       : "delete");
+    bool ok = put_bytes(output, range ? "lower" : "key", key->key) &&
+              (!range || put_bytes(output, "upper", key->upper)) && (!set || put_bytes(output, "value", key->value)) &&
               (!key->n_indexes || put_indexes(output, key)) &&
               (!key->existed || put_bytes(output, "previous", key->previous_value));
     if (!ok) cli_no_memory();

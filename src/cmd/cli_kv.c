@@ -1,4 +1,4 @@
-/* plinth kv set, get, delete, compare-and-set, batch. */
+/* plinth kv set, get, delete, delete-range, compare-and-set, batch. */
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -346,6 +346,43 @@ int cli_kv_delete(struct cli *cli) {
     plinth__v1__write_response__free_unpacked(response, NULL);
 done:
     buffer_deinit(&key);
+    return code;
+}
+
+int cli_kv_delete_range(struct cli *cli) {
+    static const char *const names[] = {"prefix", "lower", "upper"};
+    struct buffer bounds[3] = {BUFFER_INIT, BUFFER_INIT, BUFFER_INIT};
+    Plinth__V1__DeleteRangeRequest request = PLINTH__V1__DELETE_RANGE_REQUEST__INIT;
+    Plinth__V1__BatchRequest__DeleteRange range = PLINTH__V1__BATCH_REQUEST__DELETE_RANGE__INIT;
+    Plinth__V1__WriteOptions write, *given;
+    Plinth__V1__WriteResponse *response;
+    Plinth__V1__Space space;
+    int code = CLI_USAGE;
+    bool bounded = false;
+    for (size_t i = 0; i < 3; i++) {
+        const char *text = options_value(&cli->options, names[i]);
+        if (text && !cli_bytes(cli, names[i], text, &bounds[i])) goto done;
+        bounded |= bounds[i].size != 0;
+    }
+    range.all = options_value(&cli->options, "all") != NULL;
+    if (!bounded && !range.all) {
+        cli_fail(CLI_USAGE, "one of --prefix, --lower, --upper and --all is needed");
+        goto done;
+    }
+    if (!cli_write_options(cli, &write, &given)) goto done;
+    range.prefix = cli_data(&bounds[0]);
+    range.lower = cli_data(&bounds[1]);
+    range.upper = cli_data(&bounds[2]);
+    request.range = &range;
+    request.space = cli_space(cli, &space);
+    request.write = given;
+    code = cli_call(cli, "/plinth.v1.KeyValue/DeleteRange", &request.base, &plinth__v1__write_response__descriptor,
+                    &response);
+    if (code) goto done;
+    code = print_position(cli, response->position);
+    plinth__v1__write_response__free_unpacked(response, NULL);
+done:
+    for (size_t i = 0; i < 3; i++) buffer_deinit(&bounds[i]);
     return code;
 }
 

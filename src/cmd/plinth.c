@@ -45,6 +45,14 @@ static const struct option_spec get_options[] = {
     {0},
 };
 static const struct option_spec delete_options[] = {DURABILITY_OPTION, {0}};
+static const struct option_spec delete_range_options[] = {
+    {"prefix", 'p', "PREFIX", NULL, NULL, "keys that begin with this"},
+    {"lower", 0, "KEY", NULL, NULL, "keys from this on"},
+    {"upper", 0, "KEY", NULL, NULL, "keys below this"},
+    {"all", 0, NULL, NULL, NULL, "every key of the space"},
+    DURABILITY_OPTION,
+    {0},
+};
 static const struct option_spec by_index_options[] = {
     {"value", 0, "VALUE", NULL, NULL, "index values equal to this"},
     {"prefix", 'p', "PREFIX", NULL, NULL, "index values that begin with this"},
@@ -285,6 +293,11 @@ const struct cli_command cli_commands[] = {
     {"kv delete", "KEY", 1, 1, delete_options, cli_kv_delete, "delete a key",
      "Deleting what is not there is no error. Prints the write's position.\n\n"
      "  plinth kv delete cat"},
+    {"kv delete-range", "", 0, 0, delete_range_options, cli_kv_delete_range, "delete all keys of a range",
+     "Takes the same short time however many keys there are. Prints the write's position.\n\n"
+     "  plinth kv delete-range --prefix session/\n"
+     "  plinth kv delete-range --lower 2024-01 --upper 2024-07\n"
+     "  plinth kv delete-range --all --space scratch"},
     {"kv by-index", "INDEX", 1, 1, by_index_options, cli_kv_by_index, "find keys by a secondary index",
      "Ordered by index value and key. Without --value, --prefix, --lower and --upper: the whole index.\n\n"
      "  plinth kv by-index rhyme --value \"AE T\" --values\n"

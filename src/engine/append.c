@@ -141,6 +141,10 @@ bool engine_stored_key(struct buffer *into, struct table_id table, struct slice 
 
 enum plinth_status engine_insert(struct memtable *memtable, const struct operation *operation, struct slice stored,
                                  uint64_t lsn, struct plinth_error *error) {
+    if (operation->kind == OPERATION_DELETE_RANGE) {
+        const struct deleted_range range = {operation->key, operation->upper, lsn};
+        return memtable_delete_range(memtable, operation->table, &range, error);
+    }
     struct row row = {.key = stored,
                       .lsn = lsn,
                       .operation = operation->kind == OPERATION_SET ? ROW_SET : ROW_DELETE,

@@ -27,6 +27,7 @@ static const char *const kind_names[] = {
     [CHANGE_TRANSACTION] = "transaction",
     [CHANGE_TRANSACTION_PART] = "transaction_part",
     [CHANGE_JOBS] = "jobs",
+    [CHANGE_RANGES_GONE] = "ranges_gone",
     [CHANGE_INDEX_STEP] = "index_step",
 };
 
@@ -62,6 +63,7 @@ bool operation_append(struct buffer *into, const struct operation *operation, co
                buffer_append_varint(into, operation->reference.offset) &&
                buffer_append_varint(into, operation->reference.length) &&
                buffer_append_string(into, operation->indexes);
+    case OPERATION_DELETE_RANGE: return buffer_append_string(into, operation->upper);
     default: return true;
     }
 }
@@ -87,6 +89,7 @@ bool operation_next(struct operation_reader *reader, struct operation *operation
         operation->indexes = reader_string(from);
         break;
     case OPERATION_DELETE: break;
+    case OPERATION_DELETE_RANGE: operation->upper = reader_string(from); break;
     case OPERATION_SET_REFERENCE:
         operation->reference.job = reader_varint(from);
         operation->reference.object = reader_string(from);
@@ -235,4 +238,31 @@ bool keep_change_decode(struct slice payload, struct keep_change *change) {
     return !from.failed && reader_left(&from) == 0 && change->operation >= KEEP_STATE &&
            change->operation <= KEEP_MOVE && change->name.size && change->name.size <= PLINTH_NAME_BYTES_MAX &&
            !memchr(change->name.data, 0, change->name.size);
+}
+
+/* ---- range deletes ---- */
+
+bool ranges_gone_encode(struct buffer *into, struct table_id table, const uint64_t *lsns, uint64_t count) {
+    bool ok = table_append(into, table) && buffer_append_varint(into, count);
+    for (uint64_t i = 0; ok && i < count; i++) ok = buffer_append_varint(into, lsns[i] - (i ? lsns[i - 1] : 0));
+    return ok;
+}
+
+enum plinth_status ranges_gone_decode(struct slice payload, struct ranges_gone *gone, struct plinth_error *error) {
+    struct reader from = reader_of(payload);
+    *gone = (struct ranges_gone){.table = table_read(&from)};
+    uint64_t count = reader_varint(&from), lsn = 0;
+    if (from.failed || !count || count > reader_left(&from)) /* each takes a byte or more */
+        return error_set(error, PLINTH_CORRUPT, "malformed ranges_gone record");
+    gone->lsns = malloc(count * sizeof *gone->lsns);
+    if (!gone->lsns) return error_no_memory(error, "ranges_gone record");
+    for (; gone->count < count; gone->count++) {
+        uint64_t step = reader_varint(&from);
+        if (!step) from.failed = true;
+        gone->lsns[gone->count] = lsn += step;
+    }
+    if (!from.failed && !reader_left(&from)) return PLINTH_OK;
+    free(gone->lsns);
+    *gone = (struct ranges_gone){0};
+    return error_set(error, PLINTH_CORRUPT, "malformed ranges_gone record");
 }

@@ -35,9 +35,13 @@
  * feature level 3 on
  *
  *   TRANSACTION     transaction_change.h; so is TRANSACTION_PART. From feature level 5 on
+ *   RANGES_GONE     table: tenant, database, table | count, LSNs of range deletes that hide nothing any more (the
+ * first, then differences). From feature level 5 on
  *
  *   operation       kind u8 | table: tenant, database, table (absent with OPERATION_SAME_TABLE) | key string (without
  *                   table prefix) | SET: value string, index list string (table/row.h)
+ *                   DELETE_RANGE: upper bound string (the key is the lower one; empty: to the end). From feature level
+ * 5 on, and behind everything of its record that it deletes (which is left out)
  *                   SET_REFERENCE: value as (job, object name string, offset, length), index list string
  *
  * A unit is a write of several ROWS records (chunks i of n in their headers, all there is of it) that is applied as one
@@ -69,6 +73,7 @@ enum change_kind {
     CHANGE_TRANSACTION = 18,
     CHANGE_TRANSACTION_PART = 19,
     CHANGE_JOBS = 20,
+    CHANGE_RANGES_GONE = 22,
     CHANGE_INDEX_STEP = 24,
 };
 
@@ -83,6 +88,7 @@ enum {
     FEATURE_LEVEL_TRANSACTIONS = 5,
     FEATURE_LEVEL_JOBS = 5,
     FEATURE_LEVEL_INDEX_BUILDS = 5,
+    FEATURE_LEVEL_RANGES = 5,
     FEATURE_LEVEL = 5
 };
 
@@ -93,6 +99,7 @@ enum operation_kind {
     OPERATION_SET = 1,
     OPERATION_DELETE = 2,
     OPERATION_SET_REFERENCE = 3, /* the value lies in the store under a job id; from a later feature level on */
+    OPERATION_DELETE_RANGE = 4,
     OPERATION_SAME_TABLE = 0x80, /* flag: the table of the operation before */
 };
 
@@ -108,6 +115,7 @@ struct operation {
     enum operation_kind kind;
     struct table_id table;
     struct slice key;
+    struct slice upper; /* OPERATION_DELETE_RANGE */
     struct slice value;
     struct slice indexes;
     struct value_reference reference; /* OPERATION_SET_REFERENCE */
@@ -164,6 +172,18 @@ struct keep_change {
 };
 PLINTH_MUST_CHECK bool keep_change_encode(struct buffer *into, const struct keep_change *change);
 bool keep_change_decode(struct slice payload, struct keep_change *change);
+
+/* A RANGES_GONE payload. */
+struct ranges_gone {
+    struct table_id table;
+    uint64_t *lsns; /* ascending; free() */
+    uint64_t count;
+};
+PLINTH_MUST_CHECK bool ranges_gone_encode(struct buffer *into, struct table_id table, const uint64_t *lsns,
+                                          uint64_t count);
+/* PLINTH_CORRUPT on malformed bytes. */
+PLINTH_MUST_CHECK enum plinth_status ranges_gone_decode(struct slice payload, struct ranges_gone *gone,
+                                                        struct plinth_error *error);
 
 enum job_kind { JOB_FLUSH = 1, JOB_COMPACT = 2 };
 

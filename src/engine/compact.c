@@ -9,6 +9,7 @@
 #include "engine/merge_change.h"
 #include "engine/purge.h"
 #include "engine/table_ddl.h"
+#include "table/covered.h"
 
 enum { ROWS_BETWEEN_CHECKS = 1024 };
 
@@ -41,7 +42,10 @@ enum plinth_status merge_open_inputs(struct merge *merge, struct iterator **merg
     size_t opened = 0;
     for (size_t i = 0; !st && i < merge->count; i++) {
         if (!merge->inputs[i].part) continue;
-        st = run_iterator_open(merge->inputs[i].part, false, &inputs[opened], error);
+        struct run *part = merge->inputs[i].part;
+        st = run_iterator_open(part, false, &inputs[opened], error);
+        if (!st && merge->ranges.count)
+            st = covered_iterator_open(inputs[opened], part, &merge->ranges, &inputs[opened], error);
         opened += !st;
     }
     if (!st)
@@ -91,6 +95,7 @@ static enum plinth_status merge_space(struct merge *merge, struct output *output
     size_t cut = 0;
     purge_init(&purge, merge->horizon_lsn, merge->bottom);
     enum plinth_status st = output_begin_table(output, merge->table, index, error);
+    if (merge->ranges.count) output->purged_lsn = merge->horizon_lsn;
     if (!st) st = merge_open_inputs(merge, &merged, error);
     if (!st) st = iterator_seek_first(merged, error);
     while (!st && merged->valid) {
@@ -120,7 +125,7 @@ static enum plinth_status merge_space(struct merge *merge, struct output *output
 }
 
 static enum plinth_status write_merged(struct merge *merge, struct output *output, struct plinth_error *error) {
-    if (merge->is_dropping || merge->is_move) return PLINTH_OK;
+    if (merge->is_dropping || merge->is_covered || merge->is_move) return PLINTH_OK;
     if (!merge->schema) return merge_space(merge, output, error);
     return merge->index ? merge_row_index(merge, output, error) : merge_rows(merge, output, error);
 }
@@ -367,9 +372,10 @@ static void report(struct merge *merge, const struct output *output, uint64_t to
         counter_add(&counters->compaction_us, took_us);
     }
     log_event(LOG_INFO,
-              merge->is_dropping ? "partition_dropped"
-              : merge->is_move   ? "segments_moved"
-                                 : "runs_merged",
+              merge->is_dropping  ? "partition_dropped"
+              : merge->is_covered ? "range_dropped"
+              : merge->is_move    ? "segments_moved"
+                                  : "runs_merged",
               "table=%u runs=%zu rows_in=%llu rows_out=%llu bytes_in=%llu bytes_out=%llu ms=%.1f why=\"%s\"",
               merge->table.table, merge->count, (unsigned long long)merge->rows_in, (unsigned long long)output->rows,
               (unsigned long long)merge->bytes_in, (unsigned long long)output->bytes, (double)took_us / 1000,
@@ -398,7 +404,9 @@ enum plinth_status merge_run(struct merge *merge, struct plinth_error *error) {
     if (st) return st;
     uint64_t segment_bytes = db->sizes.segment_raw_bytes_max ? db->sizes.segment_raw_bytes_max : SEGMENT_RAW_BYTES_MAX;
     output_init(&output, db, merge->job, choose_codec(merge), segment_bytes);
-    st = write_merged(merge, &output, error);
+    if (!merge->schema && !merge->indexed.table && !merge->is_covered && !merge->is_move)
+        st = view_ranges(merge->view, merge->table, merge->horizon_lsn, &merge->ranges, error);
+    if (!st) st = write_merged(merge, &output, error);
     if (!st && merge->is_move) made = moved_run(merge);
     if (!st && output.segment_count) st = output_open_run(db, output.segments, output.segment_count, &made, error);
     if (!st) st = commit_merge(merge, &output, made, &lsn, &view_sequence, error);
@@ -418,6 +426,7 @@ enum plinth_status merge_run(struct merge *merge, struct plinth_error *error) {
 void merge_deinit(struct merge *merge) {
     for (size_t i = 0; i < merge->count; i++) run_unref(merge->inputs[i].part);
     free(merge->inputs);
+    range_view_deinit(&merge->ranges);
     free(merge->cuts);
     table_schema_unref(merge->schema);
     *merge = (struct merge){0};

@@ -31,6 +31,7 @@ struct merge {
     bool is_all;        /* everything that the table has in segments is taken */
     bool is_move;       /* segments go into the last run as they are */
     bool is_dropping;   /* nothing is written: the partition is older than the table keeps */
+    bool is_covered;    /* nothing is written: range deletes hide all of it from everybody */
     bool is_thorough;   /* someone asked for it: time counts less than size */
     bool is_lasting;    /* its output is not soon merged again */
     bool is_purging;    /* it is made for what it leaves out */
@@ -44,6 +45,7 @@ struct merge {
     const struct table_schema *schema; /* of a typed table, or of the one that is indexed; else null */
     const struct table_index *index;   /* of a typed table; null: rows, or a key space's */
     uint64_t horizon_lsn;
+    struct range_view ranges; /* of a key space: what hides keys at the horizon; borrowed from the view */
     uint64_t level;
     uint64_t job;
     uint64_t rows_in, bytes_in;

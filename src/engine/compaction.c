@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "engine/compaction_ranges.h"
 #include "engine/compaction_take.h"
 #include "engine/compaction_whole.h"
 #include "engine/job_list.h"
@@ -157,5 +158,6 @@ enum plinth_status engine_compact_one(struct plinth *db, bool *merged, struct pl
         st = compaction_drop_expired(db, merged, error);
         pthread_mutex_unlock(&db->compaction_mutex);
     }
+    if (!st && !*merged && !compaction_is_paused(db)) st = compaction_apply_ranges(db, merged, error);
     return st || *merged ? st : run_step(db, merged, error);
 }

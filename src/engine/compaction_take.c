@@ -25,7 +25,9 @@ static bool fill_run(struct step_run *to, struct step_segment *segments, const s
     return segments != NULL;
 }
 
-static uint64_t step_bytes(const struct plinth *db) { return db->sizes.step_bytes ? db->sizes.step_bytes : STEP_BYTES; }
+uint64_t compaction_step_bytes(const struct plinth *db) {
+    return db->sizes.step_bytes ? db->sizes.step_bytes : STEP_BYTES;
+}
 
 /* Chooses where the merge's segments end, by the runs behind it. */
 static enum plinth_status cut_merge(struct plinth *db, struct merge *merge, const struct view_run *behind, size_t count,
@@ -36,8 +38,8 @@ static enum plinth_status cut_merge(struct plinth *db, struct merge *merge, cons
     for (size_t i = 0; ok && i < count; i++)
         ok = fill_run(&runs[i], calloc(run_segment_count(behind[i].run), sizeof(struct step_segment)), &behind[i], 0);
     if (ok)
-        merge->cut_count = compaction_step_cut(runs, count, range, bytes, step_bytes(db) / 2, step_bytes(db) / CUT_PART,
-                                               merge->cuts, CUTS_MAX);
+        merge->cut_count = compaction_step_cut(runs, count, range, bytes, compaction_step_bytes(db) / 2,
+                                               compaction_step_bytes(db) / CUT_PART, merge->cuts, CUTS_MAX);
     for (size_t i = 0; runs && i < count; i++) free((void *)runs[i].segments);
     free(runs);
     return ok ? PLINTH_OK : error_no_memory(error, "compaction");
@@ -153,8 +155,8 @@ enum plinth_status plan_take_step(struct plinth *db, struct view *view, struct p
         step.range = (struct step_range){only->segments[0].key_min, only->segments[only->count - 1].key_max};
         found = true;
     } else if (!st) {
-        found =
-            compaction_step_choose(input.runs, count, input.busy, input.busy_count, step_bytes(db), input.parts, &step);
+        found = compaction_step_choose(input.runs, count, input.busy, input.busy_count, compaction_step_bytes(db),
+                                       input.parts, &step);
     }
     if (found) {
         st = plan_make_merge(db, view, &group, first, count, input.parts, &step.range, plan, &work->merge, error);

@@ -5,6 +5,8 @@
 #include "engine/compact.h"
 #include "engine/compaction_group.h"
 
+/* How many bytes a step should not read more than. */
+uint64_t compaction_step_bytes(const struct plinth *db);
 /* A merge of segments of the group's runs. `parts` are of `count` runs from position `first` of the table on; null: all
  * of them. The view is borrowed; merge_deinit also after a failure. */
 PLINTH_MUST_CHECK enum plinth_status plan_make_merge(struct plinth *db, struct view *view, const struct group *group,

@@ -8,11 +8,9 @@
 
 /* ---- everything of a group at once ---- */
 
-/* Adds a plan for all of the group and waits until no step is under way in it; then those plans go. */
-static struct plan *begin_exclusive(struct plinth *db, const struct group *group, bool drop) {
+struct plan *compaction_begin_exclusive(struct plinth *db, const struct group *group, bool drop, const char *why) {
     struct compaction *compaction = db->compaction;
-    struct plan *plan =
-        plan_create(db, group->table->id, group_run(group), NULL, 0, drop ? "older than the table keeps" : "asked for");
+    struct plan *plan = plan_create(db, group->table->id, group_run(group), NULL, 0, why);
     if (!plan) return NULL;
     plan->is_exclusive = true;
     plan->is_retention = drop;
@@ -34,7 +32,7 @@ static struct plan *begin_exclusive(struct plinth *db, const struct group *group
     return plan;
 }
 
-static void end_exclusive(struct plinth *db, struct plan *plan) {
+void compaction_end_exclusive(struct plinth *db, struct plan *plan) {
     pthread_mutex_lock(&db->compaction->mutex);
     plan_remove(db->compaction, plan);
     pthread_mutex_unlock(&db->compaction->mutex);
@@ -45,7 +43,7 @@ static void end_exclusive(struct plinth *db, struct plan *plan) {
 static enum plinth_status merge_all(struct plinth *db, const struct group *of, bool drop, bool *merged,
                                     struct plinth_error *error) {
     *merged = false;
-    struct plan *plan = begin_exclusive(db, of, drop);
+    struct plan *plan = compaction_begin_exclusive(db, of, drop, drop ? "older than the table keeps" : "asked for");
     if (!plan) return error_no_memory(error, "compaction");
     uint64_t horizon_lsn = engine_take_horizon(db);
     struct view *view = view_current(&db->views);
@@ -64,7 +62,7 @@ static enum plinth_status merge_all(struct plinth *db, const struct group *of, b
     }
     view_unref(view);
     struct table_id table = plan->table;
-    end_exclusive(db, plan);
+    compaction_end_exclusive(db, plan);
     if (st != PLINTH_CANCELLED || (engine_table_exists(db, table) && !drop)) return st;
     error_clear(error); /* dropped meanwhile, or needed: nothing is to be done */
     return PLINTH_OK;
@@ -135,7 +133,7 @@ enum plinth_status compaction_drop_expired(struct plinth *db, bool *dropped, str
 /* Whether merging all runs of the group would change anything but its age. */
 static bool is_compact(struct plinth *db, const struct group *group) {
     const struct view_run *run = group_run(group);
-    if (group->end - group->begin != 1 || run->level == 0) return false;
+    if (group->end - group->begin != 1 || run->level == 0 || ranges_are_needed(group->table)) return false;
     pthread_rwlock_rdlock(&db->catalog_lock);
     const struct catalog_table *found = catalog_table_by_id(&db->shard.catalog, group->table->id.table);
     bool index = found && found->kind == CATALOG_INDEX; /* how many of its entries are dead, only a merge can tell */
@@ -252,13 +250,13 @@ enum plinth_status engine_rewrite_segment(struct plinth *db, struct table_id tab
     pthread_mutex_lock(&db->compaction_mutex);
     struct view *view = view_current(&db->views);
     *more = find_segment(view, table, is_wanted, context, &group, &run, &segment);
-    struct plan *plan = *more ? begin_exclusive(db, &group, false) : NULL;
+    struct plan *plan = *more ? compaction_begin_exclusive(db, &group, false, "asked for") : NULL;
     if (*more && !plan) st = error_no_memory(error, "compaction");
     view_unref(view);
     if (plan) {
         plan->why = "an index is added to segments";
         st = rewrite_in_group(db, plan, is_wanted, context, cancelled, progress, error);
-        end_exclusive(db, plan);
+        compaction_end_exclusive(db, plan);
     }
     pthread_mutex_unlock(&db->compaction_mutex);
     return st;

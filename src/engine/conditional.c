@@ -8,8 +8,10 @@
 #include "base/status.h"
 #include "engine/write.h"
 
-static enum plinth_status check_comparison(struct plinth *db, const struct plinth_comparison *comparison,
-                                           struct plinth_error *error) {
+static enum plinth_status check_comparison(struct plinth *db, const struct plinth_operation *operation,
+                                           const struct plinth_comparison *comparison, struct plinth_error *error) {
+    if (operation->kind == PLINTH_DELETE_RANGE)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "a compare-and-set is of one key; use a transaction");
     if (comparison->expectation < PLINTH_EXPECT_ANYTHING || comparison->expectation > PLINTH_EXPECT_VERSION)
         return error_set(error, PLINTH_INVALID_ARGUMENT, "unknown expectation %d", (int)comparison->expectation);
     if (comparison->expectation != PLINTH_EXPECT_VERSION) return PLINTH_OK;
@@ -117,7 +119,7 @@ enum plinth_status plinth_compare_and_set(struct plinth *db, const struct plinth
     struct record_header header;
     struct write_plan plan;
     uint64_t lsn = 0;
-    enum plinth_status st = check_comparison(db, comparison, error);
+    enum plinth_status st = check_comparison(db, operation, comparison, error);
     if (!st) st = write_header_init(db, options, CHANGE_CONDITIONAL, &header, error);
     if (!st) st = engine_check(db, error);
     if (!st) st = write_plan_init(db, operation, 1, &plan, error);

@@ -35,21 +35,33 @@ static void forget_oldest_record(struct conflict_window *window) {
     window->floor_lsn = lsn;
 }
 
-void conflict_window_add(struct conflict_window *window, uint64_t lsn, struct slice key, uint64_t hash) {
+/* `upper` follows the key; empty for none. */
+static void add(struct conflict_window *window, uint64_t lsn, struct slice key, struct slice upper, uint64_t hash) {
+    size_t size = key.size + upper.size;
     if (lsn <= window->floor_lsn) return; /* the record's first keys have already pushed it out */
-    while (window->keys_begin < window->keys_end && (window->keys_end - window->keys_begin >= window->keys_max ||
-                                                     window->bytes_held + key.size > window->bytes_max))
+    while (window->keys_begin < window->keys_end &&
+           (window->keys_end - window->keys_begin >= window->keys_max || window->bytes_held + size > window->bytes_max))
         forget_oldest_record(window);
-    if (lsn <= window->floor_lsn || key.size > window->bytes_max) {
+    if (lsn <= window->floor_lsn || size > window->bytes_max) {
         window->floor_lsn = lsn;
         return;
     }
     uint64_t ring = ring_bytes(window), at = window->bytes_end % ring;
-    uint64_t start = window->bytes_end + (at + key.size > ring ? ring - at : 0);
+    uint64_t start = window->bytes_end + (at + size > ring ? ring - at : 0);
     if (key.size) memcpy(window->bytes + start % ring, key.data, key.size);
-    *key_at(window, window->keys_end++) = (struct conflict_key){lsn, hash, start, (uint32_t)key.size};
-    window->bytes_end = start + key.size;
-    window->bytes_held += key.size;
+    if (upper.size) memcpy(window->bytes + start % ring + key.size, upper.data, upper.size);
+    *key_at(window, window->keys_end++) =
+        (struct conflict_key){lsn, hash, start, (uint32_t)size, upper.size ? (uint32_t)key.size : 0};
+    window->bytes_end = start + size;
+    window->bytes_held += size;
+}
+
+void conflict_window_add(struct conflict_window *window, uint64_t lsn, struct slice key, uint64_t hash) {
+    add(window, lsn, key, slice_of(NULL, 0), hash);
+}
+
+void conflict_window_add_range(struct conflict_window *window, uint64_t lsn, struct slice lower, struct slice upper) {
+    add(window, lsn, lower, upper, 0);
 }
 
 void conflict_window_forget(struct conflict_window *window, uint64_t lsn) {
@@ -75,12 +87,28 @@ static struct slice key_bytes(const struct conflict_window *window, const struct
     return slice_of(window->bytes + key->offset % ring_bytes(window), key->size);
 }
 
+/* Splits what a range delete has registered. */
+static struct slice range_lower(const struct conflict_window *window, const struct conflict_key *range) {
+    return slice_of(key_bytes(window, range).data, range->lower_size);
+}
+
+static struct slice range_upper(const struct conflict_window *window, const struct conflict_key *range) {
+    struct slice both = key_bytes(window, range);
+    return slice_of(both.data + range->lower_size, both.size - range->lower_size);
+}
+
+static bool range_has(const struct conflict_window *window, const struct conflict_key *range, struct slice key) {
+    return slice_compare(range_lower(window, range), key) <= 0 && slice_compare(key, range_upper(window, range)) < 0;
+}
+
 enum conflict_verdict conflict_window_check_key(const struct conflict_window *window, uint64_t snapshot_lsn,
                                                 struct slice key, uint64_t hash) {
     if (snapshot_lsn < window->floor_lsn) return CONFLICT_TOO_OLD;
     for (uint64_t i = first_above(window, snapshot_lsn); i < window->keys_end; i++) {
         const struct conflict_key *written = key_at(window, i);
-        if (written->hash == hash && slice_equal(key_bytes(window, written), key)) return CONFLICT_FOUND;
+        if (written->lower_size ? range_has(window, written, key)
+                                : written->hash == hash && slice_equal(key_bytes(window, written), key))
+            return CONFLICT_FOUND;
     }
     return CONFLICT_NONE;
 }
@@ -89,8 +117,12 @@ enum conflict_verdict conflict_window_check_range(const struct conflict_window *
                                                   struct slice lower, struct slice upper, struct slice *found) {
     if (snapshot_lsn < window->floor_lsn) return CONFLICT_TOO_OLD;
     for (uint64_t i = first_above(window, snapshot_lsn); i < window->keys_end; i++) {
-        struct slice written = key_bytes(window, key_at(window, i));
-        if (slice_compare(written, lower) < 0 || (upper.size && slice_compare(written, upper) >= 0)) continue;
+        const struct conflict_key *entry = key_at(window, i);
+        struct slice written = entry->lower_size ? range_lower(window, entry) : key_bytes(window, entry);
+        if (upper.size && slice_compare(written, upper) >= 0) continue;
+        if (slice_compare(entry->lower_size ? range_upper(window, entry) : written, lower) <
+            (entry->lower_size ? 1 : 0))
+            continue;
         if (found) *found = written;
         return CONFLICT_FOUND;
     }

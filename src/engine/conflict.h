@@ -13,13 +13,18 @@
 
 #include "base/bytes.h"
 
-enum { CONFLICT_KEYS_DEFAULT = 1 << 16, CONFLICT_BYTES_DEFAULT = 4 << 20, CONFLICT_KEY_BYTES_MAX = (64 << 10) + 64 };
+enum {
+    CONFLICT_KEYS_DEFAULT = 1 << 16,
+    CONFLICT_BYTES_DEFAULT = 4 << 20,
+    CONFLICT_KEY_BYTES_MAX = 2 * ((64 << 10) + 64)
+};
 
 struct conflict_key {
     uint64_t lsn;
     uint64_t hash;
     uint64_t offset; /* into the byte ring, counted without wrapping */
     uint32_t size;
+    uint32_t lower_size; /* 0: a key; else a range: its lower bound has this many of the bytes, the rest is the upper */
 };
 
 struct conflict_window {
@@ -41,6 +46,10 @@ void conflict_window_deinit(struct conflict_window *window);
 /* Registers one stored key written at `lsn` (not below the last one's). `hash` is hash_stable of it. What is over
  * the bounds goes oldest record first, whole records at a time, so that the window depends on the log alone. */
 void conflict_window_add(struct conflict_window *window, uint64_t lsn, struct slice key, uint64_t hash);
+
+/* The same for a range of stored keys that was deleted, [lower, upper): neither is empty. `found` of a check that meets
+ * it is its lower bound. */
+void conflict_window_add_range(struct conflict_window *window, uint64_t lsn, struct slice lower, struct slice upper);
 
 /* Forgets what was written up to `lsn`. */
 void conflict_window_forget(struct conflict_window *window, uint64_t lsn);

@@ -3,9 +3,16 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "table/covered.h"
 
-enum plinth_status view_iterator_open(const struct view *view, struct table_id table, bool lsn_only,
-                                      struct iterator **merged, struct plinth_error *error) {
+/* Leaves out of an input, which is of a run or (null) a memtable, what is hidden. */
+static enum plinth_status leave_out_hidden(struct iterator **input, const struct run *run,
+                                           const struct range_view *ranges, struct plinth_error *error) {
+    return ranges->count ? covered_iterator_open(*input, run, ranges, input, error) : PLINTH_OK;
+}
+
+enum plinth_status view_iterator_open(const struct view *view, struct table_id table, const struct range_view *ranges,
+                                      bool lsn_only, struct iterator **merged, struct plinth_error *error) {
     const struct view_table *runs = view_find_table(view, table);
     size_t count_max = view->memtable_count + (runs ? runs->run_count : 0), count = 0;
     struct iterator **inputs = malloc((count_max + 1) * sizeof *inputs);
@@ -13,10 +20,12 @@ enum plinth_status view_iterator_open(const struct view *view, struct table_id t
     enum plinth_status st = PLINTH_OK;
     for (size_t i = 0; !st && i < view->memtable_count; i++) {
         st = memtable_iterator_open(view->memtables[i].memtable, table, &inputs[count], error);
+        if (!st) st = leave_out_hidden(&inputs[count], NULL, ranges, error);
         count += !st;
     }
     for (size_t i = 0; !st && runs && i < runs->run_count; i++) {
         st = run_iterator_open(runs->runs[i].run, lsn_only, &inputs[count], error);
+        if (!st) st = leave_out_hidden(&inputs[count], runs->runs[i].run, ranges, error);
         count += !st;
     }
     if (!st)
@@ -34,13 +43,15 @@ enum plinth_status cursor_init(struct cursor *cursor, struct view *view, struct 
     if (!buffer_append(&cursor->lower, options->lower.data, options->lower.size) ||
         !buffer_append(&cursor->upper, options->upper.data, options->upper.size))
         st = error_no_memory(error, "cursor");
-    if (!st) st = view_iterator_open(view, table, options->lsn_only, &cursor->merged, error);
+    if (!st) st = view_ranges(view, table, lsn, &cursor->ranges, error);
+    if (!st) st = view_iterator_open(view, table, &cursor->ranges, options->lsn_only, &cursor->merged, error);
     if (st) cursor_deinit(cursor);
     return st;
 }
 
 void cursor_deinit(struct cursor *cursor) {
     iterator_close(cursor->merged);
+    range_view_deinit(&cursor->ranges);
     if (cursor->view) view_unref(cursor->view);
     buffer_deinit(&cursor->lower);
     buffer_deinit(&cursor->upper);

@@ -5,10 +5,12 @@
 #ifndef PLINTH_ENGINE_CURSOR_H
 #define PLINTH_ENGINE_CURSOR_H
 
+#include "engine/ranges.h"
 #include "engine/view.h"
 
 struct cursor {
     struct view *view; /* referenced */
+    struct range_view ranges;
     struct iterator *merged;
     uint64_t lsn;
     bool reverse;
@@ -35,8 +37,10 @@ void cursor_deinit(struct cursor *cursor);
 /* To the first, then to each next row; cursor->valid is false at the end. */
 PLINTH_MUST_CHECK enum plinth_status cursor_next(struct cursor *cursor, struct plinth_error *error);
 
-/* All versions of a table's rows in a view, from every memtable and run, merged. For key spaces and index tables. */
-PLINTH_MUST_CHECK enum plinth_status view_iterator_open(const struct view *view, struct table_id table, bool lsn_only,
+/* All versions of a table's rows in a view, from every memtable and run, merged, but for what `ranges` (view_ranges;
+ * borrowed) hide. For key spaces and index tables. */
+PLINTH_MUST_CHECK enum plinth_status view_iterator_open(const struct view *view, struct table_id table,
+                                                        const struct range_view *ranges, bool lsn_only,
                                                         struct iterator **merged, struct plinth_error *error);
 
 #endif

@@ -79,8 +79,8 @@ struct plinth {
     pthread_mutex_t snapshot_mutex;
     struct plinth_snapshot *snapshots; /* list */
     uint64_t snapshot_count;
-    uint64_t horizon_lsn;      /* the highest horizon that a flush or compaction has been given */
-    struct feed *feeds;        /* list */
+    uint64_t horizon_lsn; /* the highest horizon that a flush or compaction has been given */
+    struct feed *feeds;   /* list */
 
     struct log_epoch *epochs;
     size_t epoch_count;
@@ -169,7 +169,8 @@ PLINTH_MUST_CHECK enum plinth_status engine_check(struct plinth *db, struct plin
 void engine_sequenced(struct plinth *db, uint64_t lsn);
 /* Appends table prefix and key. */
 PLINTH_MUST_CHECK bool engine_stored_key(struct buffer *into, struct table_id table, struct slice key);
-/* Adds a set or delete, and the index entries of a set, to a memtable. `stored` is the operation's stored key. */
+/* Adds a set, delete or range delete, and the index entries of a set, to a memtable. `stored` is the operation's stored
+ * key. */
 PLINTH_MUST_CHECK enum plinth_status engine_insert(struct memtable *memtable, const struct operation *operation,
                                                    struct slice stored, uint64_t lsn, struct plinth_error *error);
 

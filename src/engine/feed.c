@@ -301,6 +301,7 @@ bool feed_shows(enum change_kind kind) {
     case CHANGE_FLUSH_COMMIT:
     case CHANGE_COMPACT_COMMIT:
     case CHANGE_MERGE_COMMIT:
+    case CHANGE_RANGES_GONE:
     case CHANGE_JOB_ABORT:
     case CHANGE_FILES_GONE:
     case CHANGE_HOST:

@@ -113,6 +113,26 @@ static bool matches(const struct keys_context *context, const struct plinth_feed
     return !sets && judge(predicate, fed->operation.key, NULL) != TRUTH_FALSE;
 }
 
+/* Whether the range may have keys that begin with the feed's prefix. */
+static bool meets_prefix(const struct feed_filter *filter, const struct operation *range) {
+    struct slice prefix = buffer_slice(&filter->prefix);
+    bool begins = slice_compare(range->key, prefix) <= 0 || slice_starts_with(range->key, prefix);
+    return begins && (!range->upper.size || slice_compare(range->upper, prefix) > 0);
+}
+
+static enum plinth_status take_range(struct keys_context *context, const struct operation *operation,
+                                     struct plinth_error *error) {
+    struct plinth_feed_operation fed = {
+        .operation = {.kind = PLINTH_DELETE_RANGE,
+                      .space = {operation->table.tenant, operation->table.database, operation->table.table}},
+        .database = context->database,
+        .table = context->name};
+    bool ok = copy_slice(context, operation->key, &fed.operation.key) &&
+              copy_slice(context, operation->upper, &fed.operation.upper) &&
+              ARRAY_PUSH(context->keys->operations, context->keys->count, fed);
+    return ok ? PLINTH_OK : no_memory(error);
+}
+
 static enum plinth_status take(struct keys_context *context, const struct operation *operation,
                                struct plinth_error *error) {
     if (operation->kind != OPERATION_SET && operation->kind != OPERATION_DELETE)
@@ -152,8 +172,12 @@ enum plinth_status feed_keys_take(struct feed_keys *keys, struct feed_filter *fi
     enum plinth_status st = PLINTH_OK;
     while (!st && operation_next(&reader, &operation)) {
         st = enter_table(&context, operation.table, error);
-        if (!st && context.name && slice_starts_with(operation.key, buffer_slice(&filter->prefix)))
+        if (st || !context.name) continue;
+        if (operation.kind == OPERATION_DELETE_RANGE) {
+            if (meets_prefix(filter, &operation)) st = take_range(&context, &operation, error);
+        } else if (slice_starts_with(operation.key, buffer_slice(&filter->prefix))) {
             st = take(&context, &operation, error);
+        }
     }
     row_indexes_deinit(&context.indexes);
     if (context.view) view_unref(context.view);

@@ -7,6 +7,7 @@
 #include "engine/output.h"
 #include "engine/purge.h"
 #include "engine/table_ddl.h"
+#include "table/covered.h"
 
 /* What is there to know of a table: whether it is an index, and of a typed table the schema (referenced). */
 static bool is_index_table(struct plinth *db, struct table_id table, const struct table_schema **rows) {
@@ -18,14 +19,21 @@ static bool is_index_table(struct plinth *db, struct table_id table, const struc
     return index;
 }
 
-/* Writes the rows of a key space or of an index of one. */
-static enum plinth_status write_space(struct output *output, struct memtable *memtable, struct table_id table,
-                                      bool is_index, uint64_t horizon_lsn, bool bottom, struct plinth_error *error) {
+/* Writes the rows of a key space or of an index of one, without what range deletes hide. */
+static enum plinth_status write_space(struct output *output, struct memtable *memtable, const struct view *view,
+                                      struct table_id table, bool is_index, uint64_t horizon_lsn, bool bottom,
+                                      struct plinth_error *error) {
     struct iterator *it = NULL;
     struct purge purge;
+    struct range_view ranges = {0};
+    const uint64_t cut_lsn = view->memtables[view->memtable_count - 1].cut_lsn;
+    const uint64_t known_lsn = horizon_lsn < cut_lsn ? horizon_lsn : cut_lsn; /* later ones may not be there yet */
     purge_init(&purge, horizon_lsn, bottom);
     enum plinth_status st = output_begin_table(output, table, is_index, error);
+    if (!st) st = view_ranges(view, table, known_lsn, &ranges, error);
+    if (!st && ranges.count) output->purged_lsn = known_lsn;
     if (!st) st = memtable_iterator_open(memtable, table, &it, error);
+    if (!st && ranges.count) st = covered_iterator_open(it, NULL, &ranges, &it, error);
     if (!st) st = iterator_seek_first(it, error);
     while (!st && it->valid) {
         bool at_horizon;
@@ -36,17 +44,19 @@ static enum plinth_status write_space(struct output *output, struct memtable *me
     }
     iterator_close(it);
     purge_deinit(&purge);
+    range_view_deinit(&ranges);
     return st ? st : output_finish(output, error);
 }
 
 /* Writes what the memtable has of one table. `bottom`: nothing older of this table exists. */
-static enum plinth_status write_table(struct output *output, const struct view_memtable *from, struct table_id table,
-                                      uint64_t horizon_lsn, bool bottom, struct plinth_error *error) {
+static enum plinth_status write_table(struct output *output, const struct view_memtable *from, const struct view *view,
+                                      struct table_id table, uint64_t horizon_lsn, bool bottom,
+                                      struct plinth_error *error) {
     struct memtable *memtable = from->memtable;
     const struct table_schema *schema;
     bool is_index = is_index_table(output->db, table, &schema);
     enum plinth_status st = schema ? flush_rows(output, memtable, schema, from->cut_lsn, horizon_lsn, bottom, error)
-                                   : write_space(output, memtable, table, is_index, horizon_lsn, bottom, error);
+                                   : write_space(output, memtable, view, table, is_index, horizon_lsn, bottom, error);
     table_schema_unref(schema);
     return st;
 }
@@ -58,7 +68,7 @@ static enum plinth_status write_memtable(struct output *output, const struct vie
     while (!st && memtable_next_table(memtable->memtable, from, &table)) {
         const struct view_table *older = view_find_table(view, table);
         if (engine_table_exists(output->db, table)) /* else it was dropped, and its rows go with the memtable */
-            st = write_table(output, memtable, table, horizon_lsn, !older || older->run_count == 0, error);
+            st = write_table(output, memtable, view, table, horizon_lsn, !older || older->run_count == 0, error);
         from = table;
         from.table++;
     }
@@ -133,6 +143,7 @@ static enum plinth_status commit_flush(struct plinth *db, const struct commit *c
             st = error_no_memory(error, "view");
         }
     }
+    if (!st) st = ranges_take_over(db, view, db->shard.flushed_lsn, commit->cut, error);
     if (!st) st = engine_append_locked(db, &header, buffer_slice(&payload), NULL, 0, &lsn, &decision, error);
     if (!st && decision.verdict == VERDICT_APPLIED) {
         for (size_t i = 0; i < count; i++)

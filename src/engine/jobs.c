@@ -26,7 +26,8 @@ static enum plinth_status run_job(struct plinth *db, enum plinth_job_kind kind, 
  * becomes of this: a failure is logged, and the flush thread tries again. */
 static void tidy(struct plinth *db) {
     struct plinth_error error = {0}, trim_error = {0};
-    enum plinth_status st = run_job(db, PLINTH_JOB_CHECKPOINT, "segments have changed", engine_checkpoint, &error);
+    enum plinth_status st = engine_drop_ranges(db, &error);
+    if (!st) st = run_job(db, PLINTH_JOB_CHECKPOINT, "segments have changed", engine_checkpoint, &error);
     if (!st) st = run_job(db, PLINTH_JOB_GARBAGE, "segments were replaced", engine_collect_garbage, &error);
     /* Also when the disk is too full for the others. */
     enum plinth_status trimmed = run_job(db, PLINTH_JOB_TRIM, "a checkpoint was written", engine_trim_log, &trim_error);

@@ -42,6 +42,7 @@ static enum plinth_status end_segment(struct output *output, struct plinth_error
     struct segment_writer *writer = output->writer;
     output->writer = NULL;
     enum plinth_status st = segment_writer_commit(writer, &info, error);
+    info.purged_lsn = output->purged_lsn;
     return st ? st : output_push_segment(output, &info, error);
 }
 
@@ -50,6 +51,7 @@ enum plinth_status output_begin_table(struct output *output, struct table_id tab
     enum plinth_status st = end_segment(output, error);
     output->table = table;
     output->index_table = index_table;
+    output->purged_lsn = 0;
     table_schema_unref(output->schema);
     output->schema = NULL;
     output->index = NULL;

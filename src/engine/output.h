@@ -13,6 +13,7 @@ struct output {
     const struct table_schema *schema; /* of a typed table whose sorted index is written; else null */
     const struct table_index *index;
     enum segment_codec codec;
+    uint64_t purged_lsn;        /* of the segments: range deletes up to here have been applied */
     uint64_t segment_bytes_max; /* raw bytes; a segment ends behind the key that reaches it */
     struct segment_writer *writer;
     struct buffer last_key;

@@ -113,16 +113,22 @@ enum plinth_status view_get(struct view *view, struct table_id table, struct sli
                             uint64_t lsn, unsigned flags, struct segment_hit *hit, struct plinth_error *error) {
     *hit = (struct segment_hit){0};
     struct slice key = slice_of(stored.data + prefix_size, stored.size - prefix_size);
+    uint64_t covered_lsn = view_covered_lsn(view, table, key, lsn); /* older versions are hidden */
     for (size_t i = 0; i < view->memtable_count; i++) {
         struct memtable *memtable = view->memtables[i].memtable;
         if (get_in_blocks(memtable, table, key, lsn, hit) || memtable_get(memtable, stored, lsn, &hit->row))
-            return PLINTH_OK;
+            return hit->row.lsn >= covered_lsn ? PLINTH_OK : PLINTH_NOT_FOUND;
     }
     const struct view_table *runs = view_find_table(view, table);
     if (!runs || runs->run_count == 0) return PLINTH_NOT_FOUND;
     uint64_t hash = hash_stable(key.data, key.size);
     for (size_t i = 0; i < runs->run_count; i++) {
+        if (run_lsn_max(runs->runs[i].run) < covered_lsn) continue;
         enum plinth_status st = run_get(runs->runs[i].run, key, hash, lsn, flags, hit, error);
+        if (!st && hit->row.lsn < covered_lsn) {
+            segment_hit_release(hit);
+            return PLINTH_NOT_FOUND;
+        }
         if (st != PLINTH_NOT_FOUND) return st;
     }
     return PLINTH_NOT_FOUND;

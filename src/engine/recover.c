@@ -224,6 +224,7 @@ static enum plinth_status publish_view(struct replay *replay, struct plinth_erro
             }
         }
     }
+    if (!st) st = ranges_take_over(db, view, 0, db->shard.flushed_lsn, error);
     if (st) {
         view_discard(view);
         return st;

@@ -40,6 +40,7 @@ void shard_deinit(struct shard *shard) {
     units_deinit(&shard->units);
     history_deinit(&shard->history);
     index_builds_deinit(&shard->index_builds);
+    ranges_deinit(&shard->ranges);
     conflict_window_deinit(&shard->window);
     rows_window_deinit(&shard->rows_window);
     catalog_deinit(&shard->catalog);
@@ -102,33 +103,70 @@ uint64_t shard_replay_lsn(const struct shard *shard) {
 /* ---- data records --------------------------------------------------------------------------------------------------
  */
 
+static bool stored_key(struct buffer *into, struct table_id table, struct slice key) {
+    uint8_t prefix[TABLE_PREFIX_BYTES_MAX];
+    size_t prefix_size = table_prefix_encode(prefix, table);
+    buffer_clear(into);
+    return buffer_append(into, prefix, prefix_size) && buffer_append(into, key.data, key.size);
+}
+
+bool range_stored_upper(struct buffer *into, const struct operation *operation) {
+    struct buffer prefix = BUFFER_INIT;
+    if (operation->upper.size) return stored_key(into, operation->table, operation->upper);
+    buffer_clear(into);
+    bool ok = stored_key(&prefix, operation->table, slice_of(NULL, 0)) && prefix_successor(into, buffer_slice(&prefix));
+    buffer_deinit(&prefix);
+    return ok;
+}
+
 bool shard_register_keys(struct shard *shard, uint64_t lsn, struct slice operations, const struct write_keys *written) {
-    if (written) {
-        for (size_t i = 0; i < written->count; i++)
+    for (size_t i = 0; written && i < written->count; i++) {
+        if (written->uppers && written->uppers[i].data)
+            conflict_window_add_range(&shard->window, lsn, written->keys[i], written->uppers[i]);
+        else
             conflict_window_add(&shard->window, lsn, written->keys[i], written->hashes[i]);
-        return true;
     }
+    if (written) return true;
     struct operation_reader reader = operation_reader_of(operations);
     struct operation operation;
-    struct buffer stored = BUFFER_INIT;
+    struct buffer stored = BUFFER_INIT, upper = BUFFER_INIT;
     bool ok = true;
     while (ok && operation_next(&reader, &operation)) {
-        uint8_t prefix[TABLE_PREFIX_BYTES_MAX];
-        size_t prefix_size = table_prefix_encode(prefix, operation.table);
-        buffer_clear(&stored);
-        ok = buffer_append(&stored, prefix, prefix_size) &&
-             buffer_append(&stored, operation.key.data, operation.key.size);
-        if (ok) conflict_window_add(&shard->window, lsn, buffer_slice(&stored), hash_stable(stored.data, stored.size));
+        bool range = operation.kind == OPERATION_DELETE_RANGE;
+        ok = stored_key(&stored, operation.table, operation.key) && (!range || range_stored_upper(&upper, &operation));
+        if (ok && range)
+            conflict_window_add_range(&shard->window, lsn, buffer_slice(&stored), buffer_slice(&upper));
+        else if (ok)
+            conflict_window_add(&shard->window, lsn, buffer_slice(&stored), hash_stable(stored.data, stored.size));
     }
     buffer_deinit(&stored);
+    buffer_deinit(&upper);
     return ok && !reader.from.failed;
 }
 
-bool shard_operations_are_sound(struct slice operations) {
+static bool is_dropped(const struct shard *shard, struct table_id table);
+
+bool shard_note_ranges(struct shard *shard, uint64_t lsn, struct slice operations, const struct write_keys *written) {
+    if (shard->feature_level < FEATURE_LEVEL_RANGES || (written && !written->uppers)) return true;
     struct operation_reader reader = operation_reader_of(operations);
     struct operation operation;
+    bool ok = true;
+    while (ok && operation_next(&reader, &operation)) {
+        struct deleted_range range = {operation.key, operation.upper, lsn};
+        if (operation.kind == OPERATION_DELETE_RANGE && !is_dropped(shard, operation.table))
+            ok = ranges_add(&shard->ranges, operation.table, &range);
+    }
+    return ok;
+}
+
+bool shard_operations_are_sound(const struct shard *shard, struct slice operations) {
+    struct operation_reader reader = operation_reader_of(operations);
+    struct operation operation;
+    bool ranges = shard->feature_level >= FEATURE_LEVEL_RANGES;
     while (operation_next(&reader, &operation))
-        if (operation.kind != OPERATION_SET && operation.kind != OPERATION_DELETE) return false;
+        if (operation.kind != OPERATION_SET && operation.kind != OPERATION_DELETE &&
+            !(ranges && operation.kind == OPERATION_DELETE_RANGE))
+            return false;
     return !reader.from.failed && reader_left(&reader.from) == 0;
 }
 
@@ -181,7 +219,7 @@ static enum plinth_status decide_data(struct shard *shard, uint64_t lsn, const s
     bool conditional = header->kind == CHANGE_CONDITIONAL;
     const struct producer_part whole = {0};
     if ((conditional && !condition_decode(payload, &condition)) ||
-        (!written && !shard_operations_are_sound(condition.operations))) {
+        (!written && !shard_operations_are_sound(shard, condition.operations))) {
         decision->verdict = VERDICT_REFUSED;
     } else {
         decision->verdict = shard_judge_producer(shard, header, whole, &decision->first_lsn);
@@ -192,8 +230,25 @@ static enum plinth_status decide_data(struct shard *shard, uint64_t lsn, const s
     if (decision->verdict != VERDICT_APPLIED) return shard_note_void(shard, lsn, error);
     enum plinth_status st = shard_add_producer(shard, lsn, header, whole, error);
     if (st) return st;
-    return shard_register_keys(shard, lsn, condition.operations, written) ? PLINTH_OK
-                                                                          : error_no_memory(error, "conflict window");
+    if (!shard_register_keys(shard, lsn, condition.operations, written))
+        return error_no_memory(error, "conflict window");
+    return shard_note_ranges(shard, lsn, condition.operations, written) ? PLINTH_OK
+                                                                        : error_no_memory(error, "range deletes");
+}
+
+static enum plinth_status decide_ranges_gone(struct shard *shard, struct slice payload, struct decision *decision,
+                                             struct plinth_error *error) {
+    struct ranges_gone gone;
+    enum plinth_status st =
+        shard->feature_level < FEATURE_LEVEL_RANGES ? PLINTH_CORRUPT : ranges_gone_decode(payload, &gone, error);
+    if (st == PLINTH_CORRUPT) {
+        decision->verdict = VERDICT_REFUSED;
+        return PLINTH_OK;
+    }
+    if (st) return st;
+    ranges_remove(&shard->ranges, gone.table, gone.lsns, gone.count);
+    free(gone.lsns);
+    return PLINTH_OK;
 }
 
 const struct table_schema *shard_table_schema(const struct shard *shard, struct table_id table) {
@@ -654,6 +709,13 @@ static bool forget_dropped(struct shard *shard, uint64_t lsn) {
     }
     shard->table_count = kept;
     rows_window_prune(&shard->rows_window, is_gone, shard);
+    for (uint64_t i = 0; i < shard->ranges.count;) {
+        struct table_id table = shard->ranges.all[i].table;
+        if (is_dropped(shard, table))
+            ranges_remove(&shard->ranges, table, NULL, 0);
+        else
+            i++;
+    }
     return ok;
 }
 
@@ -822,6 +884,7 @@ enum plinth_status shard_decide(struct shard *shard, uint64_t lsn, const struct 
         break;
     case CHANGE_MERGE_COMMIT: st = decide_merge(shard, lsn, payload, decision, error); break;
     case CHANGE_INDEX_STEP: st = decide_index_step(shard, lsn, payload, decision, error); break;
+    case CHANGE_RANGES_GONE: st = decide_ranges_gone(shard, payload, decision, error); break;
     case CHANGE_JOB_ABORT: st = decide_job_abort(shard, payload, decision); break;
     case CHANGE_FILES_GONE: st = decide_files_gone(shard, payload, decision); break;
     case CHANGE_HOST: st = decide_host(shard, payload, decision, error); break;

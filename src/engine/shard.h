@@ -18,6 +18,7 @@
 #include "engine/history.h"
 #include "engine/index_builds.h"
 #include "engine/producers.h"
+#include "engine/ranges.h"
 #include "engine/rows_window.h"
 #include "engine/transaction_change.h"
 #include "engine/units.h"
@@ -91,6 +92,7 @@ struct shard {
     struct history history;
     uint64_t paused_jobs; /* kinds of jobs that shall not begin: bits, 1 << enum plinth_job_kind */
     struct index_builds index_builds;
+    struct ranges ranges; /* range deletes that may still hide something */
 
     uint64_t last_cut;    /* LSN of the newest cut; 0 for none */
     uint64_t flushed_lsn; /* every row at or below is in segments (or void) */
@@ -117,7 +119,9 @@ struct write_keys {
     const struct slice *keys; /* stored */
     const uint64_t *hashes;   /* hash_stable of each */
     size_t count;
-    struct key_run **runs;                        /* of rows (rows_runs_make); what is registered is taken over */
+    const struct slice
+        *uppers;           /* of range deletes, whose lower bounds are in `keys`; null data: a key. Null: no ranges */
+    struct key_run **runs; /* of rows (rows_runs_make); what is registered is taken over */
     const struct transaction_change *transaction; /* of a TRANSACTION record: its body */
 };
 
@@ -161,6 +165,8 @@ enum verdict shard_check_transaction(const struct shard *shard, const struct tra
 /* Which part of its producer's write a ROWS record is: to its producer a unit is one. */
 struct producer_part rows_part_of(const struct record_header *header, const struct rows_change *change);
 
+/* The stored upper bound of a range delete: of one without, the end of its table. False when memory is out. */
+PLINTH_MUST_CHECK bool range_stored_upper(struct buffer *into, const struct operation *operation);
 /* The schema of a typed table as it is now; null when there is none. */
 const struct table_schema *shard_table_schema(const struct shard *shard, struct table_id table);
 const struct shard_table *shard_find_table(const struct shard *shard, struct table_id id);

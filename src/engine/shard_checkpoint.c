@@ -4,7 +4,7 @@
  * time | catalog | producers | window: keys, bytes, floor LSN | last cut | flushed LSN | cuts | tables: runs: segments
  * | jobs | hosts | garbage | voids | 0 | time alarms, alarms | from feature level 2 on: units | from feature level 3
  * on: history | from feature level 5 on: kinds of jobs that are paused, window of rows: runs, bytes, floor LSN, index
- * builds
+ * builds | range deletes
  *
  * Magic, format and checksum stand like this in every format, so that damage is told from a newer version.
  * Counts and numbers are varints where no width is said. */
@@ -73,7 +73,8 @@ static bool encode_state(struct buffer *into, const struct shard *shard) {
     ok = ok && (shard->feature_level < FEATURE_LEVEL_TRANSACTIONS ||
                 (buffer_append_varint(into, rows->runs_max) && buffer_append_varint(into, rows->bytes_max) &&
                  buffer_append_varint(into, rows->floor_lsn)));
-    return ok && (shard->feature_level < FEATURE_LEVEL_INDEX_BUILDS || index_builds_encode(into, &shard->index_builds));
+    ok = ok && (shard->feature_level < FEATURE_LEVEL_INDEX_BUILDS || index_builds_encode(into, &shard->index_builds));
+    return ok && (shard->feature_level < FEATURE_LEVEL_RANGES || ranges_encode(into, &shard->ranges));
 }
 
 /* `bytes` is a whole checkpoint. */
@@ -193,13 +194,16 @@ static enum plinth_status decode_state(struct reader *from, struct shard *shard,
         if (!ARRAY_PUSH(shard->cuts, shard->cut_count, cut)) return error_no_memory(error, "checkpoint");
     }
     bool units_follow = shard->feature_level >= CATALOG_FEATURE_LEVEL_TABLES;
+    bool ranges_follow = shard->feature_level >= FEATURE_LEVEL_RANGES;
     bool history_follows = shard->feature_level >= FEATURE_LEVEL_HISTORY;
     bool builds_follow = shard->feature_level >= FEATURE_LEVEL_INDEX_BUILDS;
     if (!from->failed && decode_tables(from, shard) && decode_lists(from, shard) &&
         (!units_follow || units_decode(from, &shard->units)) &&
         (!history_follows || history_decode(from, &shard->history)) && decode_paused(from, shard) &&
         (shard->feature_level < FEATURE_LEVEL_TRANSACTIONS || decode_rows_window(from, shard)) &&
-        (!builds_follow || index_builds_decode(from, &shard->index_builds)) && reader_left(from) == 0)
+        (!builds_follow || index_builds_decode(from, &shard->index_builds)) &&
+
+        (!ranges_follow || ranges_decode(from, &shard->ranges)) && reader_left(from) == 0)
         return PLINTH_OK;
     return error_set(error, PLINTH_CORRUPT, "malformed checkpoint");
 }

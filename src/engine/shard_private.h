@@ -6,8 +6,10 @@
 
 /* Registers the keys of a data record in the window; false when the payload is malformed. */
 bool shard_register_keys(struct shard *shard, uint64_t lsn, struct slice operations, const struct write_keys *written);
+/* Notes the range deletes of a data record; false when memory is out. */
+bool shard_note_ranges(struct shard *shard, uint64_t lsn, struct slice operations, const struct write_keys *written);
 /* Whether every operation is well-formed and of a kind that this feature level knows. */
-bool shard_operations_are_sound(struct slice operations);
+bool shard_operations_are_sound(const struct shard *shard, struct slice operations);
 /* What the record's producer makes of it. `first_lsn` is for duplicates. */
 enum verdict shard_judge_producer(const struct shard *shard, const struct record_header *header,
                                   struct producer_part part, uint64_t *first_lsn);

@@ -86,7 +86,7 @@ static enum plinth_status decide_body(struct shard *shard, const struct record_h
                                       const struct transaction_change *change, bool sound, struct decision *decision,
                                       struct key_run **runs, struct plinth_error *error) {
     struct transaction_conflict conflict;
-    if (!sound && !shard_operations_are_sound(change->condition.operations)) decision->verdict = VERDICT_REFUSED;
+    if (!sound && !shard_operations_are_sound(shard, change->condition.operations)) decision->verdict = VERDICT_REFUSED;
     enum plinth_status st = sound ? PLINTH_OK : check_rows(shard, change, decision, runs, error);
     if (st || decision->verdict != VERDICT_APPLIED) return st;
     decision->verdict = shard_judge_producer(shard, header, (struct producer_part){0}, &decision->first_lsn);
@@ -156,6 +156,8 @@ static enum plinth_status apply(struct shard *shard, uint64_t lsn, const struct 
     if (st) return st;
     if (!shard_register_keys(shard, lsn, change->condition.operations, written))
         return error_no_memory(error, "conflict window");
+    if (!shard_note_ranges(shard, lsn, change->condition.operations, written))
+        return error_no_memory(error, "range deletes");
     struct key_run *taken = *runs;
     *runs = NULL;
     return rows_window_add(&shard->rows_window, lsn, taken) ? PLINTH_OK : error_no_memory(error, "conflict window");

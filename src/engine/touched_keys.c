@@ -102,3 +102,11 @@ bool touched_keys_write(struct touched_keys *keys, const struct plinth_operation
     key->written = true;
     return true;
 }
+
+void touched_keys_unwrite(struct touched_keys *keys, struct slice lower, struct slice upper) {
+    struct touched_key *key = touched_keys_seek(keys, lower);
+    for (; key && slice_compare(key->stored, upper) < 0; key = key->next[0]) {
+        if (key->written) keys->written--;
+        key->written = false;
+    }
+}

@@ -40,4 +40,7 @@ struct touched_key *touched_keys_add(struct touched_keys *keys, struct plinth_sp
 /* Makes `operation`, copied, what the transaction writes; false when memory is out. */
 PLINTH_MUST_CHECK bool touched_keys_write(struct touched_keys *keys, const struct plinth_operation *operation);
 
+/* What it was going to write of the keys in [lower, upper) it does not any more. */
+void touched_keys_unwrite(struct touched_keys *keys, struct slice lower, struct slice upper);
+
 #endif

@@ -153,6 +153,11 @@ void plinth_transaction_destroy(struct plinth_transaction *transaction) {
     }
     free(transaction->ranges);
     transaction_tables_deinit(transaction);
+    for (size_t i = 0; i < transaction->delete_count; i++) {
+        buffer_deinit(&transaction->deletes[i].lower);
+        buffer_deinit(&transaction->deletes[i].upper);
+    }
+    free(transaction->deletes);
     touched_keys_deinit(&transaction->keys);
     plinth_snapshot_destroy(transaction->snapshot);
     free(transaction);
@@ -210,10 +215,35 @@ enum plinth_status plinth_transaction_get(struct plinth_transaction *transaction
         *value = (struct plinth_buffer){copied.data, copied.size, copied.capacity};
         return ok ? PLINTH_OK : error_no_memory(error, "value");
     }
+    if (transaction_deletes(transaction, touched->stored)) return PLINTH_NOT_FOUND;
     touched->read = true;
     if (!transaction->snapshot) return no_snapshot(error);
     struct plinth_read_options read = {.snapshot = transaction->snapshot};
     return plinth_get(transaction->db, space, key, &read, value, version, error);
+}
+
+bool transaction_deletes(const struct plinth_transaction *transaction, struct slice stored) {
+    for (size_t i = 0; i < transaction->delete_count; i++)
+        if (slice_compare(buffer_slice(&transaction->deletes[i].lower), stored) <= 0 &&
+            slice_compare(stored, buffer_slice(&transaction->deletes[i].upper)) < 0)
+            return true;
+    return false;
+}
+
+static bool add_delete(struct plinth_transaction *transaction, const struct plinth_operation *operation,
+                       const struct write_plan *plan) {
+    struct transaction_delete made = {.space = operation->space, .to_end = operation->upper.size == 0};
+    made.prefix_bytes = plan->keys[0].size - operation->key.size;
+    bool ok = buffer_append(&made.lower, plan->keys[0].data, plan->keys[0].size) &&
+              buffer_append(&made.upper, plan->uppers[0].data, plan->uppers[0].size) &&
+              ARRAY_PUSH(transaction->deletes, transaction->delete_count, made);
+    if (ok) {
+        touched_keys_unwrite(&transaction->keys, plan->keys[0], plan->uppers[0]);
+    } else {
+        buffer_deinit(&made.lower);
+        buffer_deinit(&made.upper);
+    }
+    return ok;
 }
 
 enum plinth_status plinth_transaction_write(struct plinth_transaction *transaction,
@@ -223,8 +253,10 @@ enum plinth_status plinth_transaction_write(struct plinth_transaction *transacti
     enum plinth_status st = transaction_check(transaction, error);
     if (!st) st = write_plan_init(transaction->db, operation, 1, &plan, error);
     if (st) return st;
+    bool ok = operation->kind == PLINTH_DELETE_RANGE ? add_delete(transaction, operation, &plan)
+                                                     : touched_keys_write(&transaction->keys, operation);
     write_plan_deinit(&plan);
-    return touched_keys_write(&transaction->keys, operation) ? PLINTH_OK : error_no_memory(error, "transaction");
+    return ok ? PLINTH_OK : error_no_memory(error, "transaction");
 }
 
 /* What plinth_commit takes, gathered; the arrays are one allocation. */
@@ -238,11 +270,22 @@ struct account {
 static bool gather(const struct plinth_transaction *transaction, struct account *account) {
     const struct touched_keys *keys = &transaction->keys;
     *account = (struct account){0};
-    account->operations = calloc(1, keys->written * sizeof *account->operations + keys->count * sizeof *account->keys +
+    size_t written = keys->written + transaction->delete_count;
+    account->operations = calloc(1, written * sizeof *account->operations + keys->count * sizeof *account->keys +
                                         transaction->range_count * sizeof *account->ranges + 1);
     if (!account->operations) return false;
-    account->keys = (struct plinth_key_read *)(account->operations + keys->written);
+    account->keys = (struct plinth_key_read *)(account->operations + written);
     account->ranges = (struct plinth_range_read *)(account->keys + keys->count);
+    for (size_t i = 0; i < transaction->delete_count; i++) {
+        const struct transaction_delete *range = &transaction->deletes[i];
+        struct plinth_slice upper = plinth_bytes(range->upper.data + range->prefix_bytes,
+                                                 range->to_end ? 0 : range->upper.size - range->prefix_bytes);
+        account->operations[account->operation_count++] = (struct plinth_operation){
+            .kind = PLINTH_DELETE_RANGE,
+            .space = range->space,
+            .key = plinth_bytes(range->lower.data + range->prefix_bytes, range->lower.size - range->prefix_bytes),
+            .upper = upper};
+    }
     for (const struct touched_key *key = keys->heads[0]; key; key = key->next[0]) {
         if (key->written) account->operations[account->operation_count++] = key->operation;
         if (key->read)
@@ -328,7 +371,7 @@ enum plinth_status plinth_transaction_commit(struct plinth_transaction *transact
     if (!st && transaction->open_scans)
         st = error_set(error, PLINTH_INVALID_ARGUMENT, "the transaction has %zu open scans", transaction->open_scans);
     if (st) return st;
-    if (transaction->keys.written == 0 && !writes_rows(transaction)) {
+    if (transaction->keys.written == 0 && !transaction->delete_count && !writes_rows(transaction)) {
         if (position) *position = snapshot;
         transaction->committed = true;
         return PLINTH_OK;

@@ -87,6 +87,14 @@ struct transaction_table {
     uint64_t writes; /* blocks ever made: LSNs */
 };
 
+/* A range that it is going to delete, before any of `keys` is written. */
+struct transaction_delete {
+    struct plinth_space space;
+    struct buffer lower, upper; /* stored; neither is empty */
+    size_t prefix_bytes;
+    bool to_end; /* of the space: no upper bound was given */
+};
+
 struct plinth_transaction {
     struct plinth *db;
     struct plinth_snapshot *snapshot; /* null: the caller reads, and says what */
@@ -94,6 +102,8 @@ struct plinth_transaction {
     struct touched_keys keys;
     struct transaction_range *ranges;
     size_t range_count;
+    struct transaction_delete *deletes;
+    size_t delete_count;
     size_t open_scans;
     struct transaction_table *tables;
     uint64_t table_count;
@@ -149,5 +159,8 @@ PLINTH_MUST_CHECK enum plinth_status transaction_rows_gather(const struct plinth
                                                              struct plinth_error *error);
 void transaction_rows_free(struct transaction_rows *rows, uint64_t count);
 void transaction_tables_deinit(struct plinth_transaction *transaction);
+
+/* Whether a range delete of the transaction's own takes a stored key away. */
+bool transaction_deletes(const struct plinth_transaction *transaction, struct slice stored);
 
 #endif

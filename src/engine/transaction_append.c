@@ -300,6 +300,7 @@ static enum plinth_status sequence_locked(struct appending *appending, struct sl
         written.keys = plan->keys;
         written.hashes = plan->hashes;
         written.count = plan->count;
+        written.uppers = plan->uppers;
     }
     if (last) st = write_cut_full(db, error);
     if (!st) st = engine_append_locked(db, header, payload, &written, LOG_NO_WAIT, lsn, decision, error);

@@ -91,6 +91,17 @@ static int compare_own(const struct plinth_scan *scan) {
     return scan->cursor.reverse ? -order : order;
 }
 
+/* Whether the transaction's range deletes take the cursor's row away. */
+static enum plinth_status is_deleted(struct plinth_scan *scan, bool *deleted, struct plinth_error *error) {
+    const struct plinth_transaction *transaction = scan->transaction->transaction;
+    if (!transaction->delete_count) return PLINTH_OK;
+    buffer_clear(&scan->stored);
+    if (!engine_stored_key(&scan->stored, scan->rows, scan->cursor.row.key))
+        return error_no_memory(error, "transaction");
+    *deleted = transaction_deletes(transaction, buffer_slice(&scan->stored));
+    return PLINTH_OK;
+}
+
 enum plinth_status transaction_scan_next(struct plinth_scan *scan, struct plinth_row *row, bool *found,
                                          struct plinth_error *error) {
     struct transaction_scan *own = scan->transaction;
@@ -98,6 +109,7 @@ enum plinth_status transaction_scan_next(struct plinth_scan *scan, struct plinth
     bool reverse = scan->cursor.reverse;
     if (!own->started) start_own(own, keys, reverse);
     while (scan->left) {
+        skip_unwritten(own, keys, reverse); /* a range delete since may have taken it away */
         if (!own->ahead && (scan->cursor.valid || !own->started)) {
             own->started = true;
             enum plinth_status st = cursor_next(&scan->cursor, error);
@@ -109,7 +121,11 @@ enum plinth_status transaction_scan_next(struct plinth_scan *scan, struct plinth
         int order = compare_own(scan);
         if (order >= 0) own->ahead = false;
         if (order > 0) {
-            enum plinth_status st = scan_take_row(scan, row, error);
+            bool deleted = false;
+            enum plinth_status st = is_deleted(scan, &deleted, error);
+            if (st) return st;
+            if (deleted) continue;
+            st = scan_take_row(scan, row, error);
             if (st) return st;
         } else {
             const struct plinth_operation *operation = &own->own->operation;

@@ -26,6 +26,7 @@ static void view_free(struct view *view) {
     for (size_t t = 0; t < view->table_count; t++) {
         for (size_t r = 0; r < view->tables[t].run_count; r++) run_unref(view->tables[t].runs[r].run);
         free(view->tables[t].runs);
+        range_set_unref(view->tables[t].ranges);
     }
     free(view->memtables);
     free(view->tables);
@@ -60,6 +61,7 @@ static bool copy_table(struct view_table *to, const struct view_table *from) {
     *to = (struct view_table){.id = from->id};
     to->runs = malloc((from->run_count + 1) * sizeof *to->runs);
     if (!to->runs) return false;
+    to->ranges = range_set_ref(from->ranges);
     for (; to->run_count < from->run_count; to->run_count++) {
         to->runs[to->run_count] = from->runs[to->run_count];
         run_ref(to->runs[to->run_count].run);
@@ -78,6 +80,7 @@ struct view *view_edit(struct view_list *list) {
     bool ok = view->memtables && view->tables;
     if (ok && from) {
         view->horizon_lsn = from->horizon_lsn;
+        view->has_ranges = from->has_ranges;
         for (; view->memtable_count < from->memtable_count; view->memtable_count++) {
             view->memtables[view->memtable_count] = from->memtables[view->memtable_count];
             memtable_ref(view->memtables[view->memtable_count].memtable);
@@ -163,16 +166,31 @@ size_t view_partition_end(const struct view_table *table, size_t begin) {
     return end;
 }
 
-bool view_insert_run(struct view *edited, struct table_id id, size_t position, struct view_run run) {
+/* The table, made if it is new; null when memory is out. */
+static struct view_table *table_make(struct view *edited, struct table_id id) {
     if (!view_find_table(edited, id)) {
         size_t at = table_position(edited, id);
         struct view_table *grown = realloc(edited->tables, (edited->table_count + 1) * sizeof *grown);
-        if (!grown) return false;
+        if (!grown) return NULL;
         edited->tables = grown;
         memmove(&grown[at + 1], &grown[at], (edited->table_count++ - at) * sizeof *grown);
         grown[at] = (struct view_table){.id = id};
     }
-    struct view_table *table = (struct view_table *)view_find_table(edited, id);
+    return (struct view_table *)view_find_table(edited, id);
+}
+
+bool view_set_ranges(struct view *edited, struct table_id id, struct range_set *ranges) {
+    struct view_table *table = table_make(edited, id);
+    if (!table) return false;
+    range_set_unref(table->ranges);
+    table->ranges = ranges;
+    edited->has_ranges |= ranges != NULL;
+    return true;
+}
+
+bool view_insert_run(struct view *edited, struct table_id id, size_t position, struct view_run run) {
+    struct view_table *table = table_make(edited, id);
+    if (!table) return false;
     struct view_run *runs = realloc(table->runs, (table->run_count + 1) * sizeof *runs);
     if (!runs) return false;
     table->runs = runs;
@@ -194,6 +212,7 @@ void view_drop_table(struct view *edited, struct table_id id) {
     if (!table) return;
     view_drop_runs(edited, id, 0, table->run_count);
     free(table->runs);
+    range_set_unref(table->ranges);
     size_t at = (size_t)(table - edited->tables);
     memmove(table, table + 1, (--edited->table_count - at) * sizeof *table);
 }

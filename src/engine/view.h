@@ -33,6 +33,7 @@ struct view_table {
     struct table_id id;
     struct view_run *runs; /* by partition, newest first */
     size_t run_count;
+    struct range_set *ranges; /* range deletes that are in no memtable any more; null for none */
 };
 
 struct view {
@@ -41,6 +42,7 @@ struct view {
     atomic_uint references;
     uint64_t sequence;
     uint64_t horizon_lsn;
+    bool has_ranges;                 /* some table may have range deletes */
     struct view_memtable *memtables; /* newest first; the first is active */
     size_t memtable_count;
     struct view_table *tables; /* ordered by id */
@@ -87,6 +89,8 @@ size_t view_partition_begin(const struct view_table *table, bool has_partition, 
 size_t view_partition_end(const struct view_table *table, size_t begin);
 /* Drops `count` runs of a table from `position` on. */
 void view_drop_runs(struct view *edited, struct table_id table, size_t position, size_t count);
+/* Sets what range deletes a table has (taking the reference; null: none). False when memory is out: it is not taken. */
+PLINTH_MUST_CHECK bool view_set_ranges(struct view *edited, struct table_id table, struct range_set *ranges);
 /* Drops a table with all its runs. */
 void view_drop_table(struct view *edited, struct table_id table);
 

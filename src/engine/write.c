@@ -38,9 +38,15 @@ enum plinth_status write_check_space(struct plinth *db, struct plinth_space spac
 
 static enum plinth_status check_operation(struct plinth *db, const struct plinth_operation *operation,
                                           struct plinth_error *error) {
-    if (operation->kind != PLINTH_SET && operation->kind != PLINTH_DELETE)
+    if (operation->kind < PLINTH_SET || operation->kind > PLINTH_DELETE_RANGE)
         return error_set(error, PLINTH_INVALID_ARGUMENT, "unknown operation kind %d", (int)operation->kind);
-    if (operation->key.size == 0) return error_set(error, PLINTH_INVALID_ARGUMENT, "key is empty");
+    bool range = operation->kind == PLINTH_DELETE_RANGE;
+    if (range && operation->upper.size > PLINTH_KEY_BYTES_MAX)
+        return error_set(error, PLINTH_TOO_LARGE, "upper bound has %zu bytes; at most %d are allowed",
+                         operation->upper.size, PLINTH_KEY_BYTES_MAX);
+    if (range && operation->upper.size && slice_compare(slice_in(operation->upper), slice_in(operation->key)) <= 0)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "the range is empty: its upper bound is not above its lower");
+    if (!range && operation->key.size == 0) return error_set(error, PLINTH_INVALID_ARGUMENT, "key is empty");
     if (operation->key.size > PLINTH_KEY_BYTES_MAX)
         return error_set(error, PLINTH_TOO_LARGE, "key has %zu bytes; at most %d are allowed", operation->key.size,
                          PLINTH_KEY_BYTES_MAX);
@@ -89,6 +95,7 @@ static size_t key_bytes_max(const struct plinth_operation *operations, size_t co
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
         bytes += TABLE_PREFIX_BYTES_MAX + operations[i].key.size;
+        if (operations[i].kind == PLINTH_DELETE_RANGE) bytes += TABLE_PREFIX_BYTES_MAX + operations[i].upper.size;
         for (size_t k = 0; operations[i].kind == PLINTH_SET && k < operations[i].index_count; k++)
             bytes += 2 * VARINT_BYTES_MAX + operations[i].indexes[k].value.size;
     }
@@ -106,14 +113,38 @@ static int key_place_compare(const void *a, const void *b) {
     return order ? order : (left->at > right->at) - (left->at < right->at);
 }
 
+static bool is_range(const struct write_plan *plan, size_t at) { return plan->uppers && plan->uppers[at].data; }
+
+/* Leaves out what a later range delete of the record deletes: of one LSN, rows count more than ranges. */
+static enum plinth_status collapse_ranges(struct write_plan *plan, struct plinth_error *error) {
+    struct deleted_range *ranges = malloc(plan->count * sizeof *ranges);
+    size_t count = 0;
+    for (size_t i = 0; ranges && i < plan->count; i++)
+        if (is_range(plan, i)) ranges[count++] = (struct deleted_range){plan->keys[i], plan->uppers[i], i};
+    struct range_set *set = ranges ? range_set_create(ranges, count) : NULL; /* an operation's number is its LSN */
+    free(ranges);
+    if (!set) return error_no_memory(error, "batch");
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct deleted_range *last = NULL;
+        if (is_range(plan, i)) continue;
+        range_set_find(set, plan->keys[i], UINT64_MAX, &last);
+        if (last && last->lsn > i) plan->keys[i].data = NULL;
+    }
+    range_set_unref(set);
+    return PLINTH_OK;
+}
+
 /* A key twice in one record collapses to the last (a version is a key and an LSN). Keeps the order of the others. */
 static enum plinth_status collapse(struct write_plan *plan, struct plinth_error *error) {
     if (plan->count < 2) return PLINTH_OK;
     struct key_place *places = malloc(plan->count * sizeof *places);
     if (!places) return error_no_memory(error, "batch");
-    for (size_t i = 0; i < plan->count; i++) places[i] = (struct key_place){plan->keys[i], i};
-    qsort(places, plan->count, sizeof *places, key_place_compare);
-    for (size_t i = 0; i + 1 < plan->count; i++)
+    size_t count = 0;
+    for (size_t i = 0; i < plan->count; i++)
+        if (!is_range(plan, i)) places[count++] = (struct key_place){plan->keys[i], i};
+    qsort(places, count, sizeof *places, key_place_compare);
+    enum plinth_status st = plan->uppers ? collapse_ranges(plan, error) : PLINTH_OK;
+    for (size_t i = 0; i + 1 < count; i++)
         if (slice_equal(places[i].key, places[i + 1].key)) plan->keys[places[i].at].data = NULL;
     free(places);
     size_t kept = 0;
@@ -121,17 +152,19 @@ static enum plinth_status collapse(struct write_plan *plan, struct plinth_error 
         if (!plan->keys[i].data) continue;
         plan->operations[kept] = plan->operations[i];
         plan->keys[kept] = plan->keys[i];
+        if (plan->uppers) plan->uppers[kept] = plan->uppers[i];
         plan->hashes[kept++] = plan->hashes[i];
     }
     plan->count = kept;
-    return PLINTH_OK;
+    return st;
 }
 
 /* About what the payload takes, to be allocated at once; a record's limit when it takes more. */
 static size_t payload_bytes_guess(const struct write_plan *plan) {
     size_t bytes = VARINT_BYTES_MAX;
     for (size_t i = 0; i < plan->count && bytes < PLINTH_RECORD_BYTES_MAX; i++)
-        bytes += 32 + plan->operations[i].key.size + plan->operations[i].value.size + plan->operations[i].indexes.size;
+        bytes += 32 + plan->operations[i].key.size + plan->operations[i].upper.size + plan->operations[i].value.size +
+                 plan->operations[i].indexes.size;
     return bytes < PLINTH_RECORD_BYTES_MAX ? bytes : PLINTH_RECORD_BYTES_MAX;
 }
 
@@ -145,6 +178,24 @@ static enum plinth_status encode_payload(struct write_plan *plan, size_t bytes_m
         return error_set(error, PLINTH_TOO_LARGE, "the write takes %zu bytes in the log; at most %zu are allowed",
                          payload->size, bytes_max);
     return PLINTH_OK;
+}
+
+static enum operation_kind kind_of(enum plinth_operation_kind kind) {
+    if (kind == PLINTH_DELETE_RANGE) return OPERATION_DELETE_RANGE;
+    return kind == PLINTH_SET ? OPERATION_SET : OPERATION_DELETE;
+}
+
+/* The stored upper bound of a range delete in `bytes`, which has room for it; null for others. */
+static enum plinth_status stored_upper(const struct operation *operation, struct buffer *bytes, struct slice *upper,
+                                       struct plinth_error *error) {
+    struct buffer stored = BUFFER_INIT;
+    *upper = slice_of(NULL, 0);
+    if (operation->kind != OPERATION_DELETE_RANGE) return PLINTH_OK;
+    size_t start = bytes->size;
+    bool ok = range_stored_upper(&stored, operation) && buffer_append(bytes, stored.data, stored.size);
+    if (ok) *upper = slice_of(bytes->data + start, stored.size);
+    buffer_deinit(&stored);
+    return ok ? PLINTH_OK : error_no_memory(error, "write");
 }
 
 enum plinth_status write_plan_init(struct plinth *db, const struct plinth_operation *operations, size_t count,
@@ -162,19 +213,24 @@ enum plinth_status write_plan_init_large(struct plinth *db, const struct plinth_
     for (size_t i = 0; i < count; i++)
         if ((st = check_operation(db, &operations[i], error))) return name_operation(i, count, st, error);
     size_t keys_max = key_bytes_max(operations, count);
-    plan->memory = malloc(count * (sizeof *plan->operations + sizeof *plan->keys + sizeof *plan->hashes) + keys_max);
+    bool has_ranges = false;
+    for (size_t i = 0; i < count; i++) has_ranges |= operations[i].kind == PLINTH_DELETE_RANGE;
+    size_t slices = has_ranges ? 2 * count : count;
+    plan->memory =
+        malloc(count * (sizeof *plan->operations + sizeof *plan->hashes) + slices * sizeof *plan->keys + keys_max);
     if (!plan->memory) return error_no_memory(error, "write");
     plan->operations = plan->memory;
     plan->keys = (struct slice *)(plan->operations + count);
-    plan->hashes = (uint64_t *)(plan->keys + count);
+    if (has_ranges) plan->uppers = plan->keys + count;
+    plan->hashes = (uint64_t *)(plan->keys + slices);
     struct buffer bytes = {(uint8_t *)(plan->hashes + count), 0, keys_max}; /* never grows */
     for (; !st && plan->count < count; plan->count++) {
         const struct plinth_operation *given = &operations[plan->count];
         struct operation *operation = &plan->operations[plan->count];
-        *operation = (struct operation){.kind = given->kind == PLINTH_SET ? OPERATION_SET : OPERATION_DELETE,
-                                        .table = table_in(given->space),
-                                        .key = slice_in(given->key)};
+        *operation = (struct operation){
+            .kind = kind_of(given->kind), .table = table_in(given->space), .key = slice_in(given->key)};
         if (given->kind == PLINTH_SET) operation->value = slice_in(given->value);
+        if (given->kind == PLINTH_DELETE_RANGE) operation->upper = slice_in(given->upper);
         size_t start = bytes.size;
         if (!engine_stored_key(&bytes, operation->table, operation->key)) {
             st = error_no_memory(error, "write");
@@ -183,6 +239,8 @@ enum plinth_status write_plan_init_large(struct plinth *db, const struct plinth_
         struct slice key = slice_of(bytes.data + start, bytes.size - start);
         plan->keys[plan->count] = key;
         plan->hashes[plan->count] = hash_stable(key.data, key.size);
+        if (has_ranges) st = stored_upper(operation, &bytes, &plan->uppers[plan->count], error);
+        if (st) break;
         st = encode_indexes(db, given, &bytes, &operation->indexes, error);
         if (st) name_operation(plan->count, count, st, error);
     }
@@ -301,8 +359,9 @@ static enum plinth_status sequence_locked(struct plinth *db, const struct record
     case PRODUCER_OTHER: decision->verdict = VERDICT_VOID; return PLINTH_OK;
     }
     if (header->kind == CHANGE_CONDITIONAL && would_lose(db, payload, decision)) return PLINTH_OK;
-    struct write_keys written = {plan->keys, plan->hashes, plan->count};
+    struct write_keys written = {plan->keys, plan->hashes, plan->count, plan->uppers};
     st = write_cut_full(db, error);
+    if (!st && plan->uppers) st = engine_raise_feature_level(db, FEATURE_LEVEL_RANGES, error);
     if (!st) st = engine_append_locked(db, header, payload, &written, LOG_NO_WAIT, lsn, decision, error);
     if (st) return st;
     db->last_data_lsn = *lsn;
@@ -429,4 +488,24 @@ enum plinth_status plinth_delete(struct plinth *db, struct plinth_space space, s
                                  struct plinth_error *error) {
     struct plinth_operation operation = {.kind = PLINTH_DELETE, .space = space, .key = key};
     return plinth_write(db, &operation, 1, options, position, error);
+}
+
+enum plinth_status plinth_delete_range(struct plinth *db, struct plinth_space space, struct plinth_slice lower,
+                                       struct plinth_slice upper, const struct plinth_write_options *options,
+                                       struct plinth_position *position, struct plinth_error *error) {
+    struct plinth_operation operation = {.kind = PLINTH_DELETE_RANGE, .space = space, .key = lower, .upper = upper};
+    return plinth_write(db, &operation, 1, options, position, error);
+}
+
+enum plinth_status plinth_delete_prefix(struct plinth *db, struct plinth_space space, struct plinth_slice prefix,
+                                        const struct plinth_write_options *options, struct plinth_position *position,
+                                        struct plinth_error *error) {
+    if (position) *position = (struct plinth_position){0, 0};
+    error_clear(error);
+    if (!prefix.size) return error_set(error, PLINTH_INVALID_ARGUMENT, "the prefix is empty");
+    struct buffer upper = BUFFER_INIT;
+    enum plinth_status st = prefix_successor(&upper, slice_in(prefix)) ? PLINTH_OK : error_no_memory(error, "prefix");
+    if (!st) st = plinth_delete_range(db, space, prefix, slice_out(buffer_slice(&upper)), options, position, error);
+    buffer_deinit(&upper);
+    return st;
 }

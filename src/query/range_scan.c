@@ -509,11 +509,15 @@ static enum plinth_status scan_space(struct worker *worker, const struct scan_ta
     struct block_merge_options options = {.mode = MERGE_SNAPSHOT, .lsn = query->lsn};
     struct iterator *it = NULL;
     struct block_stream *stream = NULL, *merged = NULL;
-    enum plinth_status st = view_iterator_open(query->view, query->schema->id, false, &it, error);
+    struct range_view ranges;
+    enum plinth_status st = view_ranges(query->view, query->schema->id, query->lsn, &ranges, error);
+    if (st) return st;
+    st = view_iterator_open(query->view, query->schema->id, &ranges, false, &it, error);
     if (!st) st = space_block_stream_open(it, &read, &stream, error);
     if (!st) st = block_merge_open(&stream, 1, &read, &options, &merged, error);
     if (!st) st = emit_merged(worker, merged, error);
     block_stream_close(merged);
+    range_view_deinit(&ranges);
     return st;
 }
 

@@ -16,6 +16,7 @@ static const struct {
     {"/plinth.v1.KeyValue/ReleaseSnapshot", ACCESS_READ},
     {"/plinth.v1.KeyValue/Set", ACCESS_WRITE},
     {"/plinth.v1.KeyValue/Delete", ACCESS_WRITE},
+    {"/plinth.v1.KeyValue/DeleteRange", ACCESS_WRITE},
     {"/plinth.v1.KeyValue/Batch", ACCESS_WRITE},
     {"/plinth.v1.KeyValue/CompareAndSet", ACCESS_WRITE},
     {"/plinth.v1.KeyValue/Commit", ACCESS_WRITE},

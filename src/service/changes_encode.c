@@ -16,9 +16,10 @@ enum {
     KEY_INDEXES = 5,
     KEY_EXISTED = 6,
     KEY_PREVIOUS = 7,
+    KEY_UPPER = 8,
 };
 enum { ROWS_TABLE = 1, ROWS_DELETED = 2, ROWS_ARROW = 3, ROWS_VALUES = 4, ROWS_PREVIOUS_ARROW = 5, ROWS_PREVIOUS = 6 };
-enum { KIND_SET = 1, KIND_DELETE = 2 };
+enum { KIND_SET = 1, KIND_DELETE = 2, KIND_DELETE_RANGE = 3 };
 enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
 
 void changes_scratch_deinit(struct changes_scratch *scratch) {
@@ -80,15 +81,21 @@ static bool put_indexes(struct buffer *into, const struct plinth_operation *oper
     return ok;
 }
 
+static unsigned kind_of(enum plinth_operation_kind kind) {
+    if (kind == PLINTH_DELETE_RANGE) return KIND_DELETE_RANGE;
+    return kind == PLINTH_SET ? KIND_SET : KIND_DELETE;
+}
+
 static bool put_key(struct buffer *change, const struct plinth_feed_operation *fed, struct changes_scratch *scratch) {
     const struct plinth_operation *operation = &fed->operation;
     struct buffer *part = &scratch->part;
     buffer_clear(part);
     return put_names(part, KEY_SPACE, fed->database, fed->table, &scratch->inner) &&
-           put_number(part, KEY_KIND, operation->kind == PLINTH_SET ? KIND_SET : KIND_DELETE) &&
+           put_number(part, KEY_KIND, kind_of(operation->kind)) &&
            put_bytes(part, KEY_KEY, slice_from(operation->key)) &&
            put_bytes(part, KEY_VALUE, slice_from(operation->value)) && put_indexes(part, operation, &scratch->inner) &&
            put_number(part, KEY_EXISTED, fed->existed) && put_bytes(part, KEY_PREVIOUS, slice_from(fed->previous)) &&
+           put_bytes(part, KEY_UPPER, slice_from(operation->upper)) &&
            put_message(change, CHANGE_KEYS, buffer_slice(part));
 }
 

@@ -6,6 +6,7 @@ const struct service_method *const service_methods[] = {
     &key_value_get,
     &key_value_set,
     &key_value_delete,
+    &key_value_delete_range,
     &key_value_get_by_index,
     &key_value_scan,
     &key_value_batch,

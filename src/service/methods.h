@@ -10,12 +10,13 @@ struct service_method;
 struct plinth_error;
 
 extern const struct service_method key_value_get, key_value_create_snapshot,
-    key_value_release_snapshot;                                                      /* key_value.c */
-extern const struct service_method key_value_set, key_value_delete, key_value_batch; /* write.c */
-extern const struct service_method key_value_compare_and_set;                        /* compare_and_set.c */
-extern const struct service_method key_value_commit;                                 /* commit.c */
-extern const struct service_method key_value_get_by_index;                           /* index_read.c */
-extern const struct service_method key_value_scan;                                   /* scan.c */
+    key_value_release_snapshot; /* key_value.c */
+extern const struct service_method key_value_set, key_value_delete, key_value_delete_range,
+    key_value_batch;                                          /* write.c */
+extern const struct service_method key_value_compare_and_set; /* compare_and_set.c */
+extern const struct service_method key_value_commit;          /* commit.c */
+extern const struct service_method key_value_get_by_index;    /* index_read.c */
+extern const struct service_method key_value_scan;            /* scan.c */
 extern const struct service_method query_get_row_method, query_get_by_index, query_scan,
     query_aggregate;                                                               /* rows_read.c */
 extern const struct service_method change_feed_changes;                            /* changes.c */

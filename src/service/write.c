@@ -65,7 +65,8 @@ void write_on_commit(void *context) {
     for (unsigned i = 0; i < service->loop_count; i++) {
         struct service_loop *loop = &service->loops[i];
         pthread_mutex_lock(&loop->mutex);
-        if (loop->armed || loop->has_change_streams) rpc_loop_wake(loop->rpc); /* under the mutex: the loop cannot end before it disarms */
+        if (loop->armed || loop->has_change_streams)
+            rpc_loop_wake(loop->rpc); /* under the mutex: the loop cannot end before it disarms */
         pthread_mutex_unlock(&loop->mutex);
     }
 }
@@ -139,11 +140,15 @@ static void write_begin(struct service_call *call, struct slice message, const s
 
 static const struct write_kind set_kind = {write_request_parse_set};
 static const struct write_kind delete_kind = {write_request_parse_delete};
+static const struct write_kind delete_range_kind = {write_request_parse_delete_range};
 static const struct write_kind batch_kind = {write_request_parse_batch};
 
 static void set_on_message(struct service_call *call, struct slice message) { write_begin(call, message, &set_kind); }
 static void delete_on_message(struct service_call *call, struct slice message) {
     write_begin(call, message, &delete_kind);
+}
+static void delete_range_on_message(struct service_call *call, struct slice message) {
+    write_begin(call, message, &delete_range_kind);
 }
 static void batch_on_message(struct service_call *call, struct slice message) {
     write_begin(call, message, &batch_kind);
@@ -152,4 +157,6 @@ static void batch_on_message(struct service_call *call, struct slice message) {
 const struct service_method key_value_set = {"/plinth.v1.KeyValue/Set", RPC_UNARY, .on_message = set_on_message};
 const struct service_method key_value_delete = {"/plinth.v1.KeyValue/Delete", RPC_UNARY,
                                                 .on_message = delete_on_message};
+const struct service_method key_value_delete_range = {"/plinth.v1.KeyValue/DeleteRange", RPC_UNARY,
+                                                      .on_message = delete_range_on_message};
 const struct service_method key_value_batch = {"/plinth.v1.KeyValue/Batch", RPC_UNARY, .on_message = batch_on_message};

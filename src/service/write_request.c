@@ -1,6 +1,7 @@
 #include "service/write_request.h"
 
 #include "base/status.h"
+#include "column/key_encoding.h"
 #include "service/request.h"
 
 /* The engine checks keys, values and names, and names the one that is wrong. */
@@ -25,6 +26,29 @@ static enum plinth_status fill_set(ProtobufCBinaryData key, ProtobufCBinaryData 
 enum plinth_status write_request_set(const Plinth__V1__BatchRequest__Set *set, struct arena *arena,
                                      struct plinth_operation *operation, struct plinth_error *error) {
     return fill_set(set->key, set->value, set->n_indexes, set->indexes, arena, operation, error);
+}
+
+static enum plinth_status fill_range(const Plinth__V1__BatchRequest__DeleteRange *range, struct arena *arena,
+                                     struct plinth_operation *operation, struct plinth_error *error) {
+    bool bounded = range->lower.len || range->upper.len;
+    operation->kind = PLINTH_DELETE_RANGE;
+    if (!bounded && !range->prefix.len && !range->all)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "one of prefix, lower, upper and all is needed");
+    if ((bounded || range->prefix.len) && range->all)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "all: cannot be given with bounds");
+    if (bounded && range->prefix.len)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "prefix: cannot be given with lower and upper");
+    operation->key = request_slice(range->lower);
+    operation->upper = request_slice(range->upper);
+    if (!range->prefix.len) return PLINTH_OK;
+    struct buffer successor = BUFFER_INIT;
+    struct slice prefix = slice_of(range->prefix.data, range->prefix.len);
+    const uint8_t *upper = NULL;
+    if (prefix_successor(&successor, prefix)) upper = arena_copy(arena, buffer_slice(&successor));
+    operation->key = request_slice(range->prefix);
+    operation->upper = plinth_bytes(upper, successor.size);
+    buffer_deinit(&successor);
+    return upper ? PLINTH_OK : error_no_memory(error, "range of a request");
 }
 
 static enum plinth_status one_operation(struct service *service, const Plinth__V1__Space *space,
@@ -65,6 +89,21 @@ enum plinth_status write_request_parse_delete(struct service *service, struct sl
     return PLINTH_OK;
 }
 
+enum plinth_status write_request_parse_delete_range(struct service *service, struct slice message, struct arena *arena,
+                                                    struct write_request *request, struct plinth_error *error) {
+    *request = (struct write_request){0};
+    Plinth__V1__DeleteRangeRequest *delete;
+    struct plinth_operation *operation;
+    enum plinth_status st =
+        request_unpack(&plinth__v1__delete_range_request__descriptor, message, arena, &delete, error);
+    if (!st && !delete->range) st = error_set(error, PLINTH_INVALID_ARGUMENT, "range: must be given");
+    if (!st) st = one_operation(service, delete->space, delete->write, arena, request, &operation, error);
+    if (st) return st;
+    st = fill_range(delete->range, arena, operation, error);
+    if (st) error_prefix(error, "range");
+    return st;
+}
+
 static enum plinth_status fill_operation(struct service *service, const Plinth__V1__BatchRequest__Operation *given,
                                          struct plinth_space space, struct arena *arena,
                                          struct plinth_operation *operation, struct plinth_error *error) {
@@ -79,7 +118,9 @@ static enum plinth_status fill_operation(struct service *service, const Plinth__
         operation->kind = PLINTH_DELETE;
         operation->key = request_slice(given->delete_->key);
         return PLINTH_OK;
-    default: return error_set(error, PLINTH_INVALID_ARGUMENT, "neither set nor delete is given");
+    case PLINTH__V1__BATCH_REQUEST__OPERATION__OPERATION_DELETE_RANGE:
+        return fill_range(given->delete_range, arena, operation, error);
+    default: return error_set(error, PLINTH_INVALID_ARGUMENT, "none of set, delete and delete_range is given");
     }
 }
 

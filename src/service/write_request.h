@@ -27,6 +27,10 @@ PLINTH_MUST_CHECK enum plinth_status write_request_parse_set(struct service *ser
 PLINTH_MUST_CHECK enum plinth_status write_request_parse_delete(struct service *service, struct slice message,
                                                                 struct arena *arena, struct write_request *request,
                                                                 struct plinth_error *error);
+PLINTH_MUST_CHECK enum plinth_status write_request_parse_delete_range(struct service *service, struct slice message,
+                                                                      struct arena *arena,
+                                                                      struct write_request *request,
+                                                                      struct plinth_error *error);
 PLINTH_MUST_CHECK enum plinth_status write_request_parse_batch(struct service *service, struct slice message,
                                                                struct arena *arena, struct write_request *request,
                                                                struct plinth_error *error);

@@ -16,6 +16,7 @@
  * References: Pugh, "Skip lists: a probabilistic alternative to balanced trees", CACM 1990. */
 #include "table/memtable.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -41,6 +42,16 @@ struct node {
     uint8_t key[]; /* then value, then indexes */
 };
 
+/* The range deletes as they stood once. Sets of a table stand together, larger ones first. */
+struct range_list {
+    struct range_list *older;
+    size_t count;
+    struct {
+        struct table_id table;
+        struct range_set *set; /* a reference */
+    } entries[];
+};
+
 struct memtable {
     atomic_uint references;
     atomic_uint height; /* levels in use; only grows */
@@ -50,6 +61,8 @@ struct memtable {
     struct shared_arena arena;
     struct node *head;
     struct block_set blocks;
+    pthread_mutex_t ranges_mutex; /* held to add a range delete */
+    _Atomic(struct range_list *) ranges;
 };
 
 /* A place in row order: (key, lsn). */
@@ -143,9 +156,12 @@ enum plinth_status memtable_create(struct memtable **memtable, struct plinth_err
     if (!created) return error_no_memory(error, "memtable");
     shared_arena_init(&created->arena, ARENA_CHUNK_BYTES);
     block_set_init(&created->blocks);
+    pthread_mutex_init(&created->ranges_mutex, NULL);
+    atomic_init(&created->ranges, NULL);
     created->head = node_alloc(created, HEIGHT_MAX, 0);
     if (!created->head) {
         shared_arena_deinit(&created->arena);
+        pthread_mutex_destroy(&created->ranges_mutex);
         free(created);
         return error_no_memory(error, "memtable");
     }
@@ -163,8 +179,19 @@ struct memtable *memtable_ref(struct memtable *memtable) {
     return memtable;
 }
 
+static void range_lists_free(struct range_list *list) {
+    while (list) {
+        struct range_list *older = list->older;
+        for (size_t i = 0; i < list->count; i++) range_set_unref(list->entries[i].set);
+        free(list);
+        list = older;
+    }
+}
+
 void memtable_unref(struct memtable *memtable) {
     if (!memtable || atomic_fetch_sub_explicit(&memtable->references, 1, memory_order_acq_rel) != 1) return;
+    range_lists_free(atomic_load_explicit(&memtable->ranges, memory_order_relaxed));
+    pthread_mutex_destroy(&memtable->ranges_mutex);
     shared_arena_deinit(&memtable->arena);
     block_set_deinit(&memtable->blocks);
     free(memtable);
@@ -272,6 +299,90 @@ bool memtable_next_table(struct memtable *memtable, struct table_id from, struct
     bool any = node && table_prefix_decode(node_key(node), found, &key);
     if (!block_set_next_table(&memtable->blocks, from, &with_blocks)) return any;
     if (!any || table_id_compare(with_blocks, *found) < 0) *found = with_blocks;
+    return true;
+}
+
+/* ---- range deletes ---- */
+
+/* A copy of `from` (may be null) with room for one more entry; the sets get a reference each. */
+static struct range_list *list_copy(struct range_list *from) {
+    size_t count = from ? from->count : 0;
+    struct range_list *to = malloc(sizeof *to + (count + 1) * sizeof to->entries[0]);
+    if (!to) return NULL;
+    to->older = from;
+    to->count = count;
+    for (size_t i = 0; i < count; i++) {
+        to->entries[i] = from->entries[i];
+        range_set_ref(to->entries[i].set);
+    }
+    return to;
+}
+
+/* Puts a set behind the others of its table; false when memory is out (the set is not taken then). */
+static bool list_put(struct range_list *list, struct table_id table, struct range_set *set, uint64_t *bytes) {
+    size_t end = list->count;
+    while (end > 0 && table_id_compare(list->entries[end - 1].table, table) != 0) end--;
+    if (!end) end = list->count; /* the first of its table */
+    size_t begin = end, taken = range_set_count(set);
+    while (begin > 0 && table_id_compare(list->entries[begin - 1].table, table) == 0 &&
+           range_set_count(list->entries[begin - 1].set) < 2 * taken)
+        taken += range_set_count(list->entries[--begin].set);
+    if (begin == end) {
+        memmove(&list->entries[end + 1], &list->entries[end], (list->count++ - end) * sizeof list->entries[0]);
+        list->entries[end].table = table;
+        list->entries[end].set = set;
+        return true;
+    }
+    struct range_set *sets[64], *merged;
+    size_t count = 0;
+    for (size_t i = begin; i < end && count < 63; i++) sets[count++] = list->entries[i].set;
+    sets[count++] = set;
+    merged = range_set_merge(sets, count);
+    if (!merged) return false;
+    *bytes += range_set_bytes(merged);
+    for (size_t i = begin; i < end; i++) range_set_unref(list->entries[i].set);
+    range_set_unref(set);
+    list->entries[begin].set = merged;
+    memmove(&list->entries[begin + 1], &list->entries[end], (list->count - end) * sizeof list->entries[0]);
+    list->count -= end - begin - 1;
+    return true;
+}
+
+enum plinth_status memtable_delete_range(struct memtable *memtable, struct table_id table,
+                                         const struct deleted_range *range, struct plinth_error *error) {
+    struct range_set *set = range_set_create(range, 1);
+    if (!set) return error_no_memory(error, "range delete");
+    uint64_t bytes = range_set_bytes(set);
+    pthread_mutex_lock(&memtable->ranges_mutex);
+    struct range_list *list = list_copy(atomic_load_explicit(&memtable->ranges, memory_order_relaxed));
+    bool ok = list && list_put(list, table, set, &bytes);
+    if (ok) {
+        bytes += sizeof *list + list->count * sizeof list->entries[0];
+        atomic_fetch_add_explicit(&memtable->bytes, bytes, memory_order_relaxed);
+        atomic_store_explicit(&memtable->ranges, list, memory_order_release);
+    } else if (list) {
+        list->older = NULL;
+        range_lists_free(list);
+    }
+    pthread_mutex_unlock(&memtable->ranges_mutex);
+    if (ok) return PLINTH_OK;
+    range_set_unref(set);
+    return error_no_memory(error, "range delete");
+}
+
+void memtable_find_range(struct memtable *memtable, struct table_id table, struct slice key, uint64_t lsn_max,
+                         const struct deleted_range **best) {
+    const struct range_list *list = atomic_load_explicit(&memtable->ranges, memory_order_acquire);
+    for (size_t i = 0; list && i < list->count; i++)
+        if (table_id_compare(list->entries[i].table, table) == 0)
+            range_set_find(list->entries[i].set, key, lsn_max, best);
+}
+
+bool memtable_ranges(struct memtable *memtable, struct table_id table, struct range_view *view) {
+    const struct range_list *list = atomic_load_explicit(&memtable->ranges, memory_order_acquire);
+    for (size_t i = 0; list && i < list->count; i++)
+        if (table_id_compare(list->entries[i].table, table) == 0 && !range_view_add(view, list->entries[i].set))
+            return false;
     return true;
 }
 

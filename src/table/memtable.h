@@ -5,6 +5,10 @@
  * compare-and-swap a level, as LevelDB's and RocksDB's inline skip lists); reads take no lock; nothing is ever removed:
  * the whole memtable goes at once when its last reference does.
  *
+ * Range deletes stand beside the rows, as sets (range_set.h) whose sizes at least halve from one to the next: adding
+ * one merges a few small sets, and readers look into a logarithm of them. Every add makes a new list that readers find
+ * by one atomic load; old lists stay until the memtable goes.
+ *
  * Blocks of a table are a list that readers take as it stands. Small ones do not pile up: whoever adds one that makes
  * 16 of similar size merges these into one block of all their versions, outside any lock. So blocks of a table overlap
  * in keys and in LSNs: a reader looks into all of them, and bounds what it sees by LSN. */
@@ -13,6 +17,7 @@
 
 #include "column/key_encoding.h"
 #include "table/iterator.h"
+#include "table/range_set.h"
 #include "table/row_block.h"
 
 struct memtable;
@@ -30,6 +35,17 @@ PLINTH_MUST_CHECK enum plinth_status memtable_insert(struct memtable *memtable, 
  * PLINTH_OUT_OF_MEMORY can fail, and then nothing has changed. */
 PLINTH_MUST_CHECK enum plinth_status memtable_add_block(struct memtable *memtable, struct table_id table,
                                                         struct row_block *block, struct plinth_error *error);
+/* Adds a range delete of a table, copied; keys without table prefix. Visible to others on return. Thread-safe. Only
+ * PLINTH_OUT_OF_MEMORY can fail, and then nothing has changed. */
+PLINTH_MUST_CHECK enum plinth_status memtable_delete_range(struct memtable *memtable, struct table_id table,
+                                                           const struct deleted_range *range,
+                                                           struct plinth_error *error);
+/* The newest range delete not above `lsn_max` that covers the key (without prefix), if it is newer than `*best` (may be
+ * null). It lives as long as the memtable. Takes no lock. */
+void memtable_find_range(struct memtable *memtable, struct table_id table, struct slice key, uint64_t lsn_max,
+                         const struct deleted_range **best);
+/* Adds the range deletes of a table as they stand. They live as long as the memtable. False when memory is out. */
+PLINTH_MUST_CHECK bool memtable_ranges(struct memtable *memtable, struct table_id table, struct range_view *view);
 /* The blocks of a table as they stand, in no order; held until they are released, also when the memtable goes. */
 struct memtable_blocks {
     struct row_block *const *blocks;

@@ -114,6 +114,41 @@ enum plinth_status run_get(struct run *run, struct slice key, uint64_t key_hash,
     return PLINTH_NOT_FOUND;
 }
 
+void run_segments_meeting(const struct run *run, struct slice lower, struct slice upper, size_t *first, size_t *end) {
+    *first = find_segment(run, lower);
+    *end = upper.size ? find_segment(run, upper) : run->count;
+    if (upper.size && *end < run->count && slice_compare(key_min(run, *end), upper) < 0) ++*end;
+    if (*end < *first) *end = *first;
+}
+
+static bool is_older(const struct run *run, size_t index, const struct deleted_range *range) {
+    return segment_info(run->segments[index])->lsn_max < range->lsn;
+}
+
+enum run_pass run_pass(const struct run *run, struct slice key, const struct deleted_range *range, struct slice *next) {
+    size_t first = find_segment(run, key), at = first;
+    while (at < run->count && is_older(run, at, range) &&
+           (!range->upper.size || slice_compare(key_max(run, at), range->upper) < 0))
+        at++;
+    if (at == run->count) return RUN_PASS_END;
+    bool ends_here = is_older(run, at, range);
+    if (!ends_here && at == first) return RUN_PASS_STEP;
+    *next = ends_here ? range->upper : key_min(run, at);
+    return RUN_PASS_TO;
+}
+
+enum run_pass run_pass_back(const struct run *run, struct slice key, const struct deleted_range *range,
+                            struct slice *next) {
+    size_t first = find_segment(run, key), left = first + 1; /* segments up to and with the one in question */
+    while (left > 0 && is_older(run, left - 1, range) && slice_compare(key_min(run, left - 1), range->lower) >= 0)
+        left--;
+    if (left == 0) return RUN_PASS_END;
+    bool ends_here = is_older(run, left - 1, range);
+    if (!ends_here && left - 1 == first) return RUN_PASS_STEP;
+    *next = ends_here ? range->lower : key_max(run, left - 1);
+    return ends_here ? RUN_PASS_TO : RUN_PASS_TO_LAST;
+}
+
 /* A key on its way through run_get_likely. */
 struct probe {
     struct segment *segment; /* null: no segment has the key */

@@ -4,6 +4,7 @@
 #define PLINTH_TABLE_RUN_H
 
 #include "table/block_stream.h"
+#include "table/range_set.h"
 #include "table/segment.h"
 
 struct run;
@@ -33,6 +34,19 @@ PLINTH_MUST_CHECK enum plinth_status run_iterator_open(struct run *run, bool lsn
 /* As segment_iterator_open_in_memory. */
 PLINTH_MUST_CHECK enum plinth_status run_iterator_open_in_memory(struct run *run, struct iterator **it,
                                                                  struct plinth_error *error);
+/* From a key that `range` covers in the order of keys (or against it), by the bounds and LSNs of segments alone: how to
+ * pass what the range hides. */
+enum run_pass {
+    RUN_PASS_STEP,    /* the key's segment has newer versions, too: row by row */
+    RUN_PASS_END,     /* nothing is left */
+    RUN_PASS_TO,      /* seek `next`; backwards what lies before it */
+    RUN_PASS_TO_LAST, /* backwards: the last version of key `next` */
+};
+enum run_pass run_pass(const struct run *run, struct slice key, const struct deleted_range *range, struct slice *next);
+enum run_pass run_pass_back(const struct run *run, struct slice key, const struct deleted_range *range,
+                            struct slice *next);
+/* The segments [*first, *end) whose bounds meet [lower, upper); an empty upper is no bound. */
+void run_segments_meeting(const struct run *run, struct slice lower, struct slice upper, size_t *first, size_t *end);
 /* The run of a typed table as blocks (row_segment.h), segment after segment. */
 PLINTH_MUST_CHECK enum plinth_status run_block_stream_open(struct run *run, const struct block_read *read,
                                                            struct block_stream **stream, struct plinth_error *error);

@@ -35,6 +35,7 @@ struct segment_info {
     bool is_rows;       /* of a typed table (row_segment.h); else of a key space or an index */
     bool has_partition; /* all rows lie in partition `partition` of the table (table_schema.h) */
     int64_t partition;
+    uint64_t purged_lsn;            /* range deletes up to here hide nothing in it; 0: it has not been looked at */
     struct buffer key_min, key_max; /* without table prefix */
 };
 

@@ -55,12 +55,51 @@ struct key_model_step key_model_step_of(uint64_t seed, uint64_t number) {
         step.keys[i] = (int)(test_random_below(&random, 3) ? test_random_below(&random, KEY_MODEL_KEYS)
                                                            : test_random_below(&random, 12));
         step.deletes[i] = test_random_below(&random, 4) == 0;
+        if (test_random_below(&random, 24) == 0) step.ranges[i] = 1 + (int)test_random_below(&random, 60);
     }
     return step;
 }
 
+static int compare_bytes(const char *a, size_t a_size, const char *b, size_t b_size) {
+    return slice_compare(slice_of(a, a_size), slice_of(b, b_size));
+}
+
+/* The bounds of a step's range delete, ordered; the two keys are never the same. */
+struct range_bounds {
+    char lower[64], upper[64];
+    size_t lower_size, upper_size;
+};
+
+static struct range_bounds bounds_of(const struct key_model_step *step, int i) {
+    struct range_bounds bounds;
+    int first = step->keys[i], last = (first + step->ranges[i]) % KEY_MODEL_KEYS;
+    bounds.lower_size = make_key(first, bounds.lower);
+    bounds.upper_size = make_key(last, bounds.upper);
+    if (compare_bytes(bounds.lower, bounds.lower_size, bounds.upper, bounds.upper_size) > 0) {
+        bounds.lower_size = make_key(last, bounds.lower);
+        bounds.upper_size = make_key(first, bounds.upper);
+    }
+    return bounds;
+}
+
+static void apply_range(struct key_model *model, const struct key_model_step *step, int i) {
+    struct range_bounds bounds = bounds_of(step, i);
+    for (int number = 0; number < KEY_MODEL_KEYS; number++) {
+        char key[64];
+        size_t size = make_key(number, key);
+        if (compare_bytes(key, size, bounds.lower, bounds.lower_size) >= 0 &&
+            compare_bytes(key, size, bounds.upper, bounds.upper_size) < 0)
+            model->entries[number].version = 0;
+    }
+}
+
 void key_model_apply(struct key_model *model, const struct key_model_step *step) {
-    for (int i = 0; i < step->count; i++) model->entries[step->keys[i]].version = step->deletes[i] ? 0 : step->number;
+    for (int i = 0; i < step->count; i++) {
+        if (step->ranges[i])
+            apply_range(model, step, i);
+        else
+            model->entries[step->keys[i]].version = step->deletes[i] ? 0 : step->number;
+    }
     model->entries[KEY_MODEL_COUNTER].version = step->number;
 }
 
@@ -86,7 +125,16 @@ enum plinth_status key_model_write(struct plinth *db, const struct key_model_ste
     struct plinth_index_value indexes[KEY_MODEL_OPERATIONS_MAX + 1][2];
     static _Thread_local char keys[KEY_MODEL_OPERATIONS_MAX + 1][64], values[KEY_MODEL_OPERATIONS_MAX + 1][512];
     struct plinth_space space = default_space(db);
+    struct range_bounds bounds[KEY_MODEL_OPERATIONS_MAX];
     for (int i = 0; i <= step->count; i++) {
+        if (i < step->count && step->ranges[i]) {
+            bounds[i] = bounds_of(step, i);
+            operations[i] = (struct plinth_operation){.kind = PLINTH_DELETE_RANGE,
+                                                      .space = space,
+                                                      .key = plinth_bytes(bounds[i].lower, bounds[i].lower_size),
+                                                      .upper = plinth_bytes(bounds[i].upper, bounds[i].upper_size)};
+            continue;
+        }
         int number = i == step->count ? KEY_MODEL_COUNTER : step->keys[i];
         bool delete = i < step->count && step->deletes[i];
         operations[i] = (struct plinth_operation){.kind = delete ? PLINTH_DELETE : PLINTH_SET, .space = space};
@@ -144,10 +192,6 @@ struct expected {
     size_t key_size, index_size;
     int number;
 };
-
-static int compare_bytes(const char *a, size_t a_size, const char *b, size_t b_size) {
-    return slice_compare(slice_of(a, a_size), slice_of(b, b_size));
-}
 
 static int expected_compare(const void *a, const void *b) {
     const struct expected *left = a, *right = b;

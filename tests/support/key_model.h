@@ -17,13 +17,14 @@ struct key_model {
     struct key_model_entry entries[KEY_MODEL_KEYS + 1]; /* the last one counts the steps */
 };
 
-/* One atomic write: sets and deletes, and the step's number under the counter key. */
+/* One atomic write: sets, deletes and range deletes, and the step's number under the counter key. */
 enum { KEY_MODEL_OPERATIONS_MAX = 8 };
 struct key_model_step {
     uint64_t number;
     int count;
     int keys[KEY_MODEL_OPERATIONS_MAX];
     bool deletes[KEY_MODEL_OPERATIONS_MAX];
+    int ranges[KEY_MODEL_OPERATIONS_MAX]; /* 0: of the key alone; else the keys between it and this many numbers on */
 };
 
 /* The step `number` of the workload `seed`: always the same. */
