@@ -879,6 +879,37 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_jobs_run_while(struct pli
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_jobs_cancel(struct plinth *db, uint64_t id,
                                                                    struct plinth_error *error);
 
+/* Files of the data directory. */
+enum plinth_file_kind {
+    PLINTH_FILE_LOG = 1,
+    PLINTH_FILE_SEGMENT = 2,
+    PLINTH_FILE_CHECKPOINT = 3,
+    PLINTH_FILE_OTHER = 4, /* FORMAT, LOCK, what is being written, what is left over */
+};
+/* "log", "segment" ... */
+PLINTH_API const char *plinth_file_kind_name(enum plinth_file_kind kind);
+
+struct plinth_file {
+    const char *path; /* below the data directory */
+    enum plinth_file_kind kind;
+    uint64_t bytes;
+    uint64_t modified_us;         /* wall time; 0: not known */
+    uint64_t first_lsn, last_lsn; /* of a log file or segment: its records; of a checkpoint: its state. 0: not known */
+    /* Of a segment of the current state; else 0. */
+    struct plinth_space space;
+    bool has_partition;
+    int64_t partition;
+    uint64_t run, level, rows, deletes;
+    struct plinth_slice key_min, key_max; /* encoded, without table prefix */
+    bool is_needed;
+    const char *needed_by; /* by whom; if by nobody, what becomes of it */
+};
+typedef void plinth_file_visitor(void *context, const struct plinth_file *file);
+/* Shows every file, ordered by path; what `file` points to lives during the call. It is the directory of one moment and
+ * the state of another: what came or went in between is shown as it was found. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_files_visit(struct plinth *db, plinth_file_visitor *visit,
+                                                                   void *context, struct plinth_error *error);
+
 /* What a plinth_space is called. */
 struct plinth_names {
     char database[PLINTH_NAME_BYTES_MAX + 1];

@@ -149,7 +149,7 @@ static int rows_begin(struct rows *rows) {
 
 static int rows_end(struct rows *rows, int code) {
     enum plinth_status st = rows->failed ? rows->error.status : PLINTH_OK;
-    if (!st && !code && rows->output) st = row_output_finish(rows->output, &rows->error);
+    if (!st && !code && rows->output) st = row_output_end(rows->output, &rows->error);
     if (!st && !code && rows->sink) {
         st = file_sink_commit(rows->sink, &rows->error);
         rows->sink = NULL;

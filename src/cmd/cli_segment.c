@@ -270,7 +270,7 @@ static enum plinth_status cat_rows(struct cat *cat, struct table_reader *reader,
         batch_unref(batch);
         batch_unref(split);
     }
-    if (!st && output) st = row_output_finish(output, error);
+    if (!st && output) st = row_output_end(output, error);
     row_output_destroy(output);
     table_rows_deinit(&rows);
     return st;

@@ -219,6 +219,17 @@ static const struct option_spec changes_options[] = {
     {"limit", 'n', "N", NULL, NULL, "at most so many writes"},
     {0},
 };
+static const struct option_spec files_options[] = {
+    {"unneeded", 0, NULL, NULL, NULL, "only those that nobody needs"},
+    {0},
+};
+static const struct option_spec log_cat_options[] = {
+    {"all", 0, NULL, NULL, NULL, "also the last records, which nothing proves to be durable"},
+    {"from", 0, "LSN", NULL, NULL, "begin with the first record at or behind this position"},
+    LIMIT_OPTION,
+    {"format", 0, "FORMAT", NULL, NULL, "table, csv, json or jsonl; as --output says when left out"},
+    {0},
+};
 static const struct option_spec segment_cat_options[] = {
     LIMIT_OPTION,
     {"format", 0, "FORMAT", NULL, NULL, "table, csv, jsonl or json; as --output says when left out"},
@@ -463,6 +474,27 @@ const struct cli_command cli_commands[] = {
     {"jobs cancel", "ID", 1, 1, NULL, cli_jobs_cancel, "end a merge, an index build or a verification",
      "ID is that of 'jobs list'. A merge that was cancelled begins again after ten minutes.\n\n"
      "  plinth jobs cancel 17"},
+    {"files", "[DIR]", 0, 1, files_options, cli_files, "list the files of a data directory and what needs them",
+     "Of the server, or with DIR of a directory that no server need have open; nothing is changed. Log files, "
+     "segments\n"
+     "(with their table, run, rows and keys), checkpoints, and what is left over. 'needed_by' says who needs a file: "
+     "the\n"
+     "current state, a read that goes on, a checkpoint, a named snapshot, a change feed; or what becomes of it.\n\n"
+     "  plinth files\n  plinth files --unneeded\n  plinth files /var/lib/plinth -o json | jq 'map(.bytes) | add'"},
+    {"log cat", "[DIR]", 0, 1, log_cat_options, cli_log_cat, "print the records of the log",
+     "From the files in DIR (default: $PLINTH_DATA_DIR, or ./plinth-data), also beside a server that has it open: up "
+     "to\n"
+     "what the files prove to be durable, which leaves out the last group of a log that was not closed in order.\n"
+     "Each record with its LSN, time, kind, what it changes, rows, bytes, and whether it did something: 'void' when "
+     "it\n"
+     "did not, nothing when that is not known any more.\n\n"
+     "  plinth log cat --from 1000 --limit 20\n"
+     "  plinth log cat /var/lib/plinth --format jsonl | jq 'select(.kind == \"rows\")'"},
+    {"log", "[DIR]", 0, 1, NULL, cli_log, "list the files of the log and what holds them",
+     "From the files in DIR (default: $PLINTH_DATA_DIR, or ./plinth-data), also beside a server that has it open. A "
+     "file\n"
+     "goes when nobody needs it: 'needed_by' names the checkpoint or snapshot that holds it.\n\n"
+     "  plinth log\n  plinth log /var/lib/plinth -o json"},
     {"segment cat", "FILE...", 1, 1000, segment_cat_options, cli_segment_cat, "print the rows of segment files",
      "Reads the files themselves, without a server: all versions in key order, deletes too, with _lsn and _op. Any "
      "other\n"
@@ -570,12 +602,12 @@ static bool is_group(const struct cli_command *command, const char *group) {
 }
 
 static int unknown_command(char **words, int count) {
-    const char *names[64] = {NULL};
+    const char *names[128] = {NULL};
     size_t named = 0;
     char typed[192];
     bool group = false;
     join_words(words, count, typed, sizeof typed);
-    for (const struct cli_command *command = cli_commands; command->words && named < 63; command++) {
+    for (const struct cli_command *command = cli_commands; command->words && named < 127; command++) {
         group = group || is_group(command, typed);
         names[named++] = command->words;
     }

@@ -280,7 +280,7 @@ enum plinth_status row_output_batch(struct row_output *output, const struct batc
     return st;
 }
 
-enum plinth_status row_output_finish(struct row_output *output, struct plinth_error *error) {
+enum plinth_status row_output_end(struct row_output *output, struct plinth_error *error) {
     const char *end = output->rows ? "\n]\n" : "]\n";
     if (output->format == ROWS_AS_TABLE) {
         output->table_is_open = false;

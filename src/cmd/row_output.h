@@ -1,7 +1,7 @@
 /* Rows of typed columns as people and programs want them: an aligned table, CSV, JSON Lines, a JSON array, an Arrow
  * stream, a Parquet file.
  *
- *     row_output_create → row_output_batch* → row_output_finish → row_output_destroy
+ *     row_output_create → row_output_batch* → row_output_end → row_output_destroy
  *
  * What import reads comes back equal: in CSV a null is an empty field and an empty text "" in quotes, bytes are \x...,
  * lists {a,b,null}; in JSON lists are arrays, and numbers that JSON does not have (nan, inf) are texts. */
@@ -22,7 +22,7 @@ PLINTH_MUST_CHECK enum plinth_status row_output_create(enum rows_format format, 
 PLINTH_MUST_CHECK enum plinth_status row_output_batch(struct row_output *output, const struct batch *batch,
                                                       struct plinth_error *error);
 /* What stands behind the rows. */
-PLINTH_MUST_CHECK enum plinth_status row_output_finish(struct row_output *output, struct plinth_error *error);
+PLINTH_MUST_CHECK enum plinth_status row_output_end(struct row_output *output, struct plinth_error *error);
 uint64_t row_output_rows(const struct row_output *output);
 /* Null is allowed. */
 void row_output_destroy(struct row_output *output);

@@ -23,8 +23,7 @@
  *                   window of rows (rows_window.h)
  *   MERGE_COMMIT    merge_change.h
  *   INDEX_STEP      index_builds.h
- *   JOBS            the kinds of jobs that are paused, a bit for each (1 << enum plinth_job_kind). From feature level 5
- * on ROWS            table: tenant, database, table | operation u8 (1 upsert, 2 delete) | flags u8: 1 part of a unit,
+ *   ROWS            table: tenant, database, table | operation u8 (1 upsert, 2 delete) | flags u8: 1 part of a unit,
  *                   2 its last one, 4 a chunk of a batch of several | part of a unit: unit id u64, rows of the parts
  *                   before it | chunk: u32 cut (producers.h) | row count | column count | columns: id, type
  * (column/type.h), values (column_encode, column/batch.h) Rows are in the order of their key and no key is there twice,
@@ -33,6 +32,8 @@
  *   KEEP            1 keep, 2 drop, 3 keep with the log behind it, 4 move | snapshot's name | but for 2: the LSN that
  * it is of. From feature level 3 on HISTORY         microseconds that every state stays readable for; 0: none. From
  * feature level 3 on
+ *
+ *   JOBS            the kinds of jobs that are paused, a bit for each (1 << enum plinth_job_kind), from level 5 on
  *
  *   TRANSACTION     transaction_change.h; so is TRANSACTION_PART. From feature level 5 on
  *   RANGES_GONE     table: tenant, database, table | count, LSNs of range deletes that hide nothing any more (the

@@ -434,7 +434,10 @@ static enum plinth_status log_resume(struct local_log *log, struct log_recovery 
     enum plinth_status st = segments_adopt(log, recovery, error);
     if (st) return st;
     if (log->options.read_only) {
+        /* Whoever writes it may still be at the end; what a later block, or file, tells of is durable. */
+        uint64_t synced = recovery->end.synced_lsn, former = recovery->newest.previous_last_lsn;
         marks_set(log, recovery->end.next_lsn);
+        if (!recovery->end.clean) atomic_store(&log->synced_lsn, synced > former ? synced : former);
         return PLINTH_OK;
     }
     if (recovery->end.clean) return epoch_continue(log, recovery, error);

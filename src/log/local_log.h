@@ -12,7 +12,8 @@ struct local_log_options {
     uint32_t sync_interval_ms;   /* 0: 10 */
     bool no_preparation;         /* do not write zeros into the next segment ahead of time (tests, small disks) */
     bool must_exist;             /* no log is PLINTH_CORRUPT, and none is made */
-    bool read_only;              /* look only: nothing is written, a torn tail is passed over; no appends, no thread */
+    bool read_only;              /* look only: nothing is written, a torn tail is passed over; no appends, no thread;
+                                    "synced" is what the files themselves prove to be so */
 };
 
 /* Opens the log in `directory`, making the directory (not its parent) and a new log when there is none. `options`

@@ -56,6 +56,7 @@ static const struct {
     {"/plinth.v1.Processor/ResumeJobs", ACCESS_OPERATE},
     {"/plinth.v1.Processor/RunJob", ACCESS_OPERATE},
     {"/plinth.v1.Processor/CancelJob", ACCESS_OPERATE},
+    {"/plinth.v1.Processor/ListFiles", ACCESS_OBSERVE},
     {"/grpc.health.v1.Health/Check", ACCESS_PUBLIC},
     {"/grpc.health.v1.Health/Watch", ACCESS_PUBLIC},
     {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", ACCESS_PUBLIC},

@@ -50,6 +50,7 @@ const struct service_method *const service_methods[] = {
     &processor_resume_jobs,
     &processor_run_job,
     &processor_cancel_job,
+    &processor_list_files,
     &health_check,
     &health_watch,
     &reflection_v1,

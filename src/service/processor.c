@@ -180,6 +180,109 @@ static void cancel_job_work(struct service_call *call) {
     finish_empty(call, st, &error);
 }
 
+/* ---- ListFiles ---- */
+
+enum { FILES_A_MESSAGE = 256, KEY_BYTES_SHOWN = 64 };
+
+struct file_stream {
+    struct service_call *call;
+    struct arena arena; /* of one message */
+    Plinth__V1__ListFilesResponse response;
+    Plinth__V1__File *files[FILES_A_MESSAGE];
+    bool failed;
+};
+
+/* Waits while the client is slow. */
+static void send_files(struct file_stream *stream) {
+    struct rpc_call *rpc = stream->call->rpc;
+    struct buffer packed = BUFFER_INIT;
+    if (buffer_reserve(&packed, protobuf_c_message_get_packed_size(&stream->response.base) + 1)) {
+        packed.size = protobuf_c_message_pack(&stream->response.base, packed.data);
+        (void)rpc_call_send(rpc, buffer_slice(&packed));
+        while (!rpc_call_is_over(rpc) && rpc_call_send_queued(rpc) >= RPC_SEND_HIGH_BYTES)
+            env_sleep_us(stream->call->service->env, 1000);
+    } else {
+        stream->failed = true;
+    }
+    buffer_deinit(&packed);
+    arena_reset(&stream->arena);
+    plinth__v1__list_files_response__init(&stream->response);
+    stream->response.files = stream->files;
+}
+
+static char *keep_text(struct file_stream *stream, const char *text) {
+    char *copy = (char *)arena_copy(&stream->arena, slice_of_string(text));
+    if (!copy) stream->failed = true;
+    return copy;
+}
+
+static ProtobufCBinaryData keep_key(struct file_stream *stream, struct plinth_slice key) {
+    size_t size = key.size < KEY_BYTES_SHOWN ? key.size : KEY_BYTES_SHOWN;
+    uint8_t *copy = arena_copy(&stream->arena, slice_of(key.data, size));
+    if (!copy) stream->failed = true;
+    return (ProtobufCBinaryData){copy ? size : 0, copy};
+}
+
+static void add_table(struct file_stream *stream, Plinth__V1__File *to, const struct plinth_file *file) {
+    struct plinth_names names;
+    if (!file->space.table || plinth_names_find(stream->call->service->db, file->space, &names, NULL)) return;
+    Plinth__V1__Table *table = arena_alloc(&stream->arena, sizeof *table);
+    if (!table) {
+        stream->failed = true;
+        return;
+    }
+    plinth__v1__table__init(table);
+    table->database = keep_text(stream, names.database);
+    table->name = keep_text(stream, names.table);
+    to->table = table;
+    to->index = keep_text(stream, names.index);
+    if (file->has_partition) to->partition_us = file->partition * (int64_t)names.partition_us;
+}
+
+static void on_file(void *context, const struct plinth_file *file) {
+    struct file_stream *stream = context;
+    Plinth__V1__File *to = arena_alloc(&stream->arena, sizeof *to);
+    if (stream->failed || !to || rpc_call_is_over(stream->call->rpc)) {
+        stream->failed = true;
+        return;
+    }
+    plinth__v1__file__init(to);
+    to->path = keep_text(stream, file->path);
+    to->kind = (Plinth__V1__FileKind)file->kind;
+    to->bytes = file->bytes;
+    to->modified_us = file->modified_us;
+    to->first_lsn = file->first_lsn;
+    to->last_lsn = file->last_lsn;
+    to->is_needed = file->is_needed;
+    to->needed_by = keep_text(stream, file->needed_by);
+    to->has_partition = file->has_partition;
+    to->run = file->run;
+    to->level = file->level;
+    to->rows = file->rows;
+    to->deletes = file->deletes;
+    to->key_min = keep_key(stream, file->key_min);
+    to->key_max = keep_key(stream, file->key_max);
+    add_table(stream, to, file);
+    stream->files[stream->response.n_files++] = to;
+    if (!stream->failed && stream->response.n_files == FILES_A_MESSAGE) send_files(stream);
+}
+
+static void list_files_work(struct service_call *call) {
+    struct plinth_error error;
+    Plinth__V1__ListFilesRequest *request;
+    struct file_stream stream = {.call = call};
+    plinth__v1__list_files_response__init(&stream.response);
+    stream.response.files = stream.files;
+    arena_init(&stream.arena);
+    enum plinth_status st = request_unpack(&plinth__v1__list_files_request__descriptor, buffer_slice(&call->request),
+                                           &stream.arena, &request, &error);
+    if (!st) st = plinth_files_visit(call->service->db, on_file, &stream, &error);
+    if (!st && !stream.failed && stream.response.n_files) send_files(&stream);
+    if (!st && stream.failed) st = error_no_memory(&error, "list of files");
+    arena_deinit(&stream.arena);
+    service_finish(call, st, &error);
+}
+
 /* ---- the methods ---- */
 
 static void list_jobs_on_message(struct service_call *call, struct slice message) {
@@ -193,6 +296,9 @@ static void resume_jobs_on_message(struct service_call *call, struct slice messa
 }
 static void run_job_on_message(struct service_call *call, struct slice message) {
     service_offload(call, call->service->admin_workers, message, run_job_work);
+}
+static void list_files_on_message(struct service_call *call, struct slice message) {
+    service_offload(call, call->service->admin_workers, message, list_files_work);
 }
 static void cancel_job_on_message(struct service_call *call, struct slice message) {
     service_offload(call, call->service->workers, message, cancel_job_work);
@@ -208,3 +314,5 @@ const struct service_method processor_run_job = {"/plinth.v1.Processor/RunJob", 
                                                  .on_message = run_job_on_message};
 const struct service_method processor_cancel_job = {"/plinth.v1.Processor/CancelJob", RPC_UNARY,
                                                     .on_message = cancel_job_on_message};
+const struct service_method processor_list_files = {"/plinth.v1.Processor/ListFiles", RPC_SERVER_STREAM,
+                                                    .on_message = list_files_on_message};
