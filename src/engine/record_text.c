@@ -168,6 +168,22 @@ static void say_merge(const struct catalog *catalog, struct slice payload, struc
     merge_change_deinit(&change);
 }
 
+/* Begins with the index's id (index_builds.h). */
+static void say_index_step(const struct catalog *catalog, struct slice payload, struct record_text *text) {
+    struct reader from = reader_of(payload);
+    struct table_id index = {0};
+    char name[TABLE_TEXT_BYTES];
+    index.tenant = reader_varint32(&from);
+    index.database = reader_varint32(&from);
+    index.table = reader_varint32(&from);
+    uint64_t job = reader_varint(&from), rows = reader_varint(&from);
+    if (from.failed)
+        say_malformed(text);
+    else
+        say(text, "the build of %s has looked at %" PRIu64 " rows, job %" PRIu64, name_of(catalog, index, name), rows,
+            job);
+}
+
 static void say_files_gone(struct slice payload, struct record_text *text) {
     struct reader from = reader_of(payload);
     uint64_t names = reader_varint(&from);
@@ -187,7 +203,8 @@ static void say_catalog(const struct catalog *catalog, struct slice payload, str
         [CATALOG_CREATE_INDEX] = "create index",       [CATALOG_CREATE_TABLE] = "create table",
         [CATALOG_DROP_TABLE] = "drop table",           [CATALOG_ADD_COLUMNS] = "add columns to",
         [CATALOG_CREATE_TABLE_INDEX] = "create index", [CATALOG_SET_INDEX_STATE] = "set state of index",
-        [CATALOG_DROP_INDEX] = "drop index",
+        [CATALOG_DROP_INDEX] = "drop index",           [CATALOG_BUILD_INDEX] = "build index",
+        [CATALOG_REPLACE_INDEX] = "replace index",
     };
     struct reader from = reader_of(payload);
     struct catalog_change change;
@@ -264,6 +281,7 @@ void record_describe(const struct catalog *catalog, const struct record *record,
     case CHANGE_FLUSH_COMMIT:
     case CHANGE_COMPACT_COMMIT: say_commit(catalog, record, text); break;
     case CHANGE_MERGE_COMMIT: say_merge(catalog, payload, text); break;
+    case CHANGE_INDEX_STEP: say_index_step(catalog, payload, text); break;
     case CHANGE_JOB_ABORT: say(text, "job %" PRIu64 " was given up", number_of(payload)); break;
     case CHANGE_FILES_GONE: say_files_gone(payload, text); break;
     case CHANGE_HOST: say_host(payload, text); break;
