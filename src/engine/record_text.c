@@ -44,15 +44,15 @@ static void say_operations(const struct catalog *catalog, struct slice operation
     struct operation operation;
     struct table_id tables[TABLES_NAMED];
     unsigned named = 0;
-    uint64_t sets = 0, deletes = 0, others = 0;
+    uint64_t sets = 0, deletes = 0, ranges = 0, others = 0;
     bool more = false;
     char name[TABLE_TEXT_BYTES];
     while (operation_next(&reader, &operation)) {
         bool is_new = true;
         sets += operation.kind == OPERATION_SET || operation.kind == OPERATION_SET_REFERENCE;
         deletes += operation.kind == OPERATION_DELETE;
-        others += operation.kind != OPERATION_SET && operation.kind != OPERATION_SET_REFERENCE &&
-                  operation.kind != OPERATION_DELETE;
+        ranges += operation.kind == OPERATION_DELETE_RANGE;
+        others++;
         for (unsigned i = 0; i < named; i++) is_new &= table_id_compare(tables[i], operation.table) != 0;
         if (is_new && named < TABLES_NAMED)
             tables[named++] = operation.table;
@@ -63,9 +63,11 @@ static void say_operations(const struct catalog *catalog, struct slice operation
         say_malformed(text);
         return;
     }
-    text->rows += sets + deletes + others;
+    others -= sets + deletes + ranges;
+    text->rows += sets + deletes;
     if (sets) say(text, "%s%" PRIu64 " set%s", *text->what ? ", " : "", sets, sets == 1 ? "" : "s");
     if (deletes) say(text, "%s%" PRIu64 " delete%s", *text->what ? ", " : "", deletes, deletes == 1 ? "" : "s");
+    if (ranges) say(text, "%s%" PRIu64 " delete%s of a range", *text->what ? ", " : "", ranges, ranges == 1 ? "" : "s");
     if (others) say(text, "%s%" PRIu64 " other change%s", *text->what ? ", " : "", others, others == 1 ? "" : "s");
     for (unsigned i = 0; i < named; i++) say(text, "%s%s", i ? ", " : " in ", name_of(catalog, tables[i], name));
     if (more) say(text, " and others");
