@@ -16,7 +16,7 @@ import tables
 
 def load_api():
     api = types.SimpleNamespace(**vars(tables.load_api()))
-    for module in ("change_feed_pb2", "change_feed_pb2_grpc"):
+    for module in ("change_feed_pb2", "change_feed_pb2_grpc", "transactions_pb2", "transactions_pb2_grpc"):
         loaded = importlib.import_module(f"plinth.v1.{module}")
         for name in dir(loaded):
             if not name.startswith("_"):
@@ -379,7 +379,8 @@ class Replica:
         for rows in change.rows:
             table = self.rows.setdefault(rows.table.name, {})
             for row, before in zip(rows_of(rows.arrow_ipc), rows_of(rows.previous_arrow_ipc), strict=True):
-                before.pop("wings", None)  # is added on the way, and never written
+                row.pop("wings", None)  # is added on the way, and stays null
+                before.pop("wings", None)
                 assert table.get(row["name"]) == (before if before["name"] is not None else None)
                 if rows.deleted:
                     table.pop(row["name"], None)
@@ -406,7 +407,7 @@ def test_a_reader_that_is_stopped_at_random_ends_with_the_same_state(api, make_s
             written += 1
             value = b"%d" % written + b"x" * rng.randrange(300)
             key, space = b"k%d" % rng.randrange(30), api.Space(name=rng.choice(["default", "pets"]))
-            what = rng.randrange(12)
+            what = rng.randrange(15)
             if what < 4:
                 kv.Set(api.SetRequest(key=key, value=value, space=space))
                 acknowledged.append(value)
@@ -443,9 +444,48 @@ def test_a_reader_that_is_stopped_at_random_ends_with_the_same_state(api, make_s
                     rows = [{**row, "note": value.decode()} for row in rows]
                 schema = [("name", pa.string()), ("legs", pa.int32())] + ([("note", pa.string())] if "note" in rows[0] else [])
                 client.write("birds", pa.Table.from_pylist(rows, schema=pa.schema(schema)), atomic=bool(rng.randrange(2)))
-            else:
+            elif what < 12:
                 names = rng.sample(range(40), 3)
                 client.write("birds", pa.table({"name": [f"bird{n}" for n in names]}), delete=True)
+            elif what < 14:
+                transaction(value, key, space)
+            else:  # by condition
+                table = api.Table(name="birds")
+                predicate = api.Predicate(sql=f"legs > {rng.randrange(20, 60)} AND note IS NULL")
+                if rng.randrange(2):
+                    client.ingestion.DeleteWhere(api.DeleteWhereRequest(table=table, predicate=predicate))
+                else:
+                    legs = api.UpdateWhereRequest.Assignment(column="legs", value=api.Value(int_value=rng.randrange(20)))
+                    client.ingestion.UpdateWhere(
+                        api.UpdateWhereRequest(table=table, predicate=predicate, assignments=[legs])
+                    )
+
+    def transaction(value, key, space):
+        """Keys and rows as one; every third loses."""
+        snapshot = server.kv.CreateSnapshot(api.CreateSnapshotRequest()).position
+        loses = rng.randrange(3) == 0
+        if loses:
+            server.kv.Set(api.SetRequest(key=b"contended", value=value + b"!"))
+            acknowledged.append(value + b"!")
+        rows = {"name": [f"bird{rng.randrange(40)}"], "note": ["transaction"]}
+        written = [
+            api.CommitTransactionRequest.RowsWritten(table=api.Table(name="birds"), arrow_ipc=tables.to_ipc(pa.table(rows))),
+            api.CommitTransactionRequest.RowsWritten(
+                table=api.Table(name="birds"),
+                arrow_ipc=tables.to_ipc(pa.table({"name": [f"bird{rng.randrange(40)}"]})),
+                operation=api.WriteRowsRequest.OPERATION_DELETE,
+            ),
+        ]
+        commit = api.CommitTransactionRequest(
+            snapshot=snapshot,
+            keys=[api.CommitRequest.KeyRead(key=b"contended")],
+            operations=[api.BatchRequest.Operation(set=api.BatchRequest.Set(key=key, value=value), space=space)],
+            rows_written=written,
+        )
+        outcome = api.TransactionsStub(server.channel()).Commit(commit).outcome
+        assert (outcome == api.CommitResponse.OUTCOME_COMMITTED) == (not loses)
+        if not loses:
+            acknowledged.append(value)
 
     def consume():
         """Reads a while, and is stopped anywhere."""

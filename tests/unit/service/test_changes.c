@@ -86,7 +86,7 @@ static enum grpc_status set(struct fixture *fixture, const char *key, size_t val
 
 struct reader_state {
     struct rpc_call *call;
-    bool is_slow;
+    bool is_slow, wants_state;
     pthread_mutex_t mutex; /* guards the rest */
     pthread_cond_t changed;
     unsigned messages, changes;
@@ -109,7 +109,7 @@ static void on_message(struct rpc_call *call, struct slice message) {
     struct reader_state *reader = rpc_call_user_data(call);
     Plinth__V1__ChangesResponse *answer = plinth__v1__changes_response__unpack(NULL, message.size, message.data);
     pthread_mutex_lock(&reader->mutex);
-    reader->wrong |= !answer || !answer->position;
+    reader->wrong |= !answer || (!answer->position && !answer->initial);
     reader->began = true;
     for (size_t i = 0; answer && i < answer->n_changes; i++)
         for (size_t k = 0; k < answer->changes[i]->n_keys; k++, reader->changes++)
@@ -140,6 +140,7 @@ static void reader_begin(struct fixture *fixture, struct reader_state *reader, c
     pthread_cond_init(&reader->changed, NULL);
     request.prefix = (ProtobufCBinaryData){strlen(prefix), (uint8_t *)prefix};
     request.with_previous = with_previous;
+    request.initial_state = reader->wants_state;
     request.heartbeat_ms = 20;
     const struct rpc_call_options options = {.path = "/plinth.v1.ChangeFeed/Changes",
                                              .kind = RPC_SERVER_STREAM,
@@ -192,7 +193,7 @@ static void *write_keys(void *argument) {
 static void *come_and_go(void *argument) {
     struct worker *worker = argument;
     for (unsigned i = 0; !atomic_load(&worker->stop); i++) {
-        struct reader_state reader = {.is_slow = i % 3 == 0};
+        struct reader_state reader = {.is_slow = i % 3 == 0, .wants_state = i % 5 < 2};
         reader_begin(worker->fixture, &reader, "", i % 2);
         if (i % 4) wait_for(&reader, &reader.began);
         reader_end(&reader, true);
