@@ -370,11 +370,17 @@ class Replica:
         self.times_seen = {}
 
     def apply(self, api, change):
+        before_it = dict(self.keys)  # what is told is what was there before the whole write
         for key in change.keys:
             name = (key.space.name, bytes(key.key))
-            assert key.existed == (name in self.keys), name
+            if key.kind == api.KeyChange.KIND_DELETE_RANGE:
+                inside = [n for n in self.keys if n[0] == name[0] and key.key <= n[1] and (not key.upper or n[1] < key.upper)]
+                for gone in inside:
+                    del self.keys[gone]
+                continue
+            assert key.existed == (name in before_it), name
             if key.existed:
-                assert self.keys[name] == key.previous_value
+                assert before_it[name] == key.previous_value
             self.times_seen[bytes(key.value)] = self.times_seen.get(bytes(key.value), 0) + 1
             if key.kind == api.KeyChange.KIND_SET:
                 self.keys[name] = bytes(key.value)
@@ -412,7 +418,7 @@ def test_a_reader_that_is_stopped_at_random_ends_with_the_same_state(api, make_s
             written += 1
             value = b"%d" % written + b"x" * rng.randrange(300)
             key, space = b"k%d" % rng.randrange(30), api.Space(name=rng.choice(["default", "pets"]))
-            what = rng.randrange(15)
+            what = rng.randrange(17)
             if what < 4:
                 kv.Set(api.SetRequest(key=key, value=value, space=space))
                 acknowledged.append(value)
@@ -454,6 +460,14 @@ def test_a_reader_that_is_stopped_at_random_ends_with_the_same_state(api, make_s
                 client.write("birds", pa.table({"name": [f"bird{n}" for n in names]}), delete=True)
             elif what < 14:
                 transaction(value, key, space)
+            elif what < 15:
+                lower, upper = sorted(rng.sample(range(10), 2))
+                ranges = api.BatchRequest.DeleteRange(lower=b"k%d" % lower, upper=b"k%d" % upper)
+                operations = [api.BatchRequest.Operation(delete_range=ranges)]
+                if rng.randrange(2):  # and one of them anew
+                    operations.append(api.BatchRequest.Operation(set=api.BatchRequest.Set(key=b"k%d" % lower, value=value)))
+                    acknowledged.append(value)
+                kv.Batch(api.BatchRequest(operations=operations, space=space))
             else:  # by condition
                 table = api.Table(name="birds")
                 predicate = api.Predicate(sql=f"legs > {rng.randrange(20, 60)} AND note IS NULL")

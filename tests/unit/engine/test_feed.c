@@ -234,6 +234,12 @@ static void write_transaction(struct fixture *f, struct test_random *random) {
                                              .space = f->more,
                                              .key = plinth_text(key)};
         if (operation.kind == PLINTH_SET) operation.value = plinth_bytes(bytes, size);
+        if (test_random_below(random, 8) == 0) {
+            operation.kind = PLINTH_DELETE_RANGE;
+            operation.key = plinth_text("t1");
+            operation.upper = plinth_text("t4");
+            operation.value = plinth_bytes(NULL, 0);
+        }
         assert_ok(plinth_transaction_write(transaction, &operation, &f->error), &f->error);
     }
     snprintf(text, sizeof text, "bird%02d,%d,txn", (int)test_random_below(random, 20), (int)size);
@@ -883,24 +889,15 @@ static void every_kind_of_record_is_shown_or_listed_as_not_shown(void **state) {
     (void)state;
     static const enum change_kind shown[] = {CHANGE_WRITE, CHANGE_CONDITIONAL, CHANGE_ROWS, CHANGE_TRANSACTION};
     static const enum change_kind not_shown[] = {
-        CHANGE_CATALOG,
-        CHANGE_CUT,
-        CHANGE_JOB_BEGIN,
-        CHANGE_FLUSH_COMMIT,
-        CHANGE_COMPACT_COMMIT,
-        CHANGE_JOB_ABORT,
-        CHANGE_FILES_GONE,
-        CHANGE_HOST,
-        CHANGE_TICK,
-        CHANGE_FEATURE_LEVEL,
-        CHANGE_WINDOW,
-        CHANGE_KEEP,
-        CHANGE_HISTORY,
-        CHANGE_JOBS,
-        CHANGE_RANGES_GONE,
-        CHANGE_INDEX_STEP,
-        CHANGE_MERGE_COMMIT,
-        CHANGE_TRANSACTION_PART, /* shown with the last one */
+        CHANGE_CATALOG,        CHANGE_CUT,
+        CHANGE_JOB_BEGIN,      CHANGE_FLUSH_COMMIT,
+        CHANGE_COMPACT_COMMIT, CHANGE_JOB_ABORT,
+        CHANGE_FILES_GONE,     CHANGE_HOST,
+        CHANGE_TICK,           CHANGE_FEATURE_LEVEL,
+        CHANGE_WINDOW,         CHANGE_KEEP,
+        CHANGE_HISTORY,        CHANGE_JOBS,
+        CHANGE_RANGES_GONE,    CHANGE_INDEX_STEP,
+        CHANGE_MERGE_COMMIT,   CHANGE_TRANSACTION_PART, /* shown with the last one */
     };
     bool listed[256] = {false};
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
