@@ -276,7 +276,8 @@ static enum plinth_status judge_rows(const struct shard *shard, const struct rec
         decision->verdict = VERDICT_VOID;
         return PLINTH_OK;
     }
-    bool remembered = shard->feature_level >= FEATURE_LEVEL_TRANSACTIONS;
+    /* Parts of a unit also below: the level may be raised before its last part. */
+    bool remembered = shard->feature_level >= FEATURE_LEVEL_TRANSACTIONS || change->in_unit;
     enum plinth_status st = sound ? PLINTH_OK : rows_record_check(schema, payload, remembered ? runs : NULL, error);
     if (st == PLINTH_CORRUPT) {
         error_clear(error);
@@ -293,15 +294,15 @@ static enum plinth_status judge_rows(const struct shard *shard, const struct rec
 static enum plinth_status register_rows(struct shard *shard, uint64_t lsn, const struct rows_change *change,
                                         struct key_run *runs, struct plinth_error *error) {
     struct unit *unit = change->in_unit ? units_find(&shard->units, change->unit) : NULL;
-    if (shard->feature_level < FEATURE_LEVEL_TRANSACTIONS) {
-        key_runs_free(runs);
-        return PLINTH_OK;
-    }
     if (unit) {
         key_runs_append(&unit->runs, runs);
         if (!change->last) return PLINTH_OK;
         runs = unit->runs;
         unit->runs = NULL;
+    }
+    if (shard->feature_level < FEATURE_LEVEL_TRANSACTIONS) {
+        key_runs_free(runs);
+        return PLINTH_OK;
     }
     return rows_window_add(&shard->rows_window, lsn, runs) ? PLINTH_OK : error_no_memory(error, "conflict window");
 }
@@ -375,7 +376,7 @@ static void replay_rows(struct shard *shard, uint64_t lsn, struct slice payload)
     struct key_run *runs;
     const struct table_schema *schema =
         rows_change_decode(payload, &change) ? shard_table_schema(shard, change.table) : NULL;
-    if (!schema || shard->feature_level < FEATURE_LEVEL_TRANSACTIONS) return;
+    if (!schema || (shard->feature_level < FEATURE_LEVEL_TRANSACTIONS && !change.in_unit)) return;
     struct unit *unit = change.in_unit ? units_find(&shard->units, change.unit) : NULL;
     if (!unit && lsn <= shard->rows_window.floor_lsn) return;
     if (change.in_unit && !unit) return; /* flushed, or forgotten */

@@ -391,6 +391,42 @@ static void a_transaction_loses_when_rows_that_it_read_were_written_since(void *
     script_deinit(script);
 }
 
+/* Rows of a unit count as written by its last part, also those of parts from before anybody remembered rows. */
+static void a_unit_that_begins_below_the_feature_level_is_remembered_as_a_whole(void **state) {
+    (void)state;
+    struct script *script = calloc(1, sizeof *script);
+    struct table_id table = {1, 1, 3};
+    struct shard shard;
+    assert_ok(shard_init(&shard, NULL), NULL);
+    add_table(script, &shard.catalog, "t");                                     /* 1, 2 */
+    add_rows(script, table, 7, 0, 3, 0, 70, 1);                                 /* 3 */
+    add_varint(script, CHANGE_FEATURE_LEVEL, FEATURE_LEVEL_TRANSACTIONS);       /* 4 */
+    add_rows(script, table, 7, 1, 3, 1, 71, 1);                                 /* 5 */
+    add_rows(script, table, 7, 2, 3, 2, 72, 1);                                 /* 6 */
+    add_transaction(script, 0, 1, transaction_body(5, table, 70, false, 1, 1)); /* 7: row 70 was not there at 5 */
+    add_transaction(script, 0, 1, transaction_body(6, table, 70, false, 1, 1)); /* 8 */
+    shard_deinit(&shard);
+    for (uint64_t lsn = 2; lsn <= 6; lsn++) { /* also when it is replayed from a checkpoint */
+        struct shard other;
+        struct buffer checkpoint = BUFFER_INIT;
+        assert_ok(shard_init(&shard, NULL), NULL);
+        for (uint64_t i = 1; i <= lsn; i++) assert_int_equal(decide(&shard, script, i), VERDICT_APPLIED);
+        assert_true(shard_encode(&checkpoint, &shard));
+        assert_ok(shard_decode(buffer_slice(&checkpoint), &other, NULL), NULL);
+        for (uint64_t i = shard_replay_lsn(&other); i <= lsn; i++)
+            shard_replay(&other, i, &script->headers[i - 1], buffer_slice(&script->payloads[i - 1]));
+        for (uint64_t i = lsn + 1; i <= 8; i++) {
+            enum verdict wanted = i == 7 ? VERDICT_CONFLICT : VERDICT_APPLIED;
+            assert_int_equal(decide(&shard, script, i), wanted);
+            assert_int_equal(decide(&other, script, i), wanted);
+        }
+        shard_deinit(&shard);
+        shard_deinit(&other);
+        buffer_deinit(&checkpoint);
+    }
+    script_deinit(script);
+}
+
 /* Units under way in a random log, and what their next part is. */
 struct open_unit {
     uint64_t id;
@@ -564,6 +600,7 @@ int main(void) {
         cmocka_unit_test(rows_need_their_table_and_feature_level),
         cmocka_unit_test(a_replay_begins_at_the_first_part_of_what_is_not_in_segments),
         cmocka_unit_test(a_transaction_loses_when_rows_that_it_read_were_written_since),
+        cmocka_unit_test(a_unit_that_begins_below_the_feature_level_is_remembered_as_a_whole),
         cmocka_unit_test(a_checkpoint_and_the_log_behind_it_give_the_same_state),
         cmocka_unit_test(a_damaged_checkpoint_is_refused),
     };
