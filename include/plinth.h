@@ -393,6 +393,8 @@ struct plinth_rows_options {
     struct plinth_write_options write; /* a producer's sequence is for the whole batch */
     bool atomic;                       /* all rows or none, visible at once; else a crash may leave a part of them */
     bool no_reject; /* the first row that cannot be written fails the write, before anything is done */
+    bool if_absent; /* plinth_rows_write: only rows whose key has none yet; others are rejected (PLINTH_ALREADY_EXISTS).
+                       All rows that are written become visible at once */
 };
 
 struct plinth_row_reject {

@@ -61,9 +61,10 @@ struct plinth {
     pthread_mutex_t sequence_mutex;
     struct shard shard;
     struct memtable *active;
-    uint64_t last_data_lsn; /* of the newest record with rows */
-    uint64_t memtables_cut; /* immutable memtables not yet flushed */
-    uint64_t bytes_cut;     /* of all memtables ever cut */
+    uint64_t last_data_lsn;     /* of the newest record with rows */
+    atomic_bool remembers_rows; /* the feature level has the window of rows: writers make key runs for it */
+    uint64_t memtables_cut;     /* immutable memtables not yet flushed */
+    uint64_t bytes_cut;         /* of all memtables ever cut */
     struct write_budget write_budget;
     struct write_rate write_rate; /* while writers are free */
     pthread_cond_t memtable_flushed;

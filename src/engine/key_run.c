@@ -14,7 +14,8 @@ struct key_run *key_run_create(struct table_id table, const struct row_keys *key
     if (!keys) return run;
     run->keys = (struct row_keys){(uint32_t *)(run + 1), (uint8_t *)(run + 1) + offset_bytes};
     uint32_t base = keys->offsets[0];
-    for (uint32_t i = 0; i <= count; i++) run->keys.offsets[i] = keys->offsets[i] - base;
+    memcpy(run->keys.offsets, keys->offsets, offset_bytes);
+    for (uint32_t i = 0; base && i <= count; i++) run->keys.offsets[i] -= base;
     if (key_bytes) memcpy(run->keys.bytes, keys->bytes + base, key_bytes);
     return run;
 }

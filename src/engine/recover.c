@@ -262,6 +262,7 @@ enum plinth_status engine_recover(struct plinth *db, struct plinth_error *error)
         db->active = memtable_ref(replay.memtables[replay.memtable_count - 1].memtable);
         db->memtables_cut = replay.memtable_count - 1;
         atomic_store(&db->flushed_lsn, db->shard.flushed_lsn);
+        atomic_store(&db->remembers_rows, db->shard.feature_level >= FEATURE_LEVEL_TRANSACTIONS);
     }
     for (uint64_t i = 0; i < replay.memtable_count; i++) memtable_unref(replay.memtables[i].memtable);
     free(replay.memtables);

@@ -142,6 +142,8 @@ static enum plinth_status prepare_chunk(struct submission *submission, uint32_t 
     if (!block) return error_no_memory(error, "rows");
     submission->blocks[submission->block_count++] = block;
     key_runs_free(submission->runs);
+    submission->runs = NULL;
+    if (!atomic_load_explicit(&submission->db->remembers_rows, memory_order_relaxed)) return PLINTH_OK;
     return rows_runs_make(plan->schema, plan->schema->key_count ? &block->keys : NULL, block->rows, &submission->runs,
                           error);
 }
@@ -329,6 +331,10 @@ enum plinth_status rows_submit(struct plinth *db, struct table_id table, const s
     enum plinth_status st = write_header_init(db, options, CHANGE_ROWS, &header, error);
     if (!st) st = engine_check(db, error);
     bool again = !st;
+    if (!st && write->if_absent) {
+        st = rows_insert_absent(db, table, write, options, result, error);
+        again = false;
+    }
     while (!st && again) st = attempt(db, table, write, &header, options && options->no_wait, result, &again, error);
     if (result->last_lsn) {
         result->position = engine_position(db, result->last_lsn);

@@ -45,6 +45,7 @@ struct rows_write {
     bool atomic;                       /* all rows or none: one reject fails the write; visible at once */
     bool no_reject;                    /* one reject fails the write before anything is logged (but not `atomic`) */
     struct rows_unfit unfit;
+    bool if_absent; /* upsert: rows whose key has one already are rejected; all as one */
 };
 
 struct rows_result {
@@ -67,6 +68,11 @@ PLINTH_MUST_CHECK enum plinth_status rows_submit(struct plinth *db, struct table
                                                  const struct rows_write *write,
                                                  const struct plinth_write_options *options, struct rows_result *result,
                                                  struct plinth_error *error);
+/* rows_submit of a write with `if_absent` (rows_if_absent.c): waits until it is as durable as asked for. */
+PLINTH_MUST_CHECK enum plinth_status rows_insert_absent(struct plinth *db, struct table_id table,
+                                                        const struct rows_write *write,
+                                                        const struct plinth_write_options *options,
+                                                        struct rows_result *result, struct plinth_error *error);
 /* Waits until the result's rows are durable as asked and visible. */
 PLINTH_MUST_CHECK enum plinth_status rows_wait(struct plinth *db, const struct plinth_write_options *options,
                                                const struct rows_result *result, struct plinth_error *error);

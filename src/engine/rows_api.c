@@ -74,6 +74,7 @@ static enum plinth_status write_arrow(struct plinth *db, const char *database, c
                                    .schema = &names,
                                    .batch = batch,
                                    .atomic = options->atomic,
+                                   .if_absent = options->if_absent,
                                    .no_reject = options->no_reject};
         st = write_batch(db, found->id, &write, &options->write, result, error);
     }

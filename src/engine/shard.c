@@ -332,6 +332,10 @@ static enum plinth_status decide_rows(struct shard *shard, uint64_t lsn, const s
         runs = *written->runs;
         *written->runs = NULL;
     }
+    /* The feature level has been raised since the writer looked. */
+    if (!runs && shard->feature_level >= FEATURE_LEVEL_TRANSACTIONS)
+        st = rows_record_runs(shard_table_schema(shard, change.table), payload, &runs, error);
+    if (st) return st;
     st = register_rows(shard, lsn, &change, runs, error);
     if (st || (change.in_unit && !change.last)) return st;
     return shard_add_producer(shard, lsn, header, rows_part_of(header, &change), error);

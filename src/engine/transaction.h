@@ -56,6 +56,8 @@ PLINTH_MUST_CHECK enum plinth_status transaction_append(struct plinth *db, const
 /* Raises the feature level so that the engine remembers which rows are written: above `*floor_lsn`. */
 PLINTH_MUST_CHECK enum plinth_status transaction_raise_level(struct plinth *db, uint64_t *floor_lsn,
                                                              struct plinth_error *error);
+/* Waits until everything in the log now is to be read: a transaction that has lost loses again before that. */
+PLINTH_MUST_CHECK enum plinth_status transaction_wait_for_news(struct plinth *db, struct plinth_error *error);
 /* Appends stored keys and bounds that were read, as CONDITIONAL and TRANSACTION records begin. */
 PLINTH_MUST_CHECK bool transaction_encode_key_reads(struct buffer *into, uint64_t snapshot_lsn,
                                                     const struct plinth_reads *reads);
@@ -113,7 +115,8 @@ struct plinth_transaction {
     bool committed;
 };
 
-/* One at a state that the caller has read by itself ({0, 0}: it has read nothing); reads through it are not possible. */
+/* One at a state that the caller has read by itself ({0, 0}: it has read nothing); reads through it are not possible.
+ */
 PLINTH_MUST_CHECK enum plinth_status transaction_begin_at(struct plinth *db, struct plinth_position position,
                                                           struct plinth_transaction **transaction,
                                                           struct plinth_error *error);
@@ -136,6 +139,20 @@ PLINTH_MUST_CHECK enum plinth_status transaction_note_range(struct plinth_transa
 PLINTH_MUST_CHECK enum plinth_status transaction_table_of(struct plinth_transaction *transaction, const char *database,
                                                           const char *name, struct transaction_table **table,
                                                           struct plinth_error *error);
+/* The same of a table known by its id. */
+PLINTH_MUST_CHECK enum plinth_status transaction_table_by_id(struct plinth_transaction *transaction, struct table_id id,
+                                                             struct transaction_table **table,
+                                                             struct plinth_error *error);
+/* Whether the transaction sees rows of the keys of a block: bits of `there`, all 0 before. They count as read. */
+PLINTH_MUST_CHECK enum plinth_status transaction_rows_probe(struct plinth_transaction *transaction,
+                                                            struct transaction_table *table,
+                                                            const struct row_block *keys, uint8_t *there,
+                                                            struct plinth_error *error);
+/* Rows to upsert at the commit: matched to the table's schema, sorted, each key once. */
+PLINTH_MUST_CHECK enum plinth_status transaction_rows_take(struct plinth_transaction *transaction,
+                                                           struct transaction_table *table,
+                                                           const struct table_schema *schema, struct batch *batch,
+                                                           const uint32_t *column_ids, struct plinth_error *error);
 /* Rows to write at the commit; borrowed for the call. One reject fails it: nothing was taken then. */
 PLINTH_MUST_CHECK enum plinth_status transaction_rows_submit(struct plinth_transaction *transaction,
                                                              const char *database, const char *table,

@@ -429,11 +429,18 @@ enum plinth_status transaction_append(struct plinth *db, const struct record_hea
 
 enum plinth_status transaction_raise_level(struct plinth *db, uint64_t *floor_lsn, struct plinth_error *error) {
     pthread_mutex_lock(&db->sequence_mutex);
-    bool raised = db->shard.feature_level < FEATURE_LEVEL_TRANSACTIONS;
     enum plinth_status st = engine_raise_feature_level(db, FEATURE_LEVEL_TRANSACTIONS, error);
     *floor_lsn = db->shard.rows_window.floor_lsn;
     pthread_mutex_unlock(&db->sequence_mutex);
-    if (st || !raised) return st;
+    if (st || engine_visible_lsn(db) >= *floor_lsn) return st;
     struct record_header header = {.durability = RECORD_SYNCED};
     return write_wait(db, &header, *floor_lsn, error);
+}
+
+enum plinth_status transaction_wait_for_news(struct plinth *db, struct plinth_error *error) {
+    struct record_header header = {.durability = RECORD_SYNCED};
+    pthread_mutex_lock(&db->sequence_mutex);
+    uint64_t lsn = db->shard.lsn;
+    pthread_mutex_unlock(&db->sequence_mutex);
+    return write_wait(db, &header, lsn, error);
 }

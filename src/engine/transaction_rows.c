@@ -91,6 +91,17 @@ enum plinth_status transaction_table_of(struct plinth_transaction *transaction, 
     return st;
 }
 
+enum plinth_status transaction_table_by_id(struct plinth_transaction *transaction, struct table_id id,
+                                           struct transaction_table **table, struct plinth_error *error) {
+    const struct table_schema *schema = NULL;
+    enum plinth_status st = transaction_check(transaction, error);
+    if (!st) st = begin_to_remember(transaction, error);
+    if (!st) st = engine_schema_by_id(transaction->db, id.table, &schema, error);
+    if (!st) st = table_for(transaction, schema, table, error);
+    table_schema_unref(schema);
+    return st;
+}
+
 /* ---- writing ---- */
 
 static unsigned size_class(const struct row_block *block) {
@@ -170,6 +181,25 @@ static enum plinth_status take_plan(struct plinth_transaction *transaction, stru
     }
     free(blocks);
     return st;
+}
+
+enum plinth_status transaction_rows_take(struct plinth_transaction *transaction, struct transaction_table *table,
+                                         const struct table_schema *schema, struct batch *batch,
+                                         const uint32_t *column_ids, struct plinth_error *error) {
+    struct row_block *block = row_block_create(schema, batch, column_ids, ROW_SET);
+    uint64_t bytes = transaction->own_bytes + batch_bytes(batch);
+    if (bytes > OWN_BYTES_MAX) {
+        row_block_unref(block);
+        return error_set(error, PLINTH_TOO_LARGE, "the transaction's rows take more than %d bytes", (int)OWN_BYTES_MAX);
+    }
+    if (!block || !row_block_set_lsn(block, OWN_LSN + table->writes, 0) ||
+        !ARRAY_PUSH(table->own, table->own_count, block)) {
+        row_block_unref(block);
+        return error_no_memory(error, "transaction");
+    }
+    table->writes++;
+    transaction->own_bytes = bytes;
+    return merge_own(table, error);
 }
 
 static enum plinth_status write_once(struct plinth_transaction *transaction, struct transaction_table *table,
@@ -300,6 +330,20 @@ static enum plinth_status find_places(struct plinth_transaction *transaction, co
     free(missing);
     free(of);
     free(found);
+    return st;
+}
+
+enum plinth_status transaction_rows_probe(struct plinth_transaction *transaction, struct transaction_table *table,
+                                          const struct row_block *keys, uint8_t *there, struct plinth_error *error) {
+    struct row_place *places = calloc(keys->rows + 1, sizeof *places);
+    if (!places) return error_no_memory(error, "keys");
+    enum plinth_status st = find_places(transaction, table, keys, places, error);
+    for (uint32_t i = 0; i < keys->rows; i++) {
+        if (places[i].lsn && places[i].operation == ROW_SET) bitmap_set(there, i);
+        row_place_release(&places[i]);
+        if (!st && !row_reads_key(&table->reads, row_block_key(keys, i))) st = error_no_memory(error, "transaction");
+    }
+    free(places);
     return st;
 }
 

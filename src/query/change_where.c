@@ -266,15 +266,6 @@ static enum plinth_status attempt(struct changing *changing, uint32_t gate_held,
 
 /* ---- again and again ---- */
 
-/* Everything that writers have left behind is to be seen. */
-static enum plinth_status wait_for_writers(struct plinth *db, struct plinth_error *error) {
-    struct record_header header = {.durability = RECORD_SYNCED};
-    pthread_mutex_lock(&db->sequence_mutex);
-    uint64_t lsn = db->shard.lsn;
-    pthread_mutex_unlock(&db->sequence_mutex);
-    return write_wait(db, &header, lsn, error);
-}
-
 /* One transaction, until it has not lost. */
 static enum plinth_status change_once(struct changing *changing, uint32_t table, struct plinth_where_result *result,
                                       struct plinth_error *error) {
@@ -288,7 +279,7 @@ static enum plinth_status change_once(struct changing *changing, uint32_t table,
             engine_table_gate_close(changing->db, table);
             closed = true;
         }
-        if (closed) st = wait_for_writers(changing->db, error);
+        if (i) st = transaction_wait_for_news(changing->db, error);
         error_clear(error);
         if (!st) st = attempt(changing, closed ? table : 0, buffer_slice(&after), &result->position, error);
         result->conflicts += st == PLINTH_CONFLICT;

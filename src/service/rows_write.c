@@ -214,6 +214,7 @@ enum plinth_status rows_write_submit(struct service *service, struct rows_source
                                    .batch = batch,
                                    .unfit = unfit,
                                    .atomic = request->atomic,
+                                   .if_absent = request->if_absent,
                                    .no_reject = request->no_reject};
         st = rows_submit(service->db, table->id, &write, &written->options, &written->result, error);
     }

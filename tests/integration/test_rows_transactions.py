@@ -381,3 +381,16 @@ def test_lists_that_are_appended_to_are_serializable_also_across_kills(server):
             server.start()
         done = check_serializable(history, final_lists(server))
     assert done > 30, done
+
+
+def test_rows_are_inserted_only_where_their_key_has_none(tables, client, table):
+    batch = to_ipc(pa.table({"id": [3, 4], "v": [1, 1], "s": ["new", "new"]}, SCHEMA))
+    request = API.WriteRowsRequest(table=API.Table(name=table), arrow_ipc=batch, if_absent=True)
+    answer = client.ingestion.Write(request)
+    assert (answer.rows_written, answer.rows_rejected) == (1, 1)
+    assert answer.rejects[0].row == 0 and "exists" in answer.rejects[0].reason
+    assert held(tables, table)[2:] == [(3, 30, "c"), (4, 1, "new")]
+    request.no_reject = True
+    with pytest.raises(grpc.RpcError) as raised:
+        client.ingestion.Write(request)
+    assert raised.value.code() == grpc.StatusCode.ALREADY_EXISTS

@@ -297,11 +297,18 @@ static void keys_and_rows_commit_as_one(void **state) {
     b = begin(f);
     upsert(f, b, "t", ALL, "1,7,z");
     set_in(f, b, "right", "1");
+    struct plinth_operation range = {
+        .kind = PLINTH_DELETE_RANGE, .space = f->space, .key = plinth_text("l"), .upper = plinth_text("m")};
+    assert_ok(plinth_transaction_write(b, &range, &f->error), &f->error);
     assert_ok(commit(f, b), &f->error);
     assert_status(commit(f, a), PLINTH_CONFLICT, &f->error);
+    assert_status(plinth_get(f->db, f->space, plinth_text("left"), NULL, &value, NULL, &f->error), PLINTH_NOT_FOUND,
+                  &f->error);
     reopen(f);
     expect(f, NULL, NULL, "1,7,z");
     assert_ok(plinth_get(f->db, f->space, plinth_text("right"), NULL, &value, NULL, &f->error), &f->error);
+    assert_status(plinth_get(f->db, f->space, plinth_text("left"), NULL, &value, NULL, &f->error), PLINTH_NOT_FOUND,
+                  &f->error);
     plinth_buffer_deinit(&value);
 }
 
@@ -717,6 +724,84 @@ static void a_delete_by_condition_ends_though_others_write_all_the_time(void **s
     check_text(query_rows(f, NULL, &options), "0");
 }
 
+/* ---- if absent ---- */
+
+static enum plinth_status insert_absent(struct fixture *f, const char *text, struct plinth_rows_options options,
+                                        struct plinth_rows_result *result) {
+    struct arrow arrow = arrow_of(ALL, text);
+    options.if_absent = true;
+    return plinth_rows_write(f->db, NULL, "t", &arrow.schema, &arrow.array, &options, result, &f->error);
+}
+
+static void rows_are_inserted_where_their_key_has_none(void **state) {
+    struct fixture *f = *state;
+    struct plinth_rows_result result;
+    write_rows(f, ALL, "2,20,b;4,40,d");
+    assert_ok(insert_absent(f, "1,1,new;2,2,new;3,3,new", (struct plinth_rows_options){0}, &result), &f->error);
+    assert_int_equal(result.rows_written, 2);
+    assert_int_equal(result.rows_rejected, 1);
+    assert_int_equal(result.rejects[0].row, 1);
+    assert_int_equal(result.rejects[0].status, PLINTH_ALREADY_EXISTS);
+    plinth_rows_result_deinit(&result);
+    expect(f, NULL, NULL, "1,1,new;2,20,b;3,3,new;4,40,d");
+    assert_status(insert_absent(f, "5,5,e;4,4,e", (struct plinth_rows_options){.atomic = true}, &result),
+                  PLINTH_ALREADY_EXISTS, &f->error);
+    plinth_rows_result_deinit(&result);
+    expect(f, NULL, NULL, "1,1,new;2,20,b;3,3,new;4,40,d");
+    struct plinth_rows_options once = {.write = {.producer_id = 5, .sequence = 1}};
+    for (int i = 0; i < 2; i++) {
+        assert_ok(insert_absent(f, "6,6,f", once, &result), &f->error);
+        assert_int_equal(result.duplicate, i);
+        assert_int_equal(result.rows_rejected, 0);
+        plinth_rows_result_deinit(&result);
+    }
+    struct arrow arrow = arrow_of("id int64", "6");
+    assert_ok(plinth_rows_delete(f->db, NULL, "t", &arrow.schema, &arrow.array, NULL, NULL, &f->error), &f->error);
+    assert_ok(insert_absent(f, "6,7,g;2,1,x", (struct plinth_rows_options){0}, &result), &f->error);
+    assert_int_equal(result.rows_written, 1);
+    plinth_rows_result_deinit(&result);
+    reopen(f);
+    expect(f, NULL, NULL, "1,1,new;2,20,b;3,3,new;4,40,d;6,7,g");
+}
+
+struct inserter {
+    struct fixture *f;
+    pthread_t thread;
+    int number, inserted;
+};
+
+static void *insert_all(void *context) {
+    struct inserter *inserter = context;
+    for (int i = 0; i < 40; i++) {
+        struct fixture own = {.db = inserter->f->db};
+        struct plinth_rows_result result;
+        char text[80];
+        snprintf(text, sizeof text, "%d,%d,-;%d,%d,-", i, inserter->number, i + 1, inserter->number);
+        assert_ok(insert_absent(&own, text, (struct plinth_rows_options){0}, &result), &own.error);
+        inserter->inserted += (int)result.rows_written;
+        plinth_rows_result_deinit(&result);
+    }
+    return NULL;
+}
+
+static void of_many_that_insert_the_same_keys_one_does(void **state) {
+    struct fixture *f = *state;
+    struct inserter inserters[4];
+    int inserted = 0;
+    for (int i = 0; i < 4; i++) {
+        inserters[i] = (struct inserter){.f = f, .number = i};
+        assert_int_equal(pthread_create(&inserters[i].thread, NULL, insert_all, &inserters[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(inserters[i].thread, NULL);
+        inserted += inserters[i].inserted;
+    }
+    assert_int_equal(inserted, 41);
+    struct plinth_aggregate count = {PLINTH_COUNT, NULL};
+    struct plinth_query_options options = {.aggregates = &count, .aggregate_count = 1};
+    check_text(query_rows(f, NULL, &options), "41");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_transaction_sees_its_own_rows_and_nobody_else_does_until_it_commits, setup,
@@ -734,6 +819,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(rows_are_deleted_and_updated_by_condition, setup, teardown),
         cmocka_unit_test_setup_teardown(more_rows_than_a_transaction_takes_are_changed_by_several, setup, teardown),
         cmocka_unit_test_setup_teardown(a_delete_by_condition_ends_though_others_write_all_the_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_are_inserted_where_their_key_has_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(of_many_that_insert_the_same_keys_one_does, setup, teardown),
         cmocka_unit_test_setup_teardown(no_money_is_lost_or_made_between_keys_and_rows, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
