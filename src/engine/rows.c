@@ -143,7 +143,9 @@ static enum plinth_status prepare_chunk(struct submission *submission, uint32_t 
     submission->blocks[submission->block_count++] = block;
     key_runs_free(submission->runs);
     submission->runs = NULL;
-    if (!atomic_load_explicit(&submission->db->remembers_rows, memory_order_relaxed)) return PLINTH_OK;
+    /* Of units always: the level may be raised before their last part. */
+    if (!submission->change.in_unit && !atomic_load_explicit(&submission->db->remembers_rows, memory_order_relaxed))
+        return PLINTH_OK;
     return rows_runs_make(plan->schema, plan->schema->key_count ? &block->keys : NULL, block->rows, &submission->runs,
                           error);
 }
