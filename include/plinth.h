@@ -93,7 +93,7 @@ struct plinth_options {
     uint64_t cache_bytes;                   /* decoded pages kept for point reads; default 256 MiB */
     uint64_t log_segment_bytes;             /* default 64 MiB; below 1 MiB a hint */
     uint32_t log_sync_interval_ms;          /* writes below SYNCED are synced after this anyway; default 10 */
-    uint32_t compaction_threads;            /* that merge segments in the background; default half of the processors */
+    uint32_t compaction_threads;            /* that merge in the background; default half of the processors, at least 2 */
 };
 
 /* Opens or makes the engine in directory `path`, replaying the log. Failures among others:

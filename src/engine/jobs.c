@@ -176,10 +176,11 @@ static void *compact_main(void *argument) {
     return NULL;
 }
 
-/* Half of the processors, so that flushes, writers and readers find some. */
+/* Half of the processors, so that flushes, writers and readers find some; but two, as a merge of small runs must not
+ * wait for a step of a large one. They run in the background, so the second takes only what nobody else wants. */
 static unsigned default_compact_threads(void) {
     long processors = sysconf(_SC_NPROCESSORS_ONLN) / 2;
-    return processors < 1                            ? 1
+    return processors < 2                            ? 2
            : processors > ENGINE_COMPACT_THREADS_MAX ? ENGINE_COMPACT_THREADS_MAX
                                                      : (unsigned)processors;
 }
