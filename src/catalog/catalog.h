@@ -126,8 +126,6 @@ struct catalog_change {
     uint32_t replaces;
 };
 
-/* Whether an index may have this function of a column of this type. */
-bool index_function_fits(enum index_function function, struct column_type type);
 /* The feature level that a change of this kind needs. */
 uint32_t catalog_change_level(enum catalog_change_kind kind);
 /* Whether the change takes something away. */

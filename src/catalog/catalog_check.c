@@ -119,19 +119,6 @@ static enum plinth_status check_options(const struct table_schema *schema, struc
     return PLINTH_OK;
 }
 
-bool index_function_fits(enum index_function function, struct column_type type) {
-    switch (function) {
-    case INDEX_AS_IS: return type.kind != COLUMN_LIST;
-    case INDEX_LOWER:
-    case INDEX_UPPER: return type.kind == COLUMN_STRING;
-    case INDEX_ELEMENTS: return type.kind == COLUMN_LIST;
-    case INDEX_FUNCTION_COUNT: return false;
-    default:
-        return function > INDEX_AS_IS && function < INDEX_FUNCTION_COUNT &&
-               (type.kind == COLUMN_TIMESTAMP || type.kind == COLUMN_DATE);
-    }
-}
-
 /* Functions, included columns and uniqueness. */
 static enum plinth_status check_sorted(const struct table_schema *schema, const struct table_index *index,
                                        struct plinth_error *error) {
@@ -139,14 +126,14 @@ static enum plinth_status check_sorted(const struct table_schema *schema, const 
     for (uint32_t i = 0; i < index->column_count; i++) {
         const struct table_column *column = &schema->columns[table_schema_find_id(schema, index->columns[i])];
         char type[COLUMN_TYPE_TEXT_MAX];
-        if (!index_function_fits((enum index_function)index->functions[i], column->type))
+        if (!column_function_fits((enum column_function)index->functions[i], column->type))
             return error_set(error, PLINTH_INVALID_ARGUMENT,
-                             index->functions[i] == INDEX_AS_IS
+                             index->functions[i] == FUNCTION_NONE
                                  ? "index \"%s\": column \"%s\" is of type %s; a list cannot be indexed but by its "
                                    "elements"
                                  : "index \"%s\": column \"%s\" is of type %s, which the function does not take",
                              index->name, column->name, column_type_format(column->type, type));
-        elements += index->functions[i] == INDEX_ELEMENTS;
+        elements += index->functions[i] == FUNCTION_ELEMENTS;
     }
     if (elements > 1)
         return error_set(error, PLINTH_INVALID_ARGUMENT, "index \"%s\" is on the elements of several lists",
@@ -159,7 +146,7 @@ static enum plinth_status check_sorted(const struct table_schema *schema, const 
         bool there = table_schema_is_key(schema, index->included[i]);
         for (uint32_t j = 0; j < i; j++) there |= index->included[j] == index->included[i];
         for (uint32_t j = 0; j < index->column_count; j++)
-            there |= index->columns[j] == index->included[i] && index->functions[j] == INDEX_AS_IS;
+            there |= index->columns[j] == index->included[i] && index->functions[j] == FUNCTION_NONE;
         if (there)
             return error_set(error, PLINTH_INVALID_ARGUMENT, "index \"%s\" has column \"%s\" already", index->name,
                              schema->columns[at].name);
@@ -200,7 +187,7 @@ static enum plinth_status check_index(const struct table_schema *schema, const s
             return error_set(error, PLINTH_INVALID_ARGUMENT,
                              "index \"%s\": column \"%s\" is of type %s; a list cannot be indexed", index->name,
                              column->name, type);
-        if (index->kind != INDEX_SORTED && index->functions[i] != INDEX_AS_IS)
+        if (index->kind != INDEX_SORTED && index->functions[i] != FUNCTION_NONE)
             return error_set(error, PLINTH_INVALID_ARGUMENT, "index \"%s\": a %s index is of a column as it is",
                              index->name, kind);
         for (uint32_t j = 0; j < i; j++)

@@ -80,7 +80,7 @@ static void read_more(struct reader *from, struct table_index *index) {
 
 static bool has_more(const struct table_index *index) {
     bool any = index->included_count || index->unique || index->replaces;
-    for (uint32_t i = 0; i < index->column_count; i++) any |= index->functions[i] != INDEX_AS_IS;
+    for (uint32_t i = 0; i < index->column_count; i++) any |= index->functions[i] != FUNCTION_NONE;
     return any;
 }
 

@@ -419,7 +419,7 @@ int cli_index_create(struct cli *cli) {
     size_t count = 1;
     arena_init(&arena);
     enum plinth_status st = kind ? options_parse_word("kind", kind, kinds, &which, &error) : PLINTH_OK;
-    if (!st && text) st = table_text_names(&arena, text, &columns, &count, &error);
+    if (!st && text) st = table_text_parts(&arena, text, &columns, &count, &error);
     int code = st ? cli_fail(CLI_USAGE, "%s", error.text) : CLI_OK;
     if (!code) {
         index.name = cli->options.operands[1];

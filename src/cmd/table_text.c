@@ -264,6 +264,36 @@ enum plinth_status table_text_parse(struct arena *arena, const char *text, struc
     return st;
 }
 
+enum plinth_status table_text_parts(struct arena *arena, const char *text, const char ***parts, size_t *count,
+                                    struct plinth_error *error) {
+    *parts = NULL;
+    *count = 0;
+    struct parser parser = {arena, slice_of_string(text), error};
+    enum plinth_status st = PLINTH_OK;
+    for (const char *at = text, *begin = text, *quote = NULL; !st; at++) {
+        if (*at && quote && *at == *quote)
+            quote = NULL;
+        else if ((*at == '\'' || *at == '"' || *at == '(') && !quote)
+            quote = *at == '(' ? ")" : *at == '"' ? "\"" : "'";
+        if (*at && (quote || *at != ',')) continue;
+        struct slice part = slice_of(begin, (size_t)(at - begin));
+        while (part.size && part.data[0] == ' ') part = slice_of(part.data + 1, part.size - 1);
+        while (part.size && part.data[part.size - 1] == ' ') part.size--;
+        bool quoted = part.size > 1 && part.data[0] == '"' && part.data[part.size - 1] == '"';
+        if (quoted) part = slice_of(part.data + 1, part.size - 2);
+        const char *copy = (const char *)arena_copy(arena, part);
+        if (!part.size)
+            st = wrong(&parser, "a column");
+        else if (!copy)
+            st = error_no_memory(error, "columns");
+        else
+            st = add_name(&parser, parts, count, copy);
+        begin = at + 1;
+        if (!*at) break;
+    }
+    return st;
+}
+
 enum plinth_status table_text_names(struct arena *arena, const char *text, const char ***names, size_t *count,
                                     struct plinth_error *error) {
     *names = NULL;

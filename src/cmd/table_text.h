@@ -32,6 +32,9 @@ PLINTH_MUST_CHECK enum plinth_status table_text_parse(struct arena *arena, const
 /* Names with commas between them; the arrays end at *count. */
 PLINTH_MUST_CHECK enum plinth_status table_text_names(struct arena *arena, const char *text, const char ***names,
                                                       size_t *count, struct plinth_error *error);
+/* Parts of an index, names or functions of columns, likewise: "load, lower(email), date_trunc('day', at)". */
+PLINTH_MUST_CHECK enum plinth_status table_text_parts(struct arena *arena, const char *text, const char ***parts,
+                                                      size_t *count, struct plinth_error *error);
 
 /* More than zero and at most UINT64_MAX microseconds. PLINTH_INVALID_ARGUMENT quotes the text. */
 PLINTH_MUST_CHECK enum plinth_status interval_parse(struct slice text, uint64_t *us, struct plinth_error *error);

@@ -128,7 +128,7 @@ static enum plinth_status entry_merge_init(struct entry_merge *em, struct merge 
     for (uint32_t i = 0; i < em->entries->column_count; i++) em->column_ids[i] = em->entries->columns[i].id;
     qsort(em->column_ids, em->entries->column_count, sizeof *em->column_ids, compare_ids);
     for (uint32_t i = 0; i < index->column_count; i++)
-        em->heads[i] = em->entries->columns[table_schema_find_id(em->entries, index->columns[i])].type;
+        em->heads[i] = em->entries->columns[table_schema_find_id(em->entries, table_index_part_id(index, i))].type;
     return PLINTH_OK;
 }
 

@@ -345,18 +345,11 @@ static enum plinth_status read_partition(struct build *build, const struct view_
     return st;
 }
 
-static int compare_ids(const void *a, const void *b) {
-    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-    return (left > right) - (left < right);
-}
-
 /* One step: rows from a fresh view, behind the place reached; `*finished`: there are no more. */
 static enum plinth_status make_step(struct build *build, bool *finished, struct plinth_error *error) {
     uint32_t ids[ROW_KEY_PARTS_MAX];
-    memcpy(ids, build->index->columns, sizeof ids);
-    qsort(ids, build->index->column_count, sizeof *ids, compare_ids);
-    struct block_read read = {
-        .schema = build->schema, .column_ids = ids, .column_count = build->index->column_count, .with_keys = true};
+    uint32_t count = table_index_columns(build->index, ids);
+    struct block_read read = {.schema = build->schema, .column_ids = ids, .column_count = count, .with_keys = true};
     build->horizon_lsn = engine_take_horizon(build->db);
     struct view *view = view_current(&build->db->views);
     const struct view_table *table = view_find_table(view, build->schema->id);

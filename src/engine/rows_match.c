@@ -166,8 +166,30 @@ static const struct table_index *bounding_index(const struct table_schema *schem
     return NULL;
 }
 
+/* The same for the elements of lists. */
+static enum plinth_status reject_elements(struct rows_plan *plan, const struct table_column *to,
+                                          const struct column *column, struct plinth_error *error) {
+    const struct table_index *index = bounding_index(plan->schema, to->id);
+    enum plinth_status st = PLINTH_OK;
+    if (!index || !column_kind_is_bytes(column->child->type.kind)) return PLINTH_OK;
+    for (uint32_t row = 0; !st && row < plan->rows; row++) {
+        uint32_t longest = 0;
+        if (column_is_null(column, row)) continue;
+        for (uint32_t i = column->offsets[row]; i < column->offsets[row + 1]; i++) {
+            uint32_t size = column->child->offsets[i + 1] - column->child->offsets[i];
+            if (size > longest) longest = size;
+        }
+        if (longest > PLINTH_INDEX_VALUE_BYTES_MAX)
+            st = rows_reject(plan, row, PLINTH_TOO_LARGE, error,
+                             "column \"%s\" has an element of %u bytes; index \"%s\" allows at most %d", to->name,
+                             longest, index->name, PLINTH_INDEX_VALUE_BYTES_MAX);
+    }
+    return st;
+}
+
 static enum plinth_status reject_indexed(struct rows_plan *plan, const struct table_column *to,
                                          const struct column *column, struct plinth_error *error) {
+    if (to->type.kind == COLUMN_LIST) return reject_elements(plan, to, column, error);
     if (!column_kind_is_bytes(to->type.kind)) return PLINTH_OK;
     const struct table_index *index = bounding_index(plan->schema, to->id);
     if (!index || column->offsets[plan->rows] - column->offsets[0] <= PLINTH_INDEX_VALUE_BYTES_MAX) return PLINTH_OK;

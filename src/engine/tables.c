@@ -211,9 +211,15 @@ static enum plinth_status index_change(const struct table_schema *schema, const 
                          (int)change->name.size, change->name.data, index->column_count, PLINTH_KEY_COLUMNS_MAX);
     for (size_t i = 0; i < index->column_count; i++) {
         const char *name = index->columns[i] ? index->columns[i] : "";
-        int32_t at = table_schema_find(schema, slice_of_string(name));
+        enum column_function function = FUNCTION_NONE;
+        struct slice column = slice_of_string(name);
+        int32_t at = table_schema_find(schema, column);
+        if (at < 0 && column_function_parse(column, &function, &column)) at = table_schema_find(schema, column);
         if (at < 0)
             return error_set(error, PLINTH_NOT_FOUND, "table \"%s\" has no column \"%.128s\"", schema->name, name);
+        if (schema->columns[at].type.kind == COLUMN_LIST && index->kind == PLINTH_INDEX_SORTED && !function)
+            function = FUNCTION_ELEMENTS;
+        change->functions[change->key_count] = (uint8_t)function;
         change->key[change->key_count++] = schema->columns[at].id;
     }
     return PLINTH_OK;
@@ -366,6 +372,21 @@ static const char *column_name(struct description_memory *memory, const struct t
     return at < 0 ? NULL : copy_text(memory, schema->columns[at].name);
 }
 
+/* A part as it was given when the index was made. */
+static const char *part_text(struct description_memory *memory, const struct table_schema *schema,
+                             const struct table_index *index, uint32_t part) {
+    int32_t at = table_schema_find_id(schema, index->columns[part]);
+    struct buffer text = BUFFER_INIT;
+    bool ok = at >= 0 &&
+              column_function_format(&text, (enum column_function)index->functions[part],
+                                     slice_of_string(schema->columns[at].name)) &&
+              buffer_append_u8(&text, 0);
+    const char *copy = ok ? copy_text(memory, (const char *)text.data) : NULL;
+    memory->failed = memory->failed || !copy;
+    buffer_deinit(&text);
+    return copy;
+}
+
 static void describe_columns(struct description_memory *memory, const struct table_schema *schema,
                              struct plinth_table_definition *definition) {
     struct plinth_column *columns = take(memory, schema->column_count * sizeof *columns);
@@ -393,7 +414,7 @@ static void describe_indexes(struct plinth *db, struct description_memory *memor
         const struct table_index *index = &schema->indexes[i];
         const char **columns = take(memory, index->column_count * sizeof *columns);
         for (uint32_t c = 0; !memory->failed && c < index->column_count; c++)
-            columns[c] = column_name(memory, schema, index->columns[c]);
+            columns[c] = part_text(memory, schema, index, c);
         indexes[i] = (struct plinth_index){
             .name = copy_text(memory, index->name),
             .kind = (enum plinth_index_kind)index->kind,

@@ -90,24 +90,65 @@ static int compare_entries(const void *a, const void *b) {
     return slice_compare(((const struct checked_entry *)a)->row_key, ((const struct checked_entry *)b)->row_key);
 }
 
+/* The heads of rows in a batch that has the index's columns, by id. */
+static bool heads_of(struct arena *arena, const struct table_schema *schema, const struct table_index *index,
+                     const struct batch *rows, const uint32_t *ids, uint32_t id_count, struct index_heads *heads) {
+    const struct column *columns[ROW_KEY_PARTS_MAX] = {0};
+    for (uint32_t i = 0; i < index->column_count; i++)
+        for (uint32_t c = 0; c < id_count; c++)
+            if (ids[c] == index->columns[i]) columns[i] = &rows->columns[c];
+    return index_heads_encode(arena, schema, index, columns, rows->rows, heads);
+}
+
 /* Compares the live entries with the values of their rows. */
 static enum plinth_status compare_values(struct index_check *check, uint32_t live, struct plinth_error *error) {
-    const struct table_index *index = check->index;
     struct batch *rows = NULL;
-    struct buffer head = BUFFER_INIT;
-    const struct column *parts[ROW_KEY_PARTS_MAX];
-    enum plinth_status st =
-        row_places_read(check->live, live, check->schema, index->columns, index->column_count, &rows, error);
-    for (uint32_t i = 0; !st && i < index->column_count; i++) parts[i] = &rows->columns[i];
-    for (uint32_t i = 0; !st && i < live; i++) {
-        buffer_clear(&head);
-        if (!row_key_append(&head, parts, index->column_count, ROW_KEY_INDEX, i))
-            st = error_no_memory(error, "verify");
-        else if (!slice_equal(buffer_slice(&head), check->of[i]->head))
-            report_entry(check, check->of[i], "the entry has other values than the row");
+    struct index_heads heads = {0};
+    struct arena arena;
+    uint32_t ids[ROW_KEY_PARTS_MAX], id_count = table_index_columns(check->index, ids);
+    arena_init(&arena);
+    enum plinth_status st = row_places_read(check->live, live, check->schema, ids, id_count, &rows, error);
+    if (!st && !heads_of(&arena, check->schema, check->index, rows, ids, id_count, &heads))
+        st = error_no_memory(error, "verify");
+    for (uint32_t i = 0, at = 0; !st && i < live; i++) {
+        bool same = !heads.rows && slice_equal(row_keys_at(&heads.keys, i), check->of[i]->head);
+        while (heads.rows && at < heads.count && heads.rows[at] < i) at++;
+        for (uint32_t h = at; heads.rows && h < heads.count && heads.rows[h] == i && !same; h++)
+            same = slice_equal(row_keys_at(&heads.keys, h), check->of[i]->head);
+        if (!same) report_entry(check, check->of[i], "the entry has other values than the row");
     }
     batch_unref(rows);
-    buffer_deinit(&head);
+    arena_deinit(&arena);
+    return st;
+}
+
+/* How many entries the rows ask for: as many as there are, but of an index on the elements of lists. */
+static enum plinth_status count_entries(struct view *view, uint64_t lsn, const struct table_schema *schema,
+                                        const struct table_index *index, uint64_t rows, uint64_t *entries,
+                                        struct plinth_error *error) {
+    uint32_t ids[ROW_KEY_PARTS_MAX], id_count = table_index_columns(index, ids);
+    struct block_stream *merged = NULL;
+    const struct block_read read = {.schema = schema, .column_ids = ids, .column_count = id_count, .with_keys = true};
+    struct arena arena;
+    *entries = rows;
+    if (table_index_elements(index) < 0) return PLINTH_OK;
+    *entries = 0;
+    arena_init(&arena);
+    enum plinth_status st = open_scan(view, lsn, &read, &merged, error);
+    while (!st) {
+        struct row_block *block;
+        struct index_heads heads;
+        st = block_stream_next(merged, &block, error);
+        if (st || !block) break;
+        arena_reset(&arena);
+        if (heads_of(&arena, schema, index, block->columns, block->column_ids, id_count, &heads))
+            *entries += heads.count;
+        else
+            st = error_no_memory(error, "verify");
+        row_block_unref(block);
+    }
+    block_stream_close(merged);
+    arena_deinit(&arena);
     return st;
 }
 
@@ -153,7 +194,7 @@ static enum plinth_status add_entry(struct index_check *check, const struct row 
 static enum plinth_status check_index(struct index_check *check, uint64_t rows, struct plinth_error *error) {
     struct iterator *it = NULL;
     for (uint32_t i = 0; i < check->index->column_count; i++)
-        check->types[i] = check->schema->columns[table_schema_find_id(check->schema, check->index->columns[i])].type;
+        check->types[i] = table_index_part_type(check->schema, check->index, i);
     enum plinth_status st = view_index_iterator(check->view, check->schema, check->index, &it, error);
     if (!st) st = iterator_seek_first(it, error);
     while (!st && it->valid) {
@@ -162,10 +203,13 @@ static enum plinth_status check_index(struct index_check *check, uint64_t rows, 
     }
     if (!st) st = check_batch(check, error);
     iterator_close(it);
-    if (st || check->live_entries == rows) return st;
+    uint64_t entries = rows;
+    if (!st) st = count_entries(check->view, check->lsn, check->schema, check->index, rows, &entries, error);
+    if (st || check->live_entries == entries) return st;
     char what[256], problem[128];
     snprintf(what, sizeof what, "index \"%.64s\" of table \"%.64s\"", check->index->name, check->schema->name);
-    snprintf(problem, sizeof problem, "%" PRIu64 " live entries for %" PRIu64 " rows", check->live_entries, rows);
+    snprintf(problem, sizeof problem, "%" PRIu64 " live entries, and the rows ask for %" PRIu64, check->live_entries,
+             entries);
     check->verify->report(check->verify->context, what, problem);
     return PLINTH_OK;
 }

@@ -12,7 +12,7 @@
 #ifndef PLINTH_EXPR_PREDICATE_H
 #define PLINTH_EXPR_PREDICATE_H
 
-#include "column/batch.h"
+#include "column/column_function.h"
 
 enum predicate_kind {
     PREDICATE_CONSTANT = 1, /* `constant` */
@@ -72,7 +72,8 @@ struct predicate {
     const struct literal *literals; /* unbound */
     uint32_t literal_count;
     /* Bound: */
-    uint32_t column;      /* index in the `columns` that it was bound to */
+    uint32_t column;               /* index in the `columns` that it was bound to */
+    enum column_function function; /* what is tested is this of the column; its name was "lower(name)" */
     struct column values; /* the literals in the column's (LIST: the element's) type; IN: sorted, distinct, no nulls */
     uint32_t value_count;
     bool has_null_literal; /* IN with a NULL */

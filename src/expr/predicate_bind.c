@@ -22,6 +22,7 @@ struct binder {
     uint32_t column_count;
     struct arena *arena;
     struct plinth_error *error;
+    enum column_function function; /* of the leaf at hand */
 };
 
 typedef const struct predicate *bound_node; /* null after a failure */
@@ -162,6 +163,7 @@ static enum plinth_status find_column(const struct binder *binder, struct slice 
 static struct predicate *node_create(const struct binder *binder, enum predicate_kind kind) {
     struct predicate *node = arena_zalloc(binder->arena, sizeof *node);
     if (node) node->kind = kind;
+    if (node && kind >= PREDICATE_COMPARE) node->function = binder->function;
     return node;
 }
 
@@ -620,14 +622,28 @@ static enum plinth_status bind_operator(const struct binder *binder, const struc
     }
 }
 
-static enum plinth_status bind_leaf(const struct binder *binder, const struct predicate *unbound, bool negate,
+static bool has_column(const struct binder *binder, struct slice name) {
+    for (uint32_t i = 0; i < binder->column_count; i++)
+        if (slice_equal(binder->columns[i].name, name)) return true;
+    return false;
+}
+
+static enum plinth_status bind_leaf(const struct binder *outer, const struct predicate *unbound, bool negate,
                                     bound_node *node) {
     uint32_t column = 0;
-    enum plinth_status st = find_column(binder, unbound->column_name, &column);
+    struct binder own = *outer, *binder = &own;
+    struct slice name = unbound->column_name;
+    own.function = FUNCTION_NONE;
+    if (!has_column(outer, name)) (void)column_function_parse(name, &own.function, &name);
+    enum plinth_status st = find_column(binder, name, &column);
     if (st) return st;
+    if (own.function && !column_function_fits(own.function, binder->columns[column].type))
+        return error_set(binder->error, PLINTH_INVALID_ARGUMENT, "column %.*s is of a type that %.*s does not take",
+                         (int)name.size, (const char *)name.data, (int)unbound->column_name.size,
+                         (const char *)unbound->column_name.data);
     st = bind_operator(binder, unbound, column, node);
     if (st && st != PLINTH_OUT_OF_MEMORY) {
-        struct slice name = binder->columns[column].name;
+        name = binder->columns[column].name;
         (void)error_prefix(binder->error, "column %.*s", (int)name.size, (const char *)name.data);
     }
     if (st || !negate) return st;

@@ -80,6 +80,11 @@ static bool narrow_leaf(const struct evaluation *evaluation, const struct predic
                         uint64_t *selection) {
     const struct column *column = evaluation->columns[node->column];
     uint32_t rows = evaluation->rows;
+    struct column result;
+    if (node->function) {
+        if (!column_function_apply(evaluation->scratch, node->function, column, rows, &result)) return false;
+        column = &result;
+    }
     if (node->kind == PREDICATE_IS_NULL) {
         if (column->validity) {
             kernel_bits(column->validity, rows, !wanted, selection);
@@ -214,6 +219,18 @@ static enum predicate_constant row_leaf(const struct predicate *node, const stru
     }
 }
 
+/* Unknown when memory is out. */
+static enum predicate_constant row_function(const struct predicate *node, const struct column *column, uint32_t row) {
+    struct arena arena;
+    struct column one, result;
+    enum predicate_constant truth = TRUTH_UNKNOWN;
+    arena_init(&arena);
+    if (column_gather(&arena, column, &row, 1, &one) && column_function_apply(&arena, node->function, &one, 1, &result))
+        truth = row_leaf(node, &result, 0);
+    arena_deinit(&arena);
+    return truth;
+}
+
 enum predicate_constant predicate_evaluate_row(const struct predicate *bound, const struct column *const *columns,
                                                uint32_t row) {
     enum predicate_constant decisive = bound->kind == PREDICATE_AND ? TRUTH_FALSE : TRUTH_TRUE;
@@ -229,6 +246,8 @@ enum predicate_constant predicate_evaluate_row(const struct predicate *bound, co
             if (child == TRUTH_UNKNOWN) truth = TRUTH_UNKNOWN;
         }
         return truth;
-    default: return row_leaf(bound, columns[bound->column], row);
+    default:
+        return bound->function ? row_function(bound, columns[bound->column], row)
+                               : row_leaf(bound, columns[bound->column], row);
     }
 }

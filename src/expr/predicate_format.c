@@ -146,7 +146,22 @@ static int compare_keywords(const void *a, const void *b) {
     return slice_compare(*name, slice_of_string(*(const char *const *)b));
 }
 
+static bool put_name(const struct formatter *formatter, const struct predicate *node);
+
 static bool put_column(const struct formatter *formatter, const struct predicate *node) {
+    struct buffer around = BUFFER_INIT;
+    enum column_function function = node->function;
+    struct slice name = slice_of_string("x");
+    if (!function) return put_name(formatter, node);
+    /* What is around the name: "lower(x)". */
+    bool ok = column_function_format(&around, function, name);
+    ok = ok && buffer_append(formatter->into, around.data, around.size - 2) && put_name(formatter, node) &&
+         buffer_append(formatter->into, ")", 1);
+    buffer_deinit(&around);
+    return ok;
+}
+
+static bool put_name(const struct formatter *formatter, const struct predicate *node) {
     struct slice name = node->column_name;
     if (!name.data && formatter->columns) name = formatter->columns[node->column].name;
     bool plain = name.size > 0 && !(name.data[0] >= '0' && name.data[0] <= '9');

@@ -99,7 +99,9 @@ enum prune_verdict predicate_prune(const struct predicate *bound, const struct c
     enum prune_verdict decisive = bound->kind == PREDICATE_AND ? PRUNE_NONE : PRUNE_ALL, verdict = opposite(decisive);
     switch (bound->kind) {
     case PREDICATE_CONSTANT: return bound->constant == TRUTH_TRUE ? PRUNE_ALL : PRUNE_NONE;
-    case PREDICATE_NOT: return prune_leaf(bound->children[0], false, bounds[bound->children[0]->column]);
+    case PREDICATE_NOT:
+        if (bound->children[0]->function) return PRUNE_SOME;
+        return prune_leaf(bound->children[0], false, bounds[bound->children[0]->column]);
     case PREDICATE_AND:
     case PREDICATE_OR:
         for (uint32_t i = 0; i < bound->child_count; i++) {
@@ -108,7 +110,7 @@ enum prune_verdict predicate_prune(const struct predicate *bound, const struct c
             if (child == PRUNE_SOME) verdict = PRUNE_SOME;
         }
         return verdict;
-    default: return prune_leaf(bound, true, bounds[bound->column]);
+    default: return bound->function ? PRUNE_SOME : prune_leaf(bound, true, bounds[bound->column]);
     }
 }
 
@@ -134,7 +136,7 @@ bool predicate_may_match_values(const struct predicate *bound, predicate_value_p
         }
         return false;
     }
-    if (!is_equality && bound->kind != PREDICATE_IN) return true;
+    if ((!is_equality && bound->kind != PREDICATE_IN) || bound->function) return true;
     for (uint32_t i = 0; i < bound->value_count; i++) {
         if (!has_one_pattern(&bound->values, i) || maybe(context, bound->column, &bound->values, i)) return true;
     }

@@ -63,7 +63,7 @@ static enum plinth_status read_entries(struct query *query, struct index_scan *s
                                        struct plinth_error *error) {
     struct column_type parts[ROW_KEY_PARTS_MAX];
     for (uint32_t i = 0; i < scan->index->column_count; i++)
-        parts[i] = query->schema->columns[table_schema_find_id(query->schema, scan->index->columns[i])].type;
+        parts[i] = table_index_part_type(query->schema, scan->index, i);
     enum plinth_status st = PLINTH_OK;
     while (!st && scan->entries && scan->found.count < count_max) {
         struct iterator *it = scan->entries;

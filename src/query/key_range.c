@@ -38,23 +38,28 @@ static void note(struct part_bounds *bounds, const struct predicate *p) {
             if (!bounds->upper) bounds->upper = p;
         }
         break;
+    case PREDICATE_CONTAINS: bounds->values = p; break;
     case PREDICATE_PREFIX: bounds->prefix = p; break;
     case PREDICATE_IS_NULL: bounds->is_null = true; break;
     default: break;
     }
 }
 
-static struct part_bounds bounds_of(const struct predicate *predicate, uint32_t column) {
+static bool is_of(const struct predicate *leaf, const struct key_part *part) {
+    if (leaf->kind < PREDICATE_COMPARE || leaf->column != part->column) return false;
+    if (part->function == FUNCTION_ELEMENTS) return leaf->kind == PREDICATE_CONTAINS && leaf->values.type.kind;
+    return leaf->function == part->function && leaf->kind != PREDICATE_CONTAINS;
+}
+
+static struct part_bounds bounds_of(const struct predicate *predicate, const struct key_part *part) {
     struct part_bounds bounds = {0};
     if (!predicate) return bounds;
     if (predicate->kind != PREDICATE_AND) {
-        if (predicate->kind >= PREDICATE_COMPARE && predicate->column == column) note(&bounds, predicate);
+        if (is_of(predicate, part)) note(&bounds, predicate);
         return bounds;
     }
-    for (uint32_t i = 0; i < predicate->child_count; i++) {
-        const struct predicate *child = predicate->children[i];
-        if (child->kind >= PREDICATE_COMPARE && child->column == column) note(&bounds, child);
-    }
+    for (uint32_t i = 0; i < predicate->child_count; i++)
+        if (is_of(predicate->children[i], part)) note(&bounds, predicate->children[i]);
     return bounds;
 }
 
@@ -163,7 +168,7 @@ static struct slice *fixed_prefixes(struct maker *maker, const struct predicate 
     *parts_fixed = 0;
     if (!prefixes) maker->failed = true;
     for (uint32_t part = 0; !maker->failed && part < maker->part_count; part++) {
-        struct part_bounds bounds = bounds_of(predicate, maker->parts[part].column);
+        struct part_bounds bounds = bounds_of(predicate, &maker->parts[part]);
         if (!bounds.values) break;
         uint32_t values = value_count(bounds.values);
         if ((uint64_t)*count * values > maker->ranges_max) break;
@@ -241,7 +246,7 @@ bool key_ranges_make(const struct predicate *predicate, const struct key_part *p
     ranges->ranges = arena_zalloc(arena, ((size_t)count + 1) * sizeof *ranges->ranges);
     if (!ranges->ranges) return false;
     struct part_bounds next = {0};
-    if (ranges->parts_fixed < part_count) next = bounds_of(predicate, parts[ranges->parts_fixed].column);
+    if (ranges->parts_fixed < part_count) next = bounds_of(predicate, &parts[ranges->parts_fixed]);
     if (next.values) {
         ranges->bounded = true;
         count = clusters_of(&maker, prefixes, count, next.values, ranges->parts_fixed, &ranges->ranges);

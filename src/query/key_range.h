@@ -7,6 +7,7 @@
 #ifndef PLINTH_QUERY_KEY_RANGE_H
 #define PLINTH_QUERY_KEY_RANGE_H
 
+#include "column/column_function.h"
 #include "column/row_key.h"
 #include "expr/predicate.h"
 
@@ -30,6 +31,7 @@ struct key_ranges {
 struct key_part {
     uint32_t column;
     struct column_type type;
+    enum column_function function; /* of the column; of FUNCTION_ELEMENTS the part is fixed by PREDICATE_CONTAINS */
 };
 PLINTH_MUST_CHECK bool key_ranges_make(const struct predicate *predicate, const struct key_part *parts,
                                        uint32_t part_count, enum row_key_form form, uint32_t ranges_max,

@@ -179,9 +179,24 @@ static enum plinth_status plan_group_output(struct query *query, bool *wanted, s
 static uint32_t key_parts(const struct query *query, const uint32_t *ids, uint32_t count, struct key_part *parts) {
     for (uint32_t i = 0; i < count; i++) {
         uint32_t column = (uint32_t)table_schema_find_id(query->schema, ids[i]);
-        parts[i] = (struct key_part){column, query->schema->columns[column].type};
+        parts[i] = (struct key_part){column, query->schema->columns[column].type, FUNCTION_NONE};
     }
     return count;
+}
+
+static void index_parts(const struct query *query, const struct table_index *index, struct key_part *parts) {
+    key_parts(query, index->columns, index->column_count, parts);
+    for (uint32_t i = 0; i < index->column_count; i++) {
+        parts[i].type = table_index_part_type(query->schema, index, i);
+        parts[i].function = (enum column_function)index->functions[i];
+    }
+}
+
+/* Whether the index names every row in the ranges, and none twice: of one on the elements of lists only where an
+ * element is given. */
+static bool ranges_fit(const struct table_index *index, const struct key_ranges *ranges) {
+    int32_t elements = table_index_elements(index);
+    return elements < 0 || ranges->parts_fixed > (uint32_t)elements;
 }
 
 static enum plinth_status no_path(const struct query *query, const char *why, struct plinth_error *error) {
@@ -253,11 +268,11 @@ static enum plinth_status try_indexes(struct query *query, uint64_t rows, struct
         if (forced.size && !slice_equal(forced, slice_of_string(index->name))) continue;
         struct key_part parts[ROW_KEY_PARTS_MAX];
         struct key_ranges ranges;
-        key_parts(query, index->columns, index->column_count, parts);
+        index_parts(query, index, parts);
         if (!key_ranges_make(query->predicate, parts, index->column_count, ROW_KEY_INDEX, KEY_RANGES_MAX, &query->arena,
                              &ranges))
             return error_no_memory(error, "query");
-        if (!ranges.bounded && !forced.size) continue;
+        if ((!ranges.bounded && !forced.size) || !ranges_fit(index, &ranges)) continue;
         struct index_scan scan;
         st = index_scan_open(query, index, ranges, cost / COST_INDEX, &scan, error);
         if (st) break;
@@ -320,7 +335,7 @@ static bool is_one_plain_run(const struct query *query) {
 /* Whether the term must be true of every row, and bloom filters of the index know its values. */
 static bool bloom_answers(const struct query *query, const struct table_index *index, const struct predicate *term) {
     bool equality = term->kind == PREDICATE_IN || (term->kind == PREDICATE_COMPARE && term->comparison == COMPARE_EQ);
-    return equality && index->kind == INDEX_BLOOM && index->state == INDEX_READY &&
+    return equality && !term->function && index->kind == INDEX_BLOOM && index->state == INDEX_READY &&
            query->schema->columns[term->column].id == index->columns[0];
 }
 

@@ -254,7 +254,34 @@ static struct slice whole_identifier(const struct text_parser *parser, size_t at
     return slice_of(into, size);
 }
 
+static enum plinth_status column_name(const struct text_parser *parser, const PgQuery__Node *node, struct slice *name);
+
+/* lower(name), upper(name), date_trunc('unit', name), as predicate_bind knows them. */
+static enum plinth_status function_name(const struct text_parser *parser, const PgQuery__Node *node,
+                                        struct slice *name) {
+    const PgQuery__FuncCall *call = node->func_call;
+    const char *function = function_of(call);
+    enum column_function which = strcmp(function, "lower") == 0   ? FUNCTION_LOWER
+                                 : strcmp(function, "upper") == 0 ? FUNCTION_UPPER
+                                                                  : FUNCTION_NONE;
+    bool truncates = strcmp(function, "date_trunc") == 0;
+    if (truncates && call->n_args == 2 && is_node(call->args[0], PG_QUERY__NODE__NODE_A_CONST) &&
+        call->args[0]->a_const->val_case == PG_QUERY__A__CONST__VAL_SVAL)
+        which = column_function_of_unit(slice_of_string(call->args[0]->a_const->sval->sval));
+    if (!which || call->n_args != (truncates ? 2u : 1u)) return node_not_supported(parser, node);
+    struct slice column;
+    struct buffer text = BUFFER_INIT;
+    enum plinth_status st = column_name(parser, call->args[truncates], &column);
+    if (!st && !column_function_format(&text, which, column)) st = no_memory(parser);
+    const uint8_t *copy = st ? NULL : arena_copy(parser->arena, buffer_slice(&text));
+    if (!st && !copy) st = no_memory(parser);
+    if (!st) *name = slice_of(copy, text.size);
+    buffer_deinit(&text);
+    return st;
+}
+
 static enum plinth_status column_name(const struct text_parser *parser, const PgQuery__Node *node, struct slice *name) {
+    if (is_node(node, PG_QUERY__NODE__NODE_FUNC_CALL)) return function_name(parser, node, name);
     if (!is_node(node, PG_QUERY__NODE__NODE_COLUMN_REF)) return node_not_supported(parser, node);
     const PgQuery__ColumnRef *column = node->column_ref;
     if (column->n_fields != 1 || !is_node(column->fields[0], PG_QUERY__NODE__NODE_STRING)) {

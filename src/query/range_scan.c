@@ -98,6 +98,7 @@ static enum plinth_status stripe_is_pruned(struct pruner *pruner, bool *pruned, 
 
 const struct table_index *query_postings_index(const struct query *query, const struct predicate *term) {
     enum index_kind kind;
+    if (term->function) return NULL;
     if (term->kind == PREDICATE_WORDS)
         kind = INDEX_TOKEN;
     else if (term->kind == PREDICATE_IN || (term->kind == PREDICATE_COMPARE && term->comparison == COMPARE_EQ))

@@ -258,8 +258,22 @@ static enum plinth_status index_predicate(const Plinth__V1__GetRowsByIndexReques
     for (size_t i = 0; i < values + bounds; i++) {
         bool is_value = i < values, is_lower = !is_value && request->lower && i == values;
         const Plinth__V1__Value *value = is_value ? request->values[i] : is_lower ? request->lower : request->upper;
-        int32_t at = table_schema_find_id(schema, index->columns[is_value ? i : values]);
+        uint32_t part = (uint32_t)(is_value ? i : values);
+        int32_t at = table_schema_find_id(schema, index->columns[part]);
+        enum column_function function = (enum column_function)index->functions[part];
+        struct buffer name = BUFFER_INIT;
+        bool named = column_function_format(&name, function, slice_of_string(schema->columns[at].name));
+        const uint8_t *copy = named ? arena_copy(arena, buffer_slice(&name)) : NULL;
+        struct slice column_name = slice_of(copy, name.size);
+        buffer_deinit(&name);
+        if (!copy) return error_no_memory(error, "request");
         enum plinth_status st = row_value_literal(value, &literals[i], error);
+        if (!st && function == FUNCTION_ELEMENTS && !is_value)
+            st = error_set(error, PLINTH_INVALID_ARGUMENT,
+                           "index \"%s\" is on the elements of a list: it has no bounds", index->name);
+        if (!st && function == FUNCTION_ELEMENTS && literals[i].kind == LITERAL_NULL)
+            st = error_set(error, PLINTH_INVALID_ARGUMENT, "values: nulls in lists are not in index \"%s\"",
+                           index->name);
         if (!st && !is_value && literals[i].kind == LITERAL_NULL)
             st = error_set(error, PLINTH_INVALID_ARGUMENT, "%s: a bound cannot be null", is_lower ? "lower" : "upper");
         if (st) return st;
@@ -267,10 +281,11 @@ static enum plinth_status index_predicate(const Plinth__V1__GetRowsByIndexReques
                                       .comparison = is_value   ? COMPARE_EQ
                                                     : is_lower ? COMPARE_GE
                                                                : COMPARE_LE,
-                                      .column_name = slice_of_string(schema->columns[at].name),
+                                      .column_name = column_name,
                                       .literals = &literals[i],
                                       .literal_count = 1};
         if (is_value && literals[i].kind == LITERAL_NULL) nodes[i].kind = PREDICATE_IS_NULL;
+        if (function == FUNCTION_ELEMENTS) nodes[i].kind = PREDICATE_CONTAINS;
         children[i] = &nodes[i];
     }
     *predicate = whole;

@@ -233,38 +233,118 @@ bool row_block_get(const struct row_block *block, struct slice key, uint64_t key
 
 /* ---- index entries ---- */
 
+static int compare_heads(const void *a, const void *b, void *context) {
+    const struct row_keys *heads = context;
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+    return slice_compare(row_keys_at(heads, left), row_keys_at(heads, right));
+}
+
+/* Leaves of each row's heads one of those that are equal. */
+static bool drop_doubles(struct arena *arena, struct index_heads *heads) {
+    uint32_t *order = arena_alloc(arena, ((size_t)heads->count + 1) * sizeof *order), kept = 0;
+    uint32_t *offsets = arena_alloc(arena, ((size_t)heads->count + 1) * sizeof *offsets), at = 0;
+    uint32_t *rows = arena_alloc(arena, ((size_t)heads->count + 1) * sizeof *rows);
+    uint8_t *bytes = arena_alloc(arena, (size_t)heads->keys.offsets[heads->count] + 1);
+    if (!order || !offsets || !rows || !bytes) return false;
+    for (uint32_t i = 0; i < heads->count; i++) order[i] = i;
+    for (uint32_t begin = 0, end; begin < heads->count; begin = end) {
+        for (end = begin + 1; end < heads->count && heads->rows[end] == heads->rows[begin]; end++) continue;
+        qsort_r(order + begin, end - begin, sizeof *order, compare_heads, &heads->keys);
+        for (uint32_t i = begin; i < end; i++) {
+            struct slice key = row_keys_at(&heads->keys, order[i]);
+            if (i > begin && slice_equal(key, row_keys_at(&heads->keys, order[i - 1]))) continue;
+            offsets[kept] = at;
+            rows[kept++] = heads->rows[begin];
+            memcpy(bytes + at, key.data, key.size);
+            at += (uint32_t)key.size;
+        }
+    }
+    offsets[kept] = at;
+    *heads = (struct index_heads){kept, {offsets, bytes}, rows};
+    return true;
+}
+
+/* The elements of part `elements`, which are no nulls, with what the other parts are beside them. */
+static bool spread_elements(struct arena *arena, struct column *parts, uint32_t part_count, uint32_t elements,
+                            uint32_t rows, uint32_t **row_of, uint32_t *count) {
+    const struct column *lists = &parts[elements];
+    uint32_t first = rows ? lists->offsets[0] : 0, all = rows ? lists->offsets[rows] - first : 0;
+    uint32_t *taken = arena_alloc(arena, ((size_t)all + 1) * sizeof *taken);
+    *row_of = arena_alloc(arena, ((size_t)all + 1) * sizeof **row_of);
+    *count = 0;
+    if (!taken || !*row_of) return false;
+    for (uint32_t row = 0; row < rows; row++) {
+        if (column_is_null(lists, row)) continue;
+        for (uint32_t i = lists->offsets[row]; i < lists->offsets[row + 1]; i++) {
+            if (column_is_null(lists->child, i)) continue;
+            taken[*count] = i;
+            (*row_of)[(*count)++] = row;
+        }
+    }
+    for (uint32_t p = 0; p < part_count; p++) {
+        struct column spread;
+        const struct column *from = p == elements ? lists->child : &parts[p];
+        if (!column_gather(arena, from, p == elements ? taken : *row_of, *count, &spread)) return false;
+        parts[p] = spread;
+    }
+    return true;
+}
+
+bool index_heads_encode(struct arena *arena, const struct table_schema *schema, const struct table_index *index,
+                        const struct column *const *columns, uint32_t rows, struct index_heads *heads) {
+    struct column parts[ROW_KEY_PARTS_MAX];
+    const struct column *pointers[ROW_KEY_PARTS_MAX];
+    int32_t elements = table_index_elements(index);
+    *heads = (struct index_heads){.count = rows};
+    for (uint32_t i = 0; i < index->column_count; i++) {
+        enum column_function function = (enum column_function)index->functions[i];
+        int32_t at = columns[i] ? 0 : table_schema_find_id(schema, index->columns[i]);
+        struct column nulls;
+        const struct column *from = columns[i];
+        if (at < 0) return false;
+        if (!from && !column_make_nulls(arena, schema->columns[at].type, rows, &nulls)) return false;
+        if (!from) from = &nulls;
+        if (function == FUNCTION_ELEMENTS)
+            parts[i] = *from;
+        else if (!column_function_apply(arena, function, from, rows, &parts[i]))
+            return false;
+        pointers[i] = &parts[i];
+    }
+    if (elements >= 0 &&
+        !spread_elements(arena, parts, index->column_count, (uint32_t)elements, rows, &heads->rows, &heads->count))
+        return false;
+    if (!row_keys_encode(arena, pointers, index->column_count, ROW_KEY_INDEX, heads->count, &heads->keys)) return false;
+    return elements < 0 || drop_doubles(arena, heads);
+}
+
 /* The index columns' values of all rows as INDEX keys, without the primary key. */
 static bool encode_heads(struct arena *arena, const struct row_block *block, const struct table_schema *schema,
-                         const struct table_index *index, struct row_keys *heads) {
-    const struct column *parts[ROW_KEY_PARTS_MAX];
-    for (uint32_t i = 0; i < index->column_count; i++) {
-        parts[i] = row_block_column(block, index->columns[i]);
-        int32_t at = parts[i] ? 0 : table_schema_find_id(schema, index->columns[i]);
-        if (parts[i]) continue;
-        struct column *nulls = arena_alloc(arena, sizeof *nulls);
-        if (at < 0 || !nulls || !column_make_nulls(arena, schema->columns[at].type, block->rows, nulls)) return false;
-        parts[i] = nulls;
-    }
-    return row_keys_encode(arena, parts, index->column_count, ROW_KEY_INDEX, block->rows, heads);
+                         const struct table_index *index, struct index_heads *heads) {
+    const struct column *columns[ROW_KEY_PARTS_MAX];
+    for (uint32_t i = 0; i < index->column_count; i++) columns[i] = row_block_column(block, index->columns[i]);
+    return index_heads_encode(arena, schema, index, columns, block->rows, heads);
 }
 
 /* Entries in the order of the rows: head, then primary key; deleted rows left out. */
-static bool join_keys(struct arena *arena, const struct row_block *block, const struct row_keys *heads,
+static bool join_keys(struct arena *arena, const struct row_block *block, const struct index_heads *heads,
                       struct index_entries *entries) {
-    uint64_t bytes = (uint64_t)heads->offsets[block->rows] + block->keys.offsets[block->rows] - block->keys.offsets[0];
+    uint64_t bytes = heads->keys.offsets[heads->count];
+    for (uint32_t i = 0; heads->rows && i < heads->count; i++) bytes += row_block_key(block, heads->rows[i]).size;
+    if (!heads->rows) bytes += block->keys.offsets[block->rows] - block->keys.offsets[0];
     if (bytes > UINT32_MAX) return false;
-    entries->rows = arena_alloc(arena, ((uint64_t)block->rows + 1) * sizeof *entries->rows);
-    entries->keys.offsets = arena_alloc(arena, ((uint64_t)block->rows + 1) * sizeof *entries->keys.offsets);
-    entries->keys.bytes = arena_alloc(arena, bytes);
+    entries->rows = arena_alloc(arena, ((uint64_t)heads->count + 1) * sizeof *entries->rows);
+    entries->keys.offsets = arena_alloc(arena, ((uint64_t)heads->count + 1) * sizeof *entries->keys.offsets);
+    entries->keys.bytes = arena_alloc(arena, bytes + 1);
     if (!entries->rows || !entries->keys.offsets || !entries->keys.bytes) return false;
     uint32_t at = 0, count = 0;
-    for (uint32_t row = 0; row < block->rows; row++) {
+    for (uint32_t i = 0; i < heads->count; i++) {
+        uint32_t row = heads->rows ? heads->rows[i] : i;
         if (row_block_operation(block, row) != ROW_SET) continue;
-        struct slice head = row_keys_at(heads, row), key = row_block_key(block, row);
+        struct slice head = row_keys_at(&heads->keys, i), key = row_block_key(block, row);
         entries->rows[count] = row;
         entries->keys.offsets[count++] = at;
         memcpy(entries->keys.bytes + at, head.data, head.size);
-        memcpy(entries->keys.bytes + at + head.size, key.data, key.size);
+        if (key.size) memcpy(entries->keys.bytes + at + head.size, key.data, key.size);
         at += (uint32_t)(head.size + key.size);
     }
     entries->keys.offsets[count] = at;
@@ -294,7 +374,7 @@ static bool put_in_order(struct arena *arena, const struct index_entries *from, 
 
 bool index_entries_encode(struct arena *arena, const struct row_block *block, const struct table_schema *schema,
                           const struct table_index *index, struct index_entries *entries) {
-    struct row_keys heads;
+    struct index_heads heads;
     *entries = (struct index_entries){0};
     return encode_heads(arena, block, schema, index, &heads) && join_keys(arena, block, &heads, entries);
 }

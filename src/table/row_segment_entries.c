@@ -34,11 +34,27 @@ struct row_entries_writer {
 static bool is_part(const struct gathered *gathered, uint32_t column_id) {
     bool found = table_schema_is_key(gathered->schema, column_id);
     for (uint32_t i = 0; i < gathered->index->column_count && !found; i++)
-        found = gathered->index->columns[i] == column_id;
+        found = table_index_part_id(gathered->index, i) == column_id;
     return found;
 }
 
-/* The columns of the file: those of the entry's parts, in the table's order. */
+/* The column of a part that is a function of one, named by its text. */
+static bool add_function(struct gathered *gathered, uint32_t part) {
+    const struct table_index *index = gathered->index;
+    const char *column = gathered->schema->columns[table_schema_find_id(gathered->schema, index->columns[part])].name;
+    struct buffer name = BUFFER_INIT;
+    uint32_t id = table_index_part_id(index, part);
+    gathered->entries->next_column_id = id;
+    gathered->column_ids[gathered->entries->column_count] = id;
+    bool elements = index->functions[part] == FUNCTION_ELEMENTS;
+    bool ok = (!elements || buffer_append(&name, "element of ", 11)) &&
+              column_function_format(&name, (enum column_function)index->functions[part], slice_of_string(column)) &&
+              table_schema_add_column(gathered->entries, buffer_slice(&name), gathered->types[part], true);
+    buffer_deinit(&name);
+    return ok;
+}
+
+/* The columns of the file: those of the entry's parts, in the table's order, then the functions. */
 static bool add_columns(struct gathered *gathered) {
     struct table_schema *entries = gathered->entries;
     bool ok = true;
@@ -49,6 +65,8 @@ static bool add_columns(struct gathered *gathered) {
         gathered->column_ids[entries->column_count] = column->id;
         ok = table_schema_add_column(entries, slice_of_string(column->name), column->type, column->nullable);
     }
+    for (uint32_t i = 0; i < gathered->index->column_count && ok; i++)
+        if (gathered->index->functions[i] != FUNCTION_NONE) ok = add_function(gathered, i);
     return ok;
 }
 
@@ -62,7 +80,8 @@ static enum plinth_status make_schema(struct gathered *gathered, struct plinth_e
         if (at < 0)
             return error_set(error, PLINTH_INTERNAL, "index %s is on a column that table %s does not have", index->name,
                              schema->name);
-        gathered->types[i] = schema->columns[at].type;
+        gathered->types[i] =
+            i < index->column_count ? table_index_part_type(schema, index, i) : schema->columns[at].type;
     }
     gathered->entries = table_schema_create(index->id, TABLE_ROWS, slice_of_string(index->name), parts, 0);
     if (!gathered->entries || !add_columns(gathered)) return error_no_memory(error, "index entries");
@@ -168,7 +187,7 @@ static enum plinth_status fill_columns(const struct gathered *gathered, const st
     for (uint32_t i = 0; !st && i < block->rows; i++)
         if (block->keys.offsets[i + 1] - at[i] != (key_count ? 0 : ROW_ID_BYTES)) st = PLINTH_CORRUPT;
     for (uint32_t i = 0; !st && i < heads + key_count; i++) {
-        uint32_t id = i < heads ? gathered->index->columns[i] : gathered->schema->key[i - heads];
+        uint32_t id = i < heads ? table_index_part_id(gathered->index, i) : gathered->schema->key[i - heads];
         batch->columns[table_schema_find_id(gathered->entries, id)] = parts[i];
     }
     return st;

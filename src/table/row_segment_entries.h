@@ -2,9 +2,11 @@
  *
  * The file is a row segment (row_segment.h) with plinth.kind = "index" and the columns that an entry is made of: the
  * index's and the primary key's in the table's order (OPTIONAL unless in the primary key), then _lsn, _op and, without
- * a primary key, _ord. A row's key is the entry (column/row_key.h: the index's columns in INDEX form, then the primary
- * key or the row id). plinth.index is the index's name, plinth.index_key the ids of its columns. As versions before
- * these columns cannot read such a file, its plinth.format is 2. */
+ * a primary key, _ord. A part that is a function of a column has a column of its own behind those of the table, with id
+ * INDEX_PART_ID + its place among the parts and its text as name. A row's key is the entry (column/row_key.h: the
+ * index's columns in INDEX form, then the primary key or the row id). plinth.index is the index's name,
+ * plinth.index_key the ids of its columns. As versions before these columns cannot read such a file, its plinth.format
+ * is 2. */
 #ifndef PLINTH_TABLE_ROW_SEGMENT_ENTRIES_H
 #define PLINTH_TABLE_ROW_SEGMENT_ENTRIES_H
 

@@ -141,7 +141,7 @@ static uint32_t make_sorting(const struct row_segment_writer *writer, struct par
     uint32_t count = 0, heads = writer->of_index ? writer->of_index->column_count : 0;
     for (uint32_t i = 0; i < heads + schema->key_count; i++) {
         int32_t column =
-            table_schema_find_id(schema, i < heads ? writer->of_index->columns[i] : schema->key[i - heads]);
+            table_schema_find_id(schema, i < heads ? table_index_part_id(writer->of_index, i) : schema->key[i - heads]);
         if (column < 0 || column_kind_is_float(schema->columns[column].type.kind)) return count;
         sorting[count++] = (struct parquet_sorting_column){.column = (uint32_t)column, .nulls_first = i < heads};
     }
@@ -782,7 +782,7 @@ static enum plinth_status add_index(struct row_segment_writer *writer, struct pl
     struct buffer ids = BUFFER_INIT;
     bool ok = true;
     for (uint32_t i = 0; i < index->column_count; i++)
-        ok = ok && append_format(&ids, "%s%" PRIu32, i ? "," : "", index->columns[i]);
+        ok = ok && append_format(&ids, "%s%" PRIu32, i ? "," : "", table_index_part_id(index, i));
     enum plinth_status st = ok ? PLINTH_OK : error_no_memory(error, "segment metadata");
     if (!st)
         st = parquet_writer_add_key_value(writer->parquet, SEGMENT_META_INDEX, slice_of_string(index->name), error);

@@ -138,3 +138,33 @@ bool table_schema_is_key(const struct table_schema *schema, uint32_t column_id) 
         if (schema->key[i] == column_id) return true;
     return false;
 }
+
+struct column_type table_index_part_type(const struct table_schema *schema, const struct table_index *index,
+                                         uint32_t part) {
+    int32_t at = table_schema_find_id(schema, index->columns[part]);
+    struct column_type type = at < 0 ? (struct column_type){0} : schema->columns[at].type;
+    return column_function_type((enum column_function)index->functions[part], type);
+}
+
+uint32_t table_index_part_id(const struct table_index *index, uint32_t part) {
+    return index->functions[part] == FUNCTION_NONE ? index->columns[part] : INDEX_PART_ID + part;
+}
+
+int32_t table_index_elements(const struct table_index *index) {
+    for (uint32_t i = 0; i < index->column_count; i++)
+        if (index->functions[i] == FUNCTION_ELEMENTS) return (int32_t)i;
+    return -1;
+}
+
+uint32_t table_index_columns(const struct table_index *index, uint32_t ids[ROW_KEY_PARTS_MAX]) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < index->column_count; i++) {
+        uint32_t at = count, id = index->columns[i];
+        while (at > 0 && ids[at - 1] > id) at--;
+        if (at > 0 && ids[at - 1] == id) continue;
+        memmove(&ids[at + 1], &ids[at], (count - at) * sizeof *ids);
+        ids[at] = id;
+        count++;
+    }
+    return count;
+}

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "column/column_function.h"
 #include "column/key_encoding.h"
 #include "column/row_key.h"
 #include "column/type.h"
@@ -38,30 +39,13 @@ enum index_kind {
 /* BUILDING: entries of what is written are made, those of older rows are being added; no reader uses it. */
 enum index_state { INDEX_BUILDING = 1, INDEX_READY = 2, INDEX_DROPPING = 3 };
 
-/* What a part of a sorted index is of its column. */
-enum index_function {
-    INDEX_AS_IS = 0,
-    INDEX_LOWER = 1, /* of a string */
-    INDEX_UPPER = 2,
-    INDEX_TRUNC_SECOND = 3, /* date_trunc of a timestamp or date, in UTC */
-    INDEX_TRUNC_MINUTE = 4,
-    INDEX_TRUNC_HOUR = 5,
-    INDEX_TRUNC_DAY = 6,
-    INDEX_TRUNC_WEEK = 7, /* begins on Monday */
-    INDEX_TRUNC_MONTH = 8,
-    INDEX_TRUNC_QUARTER = 9,
-    INDEX_TRUNC_YEAR = 10,
-    INDEX_ELEMENTS = 11, /* of a list: an entry for each distinct element; none for an empty list or null */
-    INDEX_FUNCTION_COUNT
-};
-
 struct table_index {
     struct table_id id; /* of its own table (where INDEX_SORTED keeps its entries), and its identity for all kinds */
     enum index_kind kind;
     enum index_state state;
     uint32_t columns[ROW_KEY_PARTS_MAX]; /* ids; one for all kinds but INDEX_SORTED */
     uint32_t column_count;
-    uint8_t functions[ROW_KEY_PARTS_MAX];  /* enum index_function, by part; only of INDEX_SORTED */
+    uint8_t functions[ROW_KEY_PARTS_MAX];  /* enum column_function, by part; only of INDEX_SORTED */
     uint32_t included[INDEX_INCLUDED_MAX]; /* ids of columns whose values stand in the entries, too */
     uint32_t included_count;
     bool unique;
@@ -117,11 +101,19 @@ int32_t table_schema_find(const struct table_schema *schema, struct slice name);
 int32_t table_schema_find_id(const struct table_schema *schema, uint32_t column_id);
 const struct table_index *table_schema_find_index(const struct table_schema *schema, struct slice name);
 const struct table_index *table_schema_find_index_id(const struct table_schema *schema, uint32_t index_table);
+/* What a part of an index is: its type; and the id of its column in the index's segments, which is the column's own or,
+ * of a function of it, INDEX_PART_ID and behind. */
+enum { INDEX_PART_ID = 0x700000 };
+struct column_type table_index_part_type(const struct table_schema *schema, const struct table_index *index,
+                                         uint32_t part);
+uint32_t table_index_part_id(const struct table_index *index, uint32_t part);
+/* The part that is the elements of a list, of which a row has any number of entries; -1: each row has one. */
+int32_t table_index_elements(const struct table_index *index);
+/* The columns that entries are made of: distinct ids, ascending. Gives their number. */
+uint32_t table_index_columns(const struct table_index *index, uint32_t ids[ROW_KEY_PARTS_MAX]);
 /* Whether each row has exactly one entry. */
 static inline bool table_index_has_one_entry_a_row(const struct table_index *index) {
-    for (uint32_t i = 0; i < index->column_count; i++)
-        if (index->functions[i] == INDEX_ELEMENTS) return false;
-    return true;
+    return table_index_elements(index) < 0;
 }
 bool table_schema_is_key(const struct table_schema *schema, uint32_t column_id);
 

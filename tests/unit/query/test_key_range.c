@@ -183,7 +183,7 @@ static uint64_t check(struct test_random *random, bool is_index) {
     uint32_t shift = (uint32_t)test_random_below(random, table.column_count);
     for (uint32_t i = 0; i < part_count; i++) {
         uint32_t column = (i + shift) % table.column_count;
-        parts[i] = (struct key_part){column, table.types[column]};
+        parts[i] = (struct key_part){.column = column, .type = table.types[column]};
         columns[i] = table.parts[column];
     }
     enum row_key_form form = is_index ? ROW_KEY_INDEX : ROW_KEY_PRIMARY;
@@ -258,7 +258,7 @@ static void make(struct maker *maker, const char *first, const char *second, con
     uint32_t count = second ? 2 : 1;
     for (uint32_t i = 0; i < count; i++) {
         maker->columns[i] = (struct predicate_column){slice_of_string(names[i]), type_of(types[i])};
-        maker->parts[i] = (struct key_part){i, maker->columns[i].type};
+        maker->parts[i] = (struct key_part){.column = i, .type = maker->columns[i].type};
     }
     const struct predicate *bound = NULL;
     if (predicate) assert_ok(predicate_bind(predicate, maker->columns, count, &maker->arena, &bound, &error), &error);

@@ -174,9 +174,9 @@ static void bound_filters_read_back_as_themselves(void **state) {
 
 static void what_is_not_understood_is_named_with_its_place(void **state) {
     (void)state;
-    assert_refused("lower(b) = 'x'", "function lower() at character 1 is not supported in a filter");
-    assert_refused("a = 1 AND lower(b) = 'x'", "function lower() at character 11");
-    assert_refused("b = '\xc3\xa9\xc3\xa9' AND lower(b) = 'x'", "function lower() at character 14");
+    assert_refused("length(b) = 'x'", "function length() at character 1 is not supported in a filter");
+    assert_refused("a = 1 AND length(b) = 'x'", "function length() at character 11");
+    assert_refused("b = '\xc3\xa9\xc3\xa9' AND length(b) = 'x'", "function length() at character 14");
     assert_refused("a + 1 = 2", "operator + at character 3");
     assert_refused("a % 2 = 0", "operator % at character 3");
     assert_refused("a = 1 + 1", "operator + at character 7");
