@@ -11,7 +11,7 @@
 /* handle.state: pins below, flags above. A pin is taken without the lock while HANDLE_OPEN is set; HANDLE_OPEN is set
  * (release) and, without pins, taken away (one exchange) with the lock held. */
 #define HANDLE_OPEN (UINT64_C(1) << 63)
-#define HANDLE_USED (UINT64_C(1) << 62) /* since the clock's hand passed */
+#define HANDLE_USED (UINT64_C(1) << 62) /* again, since it was opened or the clock's hand passed */
 #define HANDLE_PINS (HANDLE_USED - 1)
 
 enum { BUCKETS_MIN = 64, CLOSED_AT_ONCE = 16 };
@@ -177,9 +177,10 @@ static bool pin(struct handle *handle) {
     return false;
 }
 
+/* Not yet used: else the hand would find all of them used, and close what is read often like any other. */
 static void publish(struct handle *handle, struct env_file *file, uint64_t pins) {
     handle->file = file;
-    atomic_store_explicit(&handle->state, HANDLE_OPEN | HANDLE_USED | pins, memory_order_release);
+    atomic_store_explicit(&handle->state, HANDLE_OPEN | pins, memory_order_release);
 }
 
 /* Takes `file` (null: it could not be opened) over for a handle that was closed, unless another thread was faster.
