@@ -191,6 +191,7 @@ struct plinth_index {
     const char *const *columns;
     size_t column_count;
     unsigned percent; /* plinth_table_describe only: how much of it is built */
+    bool unique;      /* of PLINTH_INDEX_SORTED: no two rows have the same values in all columns, but where one is null */
 };
 
 /* Names of the kinds, states and codecs as commands write them ("sorted", "ready", "zstd"); "?" for others. */

@@ -333,6 +333,7 @@ static void json_index(struct buffer *into, const Plinth__V1__Index *index) {
                            cell_text(name_of(state_names, index->state)), cell_number(index->percent)};
     json_text(into, "{");
     json_members(into, members, cells, 4);
+    if (index->unique) json_text(into, ",\"unique\":true");
     json_text(into, ",\"columns\":");
     json_names(into, index->columns, index->n_columns);
     json_text(into, "}");
@@ -428,6 +429,7 @@ int cli_index_create(struct cli *cli) {
         index.n_columns = count;
         request.table = &table;
         request.index = &index;
+        index.unique = options_value(&cli->options, "unique") != NULL;
         request.no_wait = options_value(&cli->options, "no-wait") != NULL;
         code = call(cli, "/plinth.v1.Admin/CreateIndex", &request.base, &plinth__v1__create_index_response__descriptor);
         if (!code) code = print_names(cli, table.name, "index", index.name);

@@ -284,6 +284,7 @@ static const struct option_spec index_create_options[] = {
     {"kind", 0, "KIND", NULL, "sorted", "sorted, bloom, bitmap or token"},
     {"columns", 0, "COLUMNS", NULL, NULL,
      "the columns, with commas between; a column of the index's name when left out"},
+    {"unique", 0, NULL, NULL, NULL, "no two rows have the same values, but where one is null; of kind sorted"},
     NO_WAIT_OPTION,
     {0},
 };

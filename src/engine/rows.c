@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "engine/rows_plan.h"
 #include "engine/rows_record.h"
+#include "engine/rows_unique.h"
 #include "engine/table_ddl.h"
 #include "engine/table_gate.h"
 #include "engine/write.h"
@@ -251,7 +252,8 @@ static enum plinth_status write_with(struct plinth *db, const struct table_schem
     enum plinth_status st = rows_plan_match(&plan, schema, write, result, unknown, error);
     if (db->rows_record_bytes_max) plan.record_bytes_max = db->rows_record_bytes_max;
     if (!st && !unknown->count) {
-        st = rows_plan_sort(&plan, error);
+        if (schema_has_unique(schema)) st = rows_check_unique(db, &plan, error);
+        if (!st) st = rows_plan_sort(&plan, error);
         if (!st) st = check_rejects(&plan, error);
         if (!st) st = check_unit(&plan, error);
         if (!st && plan.count) st = write_plan(db, &plan, header, no_wait, error);
@@ -303,14 +305,28 @@ static enum plinth_status attempt(struct plinth *db, struct table_id table, cons
                                   bool *again, struct plinth_error *error) {
     struct rows_unknown unknown = {0};
     const struct table_schema *schema = NULL;
+    bool alone = false;
     *again = false;
     if (!engine_table_gate_enter(db, table.table, no_wait))
         return error_set(error, PLINTH_WOULD_BLOCK, "waiting for a change of the table");
     enum plinth_status st = engine_schema_by_id(db, table.table, &schema, error);
+    if (!st && write->operation == ROWS_UPSERT && schema_has_unique(schema)) {
+        /* One after the other (rows_unique.h). */
+        engine_table_gate_leave(db, table.table);
+        table_schema_unref(schema);
+        schema = NULL;
+        if (no_wait) return error_set(error, PLINTH_WOULD_BLOCK, "a unique index has to be looked into");
+        engine_table_gate_close(db, table.table);
+        st = engine_schema_by_id(db, table.table, &schema, error);
+        alone = true;
+    }
     if (!st && (schema->kind != TABLE_ROWS || table_id_compare(schema->id, table) != 0))
         st = error_set(error, PLINTH_NOT_FOUND, "no table of rows with id %u", table.table);
     if (!st) st = write_with(db, schema, write, header, no_wait, result, &unknown, error);
-    engine_table_gate_leave(db, table.table);
+    if (alone)
+        engine_table_gate_open(db, table.table);
+    else
+        engine_table_gate_leave(db, table.table);
     if (!st && unknown.count) st = rows_settle_unknown(db, schema, write, &unknown, again, error);
     table_schema_unref(schema);
     free(unknown.columns);

@@ -205,6 +205,7 @@ static enum plinth_status index_change(const struct table_schema *schema, const 
                                       .space = schema->id.table,
                                       .name = slice_of_string(index->name ? index->name : ""),
                                       .index_kind = (enum index_kind)index->kind,
+                                      .unique = index->unique,
                                       .index_state = INDEX_BUILDING};
     if (index->column_count > PLINTH_KEY_COLUMNS_MAX)
         return error_set(error, PLINTH_INVALID_ARGUMENT, "index \"%.*s\" names %zu columns; at most %d are allowed",
@@ -421,6 +422,7 @@ static void describe_indexes(struct plinth *db, struct description_memory *memor
             .state = (enum plinth_index_state)index->state,
             .columns = columns,
             .column_count = index->column_count,
+            .unique = index->unique,
             .percent = index->state == INDEX_BUILDING ? engine_index_percent(db, index->id) : 100};
     }
     description->indexes = indexes;

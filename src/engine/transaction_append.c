@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "column/column_builder.h"
 #include "engine/rows_record.h"
+#include "engine/rows_unique.h"
 #include "engine/table_gate.h"
 #include "engine/transaction.h"
 
@@ -232,6 +233,7 @@ static enum plinth_status enter_gates(struct appending *appending, uint32_t **ta
 
 bool transaction_schema_extends(const struct table_schema *now, const struct table_schema *then) {
     if (now->version == then->version) return true;
+    if (schema_has_unique(now) && !schema_has_unique(then)) return false;
     bool same_key =
         now->key_count == then->key_count && memcmp(now->key, then->key, now->key_count * sizeof *now->key) == 0;
     for (uint32_t i = 0; same_key && i < then->column_count; i++) {

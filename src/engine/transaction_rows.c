@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "engine/array.h"
 #include "engine/rows_plan.h"
+#include "engine/rows_unique.h"
 #include "engine/transaction.h"
 #include "table/block_stream.h"
 #include "table/row_block.h"
@@ -227,6 +228,10 @@ enum plinth_status transaction_rows_submit(struct plinth_transaction *transactio
         struct transaction_table *found;
         again = false;
         st = transaction_table_of(transaction, database, table, &found, error);
+        if (!st && write->operation == ROWS_UPSERT && schema_has_unique(found->schema))
+            st = error_set(error, PLINTH_UNSUPPORTED,
+                           "table \"%s\" has a unique index: a transaction can delete its rows, but not write any",
+                           found->schema->name);
         if (!st) st = write_once(transaction, found, write, &unknown, error);
         if (!st && unknown.count)
             st = rows_settle_unknown(transaction->db, found->schema, write, &unknown, &again, error);

@@ -132,6 +132,7 @@ static void create_index_work(struct service_call *call) {
         struct plinth_index index = {.name = request->index->name,
                                      .kind = (enum plinth_index_kind)request->index->kind,
                                      .columns = (const char *const *)request->index->columns,
+                                     .unique = request->index->unique,
                                      .column_count = request->index->n_columns};
         st = (request->no_wait ? plinth_table_index_begin : plinth_table_index_create)(
             table.db, request->table->database, request->table->name, &index, &table.error);
@@ -181,6 +182,7 @@ static Plinth__V1__Index **index_messages(struct arena *arena, const struct plin
         messages[i].kind = (Plinth__V1__IndexKind)index->kind;
         messages[i].state = (Plinth__V1__IndexState)index->state;
         messages[i].percent = index->percent;
+        messages[i].unique = index->unique;
         messages[i].n_columns = index->column_count;
         messages[i].columns = (char **)index->columns;
         pointers[i] = &messages[i];

@@ -3,6 +3,8 @@ model; after flushes, merges, rebuilds and a crash. Every path must give the row
 import datetime
 import json
 import random
+import threading
+import time
 
 import pyarrow as pa
 import pytest
@@ -161,3 +163,79 @@ def test_what_cannot_be_indexed_is_said(server, people):
     assert done.code == 1 and "as it is" in done.err
     bad = server.cli("scan", "people", "--where", "lower(n) = 'a'")
     assert bad.code == 1 and "does not take" in bad.err
+
+
+def states(server):
+    return {i["index"]: i["state"] for i in server.cli("index", "list", "people", "-o", "json", check=True).json()}
+
+
+def rows_of(ids, email):
+    return [{"id": key, "email": email, "at": None, "tags": None, "n": 0} for key in ids]
+
+
+def test_a_unique_index_keeps_values_apart(server, people):
+    server.cli("index", "create", "people", "one", "--columns", "lower(email)", "--unique", check=True)
+    tables = people
+
+    def put(rows, **fields):
+        return tables.write("people", pa.RecordBatch.from_pylist(rows, schema=SCHEMA), **fields)
+
+    for flush in (False, True):
+        base = 100 if flush else 0
+        name = "Ada" if flush else "Bob"
+        assert put(rows_of([base + 1], name)).rows_rejected == 0
+        if flush:
+            server.cli("flush", check=True)
+        answer = put(rows_of([base + 2], name.upper()))
+        assert answer.rows_rejected == 1 and "one" in answer.rejects[0].reason
+        assert put(rows_of([base + 1], name.lower())).rows_rejected == 0  # its own value
+        twice = put(rows_of([base + 3, base + 4], name + "x"))
+        assert twice.rows_rejected == 1 and twice.rows_written == 1
+        assert put(rows_of([base + 5, base + 6], None)).rows_rejected == 0  # nulls are not the same
+        assert put(rows_of([base + 1], name + "y")).rows_rejected == 0
+        assert put(rows_of([base + 2], name)).rows_rejected == 0  # the value is free again
+        delete(tables, {}, [base + 2])
+        assert put(rows_of([base + 7], name)).rows_rejected == 0
+    assert server.cli("verify", "-o", "json", check=True).json()["problems"] == 0
+
+
+def test_doubles_that_are_there_keep_a_unique_index_pending_until_they_go(server, people):
+    tables = people
+    write(tables, {}, rows_of(range(50), None) + rows_of([60, 61], "Ada") + rows_of([70], "Bob"))
+    made = server.cli("index", "create", "people", "one", "--columns", "lower(email)", "--unique")
+    assert made.code != 0 and "more than once" in made.err
+    assert states(server) == {"one": "building"}
+    answer = tables.write("people", pa.RecordBatch.from_pylist(rows_of([71], "BOB"), schema=SCHEMA))
+    assert answer.rows_rejected == 1  # what comes is checked already
+    server.crash()
+    assert states(server) == {"one": "building"}
+    tables = Tables(server)
+    delete(tables, {}, [61])
+    deadline = time.monotonic() + 30
+    while states(server) != {"one": "ready"} and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert states(server) == {"one": "ready"}
+    assert server.cli("verify", "-o", "json", check=True).json()["problems"] == 0
+
+
+def test_of_writers_of_one_value_one_wins_also_while_the_index_is_built(server, people):
+    write(people, {}, rows_of(range(1000, 3000), None))
+    server.cli("index", "create", "people", "one", "--columns", "email", "--unique", "--no-wait", check=True)
+    won = [0] * 40
+
+    def run(thread):
+        tables = Tables(server)
+        for value in range(40):
+            answer = tables.write("people", pa.RecordBatch.from_pylist(rows_of([thread], f"v{value}"), schema=SCHEMA))
+            won[value] += answer.rows_rejected == 0
+
+    threads = [threading.Thread(target=run, args=(t,)) for t in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found, _ = people.scan("people", "email IS NOT NULL")
+    emails = found["email"].to_pylist()
+    assert len(emails) == len(set(emails))
+    assert all(count >= 1 for count in won)
+    assert server.cli("verify", "-o", "json", check=True).json()["problems"] == 0
