@@ -245,8 +245,8 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_list(struct plinth 
 /* Makes an index (name, kind, columns) and returns when it covers all rows, durably. It is built in the background
  * while writes go on; until it is ready its state is PLINTH_INDEX_BUILDING and queries do without it. A build that was
  * interrupted by closing or a crash goes on at the next open, where it was. PLINTH_CANCELLED: somebody has cancelled
- * the job, and the index is dropped; PLINTH_NOT_FOUND: it was dropped. Other errors: the build fails, and is tried again
- * and again. */
+ * the job, and the index is dropped; PLINTH_NOT_FOUND: it was dropped. Other errors: the build fails, and is tried
+ * again and again. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_index_create(struct plinth *db, const char *database,
                                                                           const char *table,
                                                                           const struct plinth_index *index,
@@ -289,6 +289,9 @@ struct plinth_operation {
     const struct plinth_index_value *indexes; /* PLINTH_SET only; may be null */
     size_t index_count;
     struct plinth_slice upper; /* PLINTH_DELETE_RANGE only */
+    /* PLINTH_SET only, at most one of them: from this time on (microseconds since 1970, by the engine's clock), or
+     * after this long, the key is not there. The next set of the key says anew whether it expires. */
+    uint64_t expires_at_us, ttl_us;
 };
 
 /* Zero-initialise for the defaults. */
@@ -454,10 +457,11 @@ struct plinth_where_result {
  * condition reads, it is evaluated again; in the end the table's writers wait for it. `options` and `result` may be
  * null. PLINTH_TOO_LARGE: more rows than a transaction takes, and not `not_atomic`; then, and when it fails midway,
  * `result` tells what was done. PLINTH_INVALID_ARGUMENT: the condition, or the table has no primary key. */
-PLINTH_API PLINTH_MUST_CHECK enum plinth_status
-plinth_rows_delete_where(struct plinth *db, const char *database, const char *table, const char *where,
-                         const struct plinth_where_options *options, struct plinth_where_result *result,
-                         struct plinth_error *error);
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_rows_delete_where(struct plinth *db, const char *database,
+                                                                         const char *table, const char *where,
+                                                                         const struct plinth_where_options *options,
+                                                                         struct plinth_where_result *result,
+                                                                         struct plinth_error *error);
 /* What an update gives a column that is not part of the key. */
 struct plinth_assignment {
     const char *column;

@@ -9,6 +9,7 @@
 #include "cmd/cli_history.h"
 #include "cmd/file_source.h"
 #include "cmd/json_line.h"
+#include "cmd/table_text.h"
 #include "plinth/v1/key_value.pb-c.h"
 
 /* ---- what several of them need ---- */
@@ -197,6 +198,20 @@ done:
 
 /* ---- set ---- */
 
+/* --ttl in milliseconds, 0 without; false when said to be wrong already. */
+static bool read_ttl(const struct cli *cli, uint64_t *ttl_ms) {
+    const char *text = options_value(&cli->options, "ttl");
+    struct plinth_error error;
+    uint64_t us = 0;
+    *ttl_ms = 0;
+    if (text && interval_parse(slice_of_string(text), &us, &error)) {
+        cli_fail(CLI_USAGE, "--ttl: %s", error.text);
+        return false;
+    }
+    *ttl_ms = us / 1000;
+    return true;
+}
+
 static int set_if(struct cli *cli, const struct buffer *key, const struct buffer *value,
                   const struct indexes *indexes) {
     Plinth__V1__CompareAndSetRequest request = PLINTH__V1__COMPARE_AND_SET_REQUEST__INIT;
@@ -204,6 +219,7 @@ static int set_if(struct cli *cli, const struct buffer *key, const struct buffer
     struct buffer expected = BUFFER_INIT;
     const char *if_value = options_value(&cli->options, "if-value");
     int code = CLI_USAGE;
+    if (!read_ttl(cli, &set.ttl_ms)) return code;
     if (if_value && options_value(&cli->options, "if-absent")) {
         cli_fail(CLI_USAGE, "only one of --if-absent and --if-value can be given");
         return code;
@@ -234,7 +250,7 @@ static int set_always(struct cli *cli, const struct buffer *key, const struct bu
     Plinth__V1__WriteOptions write, *given;
     Plinth__V1__Space space;
     Plinth__V1__WriteResponse *response;
-    if (!cli_write_options(cli, &write, &given)) return CLI_USAGE;
+    if (!cli_write_options(cli, &write, &given) || !read_ttl(cli, &request.ttl_ms)) return CLI_USAGE;
     request.key = cli_data(key);
     request.value = cli_data(value);
     request.n_indexes = indexes->count;

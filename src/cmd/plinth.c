@@ -33,6 +33,7 @@ const struct option_spec cli_global_options[] = {
 static const struct option_spec set_options[] = {
     {"index", 'i', "NAME=VALUE", NULL, NULL, "an entry in a secondary index; may be repeated"},
     {"value-file", 'f', "FILE", NULL, NULL, "take the value from a file, - for standard input, instead of VALUE"},
+    {"ttl", 0, "INTERVAL", NULL, NULL, "the key is gone after this long: '90 seconds', '30 days'"},
     {"if-absent", 0, NULL, NULL, NULL, "only when the key does not exist"},
     {"if-value", 0, "VALUE", NULL, NULL, "only when the key has this value"},
     DURABILITY_OPTION,

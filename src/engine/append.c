@@ -64,6 +64,7 @@ enum plinth_status engine_append_locked(struct plinth *db, const struct record_h
     if (changes_catalog) pthread_rwlock_unlock(&db->catalog_lock);
     if (header->kind == CHANGE_FEATURE_LEVEL && db->shard.feature_level >= FEATURE_LEVEL_TRANSACTIONS)
         atomic_store_explicit(&db->remembers_rows, true, memory_order_relaxed);
+    atomic_store_explicit(&db->shard_time_us, db->shard.time_us, memory_order_release);
     if (st) {
         /* The log has the record and this process cannot follow it: only a restart brings the two together. */
         error_prefix(error, "applying record %llu", (unsigned long long)*lsn);

@@ -29,7 +29,7 @@ static enum plinth_status entry_is_live(struct merge *merge, const struct row *e
         return error_no_memory(error, "index entry");
     struct segment_hit hit;
     enum plinth_status st = view_get(merge->view, merge->indexed, buffer_slice(stored), prefix_size, merge->horizon_lsn,
-                                     SEGMENT_LSN_ONLY, &hit, error);
+                                     merge->expired_us, SEGMENT_LSN_ONLY, &hit, error);
     *live = !st && hit.row.lsn == entry->lsn && hit.row.operation == ROW_SET;
     if (!st) segment_hit_release(&hit);
     return st == PLINTH_NOT_FOUND ? PLINTH_OK : st;
@@ -86,6 +86,12 @@ enum plinth_status merge_cut(struct merge *merge, struct output *output, struct 
     return st;
 }
 
+static bool merge_may_expire(const struct merge *merge) {
+    for (size_t i = 0; i < merge->count; i++)
+        if (merge->inputs[i].part && run_may_expire(merge->inputs[i].part, merge->expired_us)) return true;
+    return false;
+}
+
 static enum plinth_status merge_space(struct merge *merge, struct output *output, struct plinth_error *error) {
     struct iterator *merged = NULL;
     struct purge purge;
@@ -97,6 +103,8 @@ static enum plinth_status merge_space(struct merge *merge, struct output *output
     enum plinth_status st = output_begin_table(output, merge->table, index, error);
     if (merge->ranges.count) output->purged_lsn = merge->horizon_lsn;
     if (!st) st = merge_open_inputs(merge, &merged, error);
+    if (!st && !index && merge_may_expire(merge))
+        st = expiring_iterator_open(merged, merge->expired_us, &merged, error);
     if (!st) st = iterator_seek_first(merged, error);
     while (!st && merged->valid) {
         bool at_horizon, live = true;
@@ -406,6 +414,7 @@ enum plinth_status merge_run(struct merge *merge, struct plinth_error *error) {
     output_init(&output, db, merge->job, choose_codec(merge), segment_bytes);
     if (!merge->schema && !merge->indexed.table && !merge->is_covered && !merge->is_move)
         st = view_ranges(merge->view, merge->table, merge->horizon_lsn, &merge->ranges, error);
+    if (!merge->schema) merge->expired_us = engine_take_expiry_us(db);
     if (!st) st = write_merged(merge, &output, error);
     if (!st && merge->is_move) made = moved_run(merge);
     if (!st && output.segment_count) st = output_open_run(db, output.segments, output.segment_count, &made, error);

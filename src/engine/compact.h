@@ -44,8 +44,8 @@ struct merge {
     struct table_id indexed;           /* of an index: the table whose keys it holds; else table.table is 0 */
     const struct table_schema *schema; /* of a typed table, or of the one that is indexed; else null */
     const struct table_index *index;   /* of a typed table; null: rows, or a key space's */
-    uint64_t horizon_lsn;
-    struct range_view ranges; /* of a key space: what hides keys at the horizon; borrowed from the view */
+    uint64_t horizon_lsn, expired_us;  /* what has expired at that time is a delete */
+    struct range_view ranges;          /* of a key space: what hides keys at the horizon; borrowed from the view */
     uint64_t level;
     uint64_t job;
     uint64_t rows_in, bytes_in;

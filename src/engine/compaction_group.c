@@ -33,11 +33,12 @@ bool group_find(const struct view *view, const struct plan *plan, struct group *
 }
 
 /* Rows that deletes and newer versions hide for good in segments that no snapshot holds back. */
-static uint64_t purgeable_rows(const struct run *run, uint64_t horizon_lsn) {
+static uint64_t purgeable_rows(const struct run *run, uint64_t horizon_lsn, uint64_t expired_us) {
     uint64_t rows = 0;
     for (size_t s = 0; s < run_segment_count(run); s++) {
         const struct segment_info *info = segment_info(run_segment(run, s));
         if (info->lsn_max <= horizon_lsn) rows += info->superseded + info->deletes;
+        if (info->expiring && info->expires_max <= expired_us) rows += info->expiring;
     }
     return rows;
 }
@@ -120,9 +121,10 @@ bool group_describe(struct plinth *db, const struct view *view, const struct gro
             to->is_busy = plan_is_of(plan, group) && (plan->is_exclusive || plan_has_run(plan, from->id));
     }
     struct compaction_run *oldest = &(*runs)[count - 1];
-    oldest->purgeable = nature.indexed.table ? dead_entries_least(view, group->table->id, nature.indexed,
-                                                                  nature.one_entry_a_row, horizon_lsn, NULL)
-                                             : purgeable_rows(group->table->runs[group->end - 1].run, horizon_lsn);
+    oldest->purgeable =
+        nature.indexed.table
+            ? dead_entries_least(view, group->table->id, nature.indexed, nature.one_entry_a_row, horizon_lsn, NULL)
+            : purgeable_rows(group->table->runs[group->end - 1].run, horizon_lsn, engine_peek_expiry_us(db));
     *described = (struct compaction_group){
         .runs = *runs, .count = count, .has_ended = nature.has_ended, .quiet_us = quiet_us(db, group)};
     return true;

@@ -133,7 +133,9 @@ enum plinth_status compaction_drop_expired(struct plinth *db, bool *dropped, str
 /* Whether merging all runs of the group would change anything but its age. */
 static bool is_compact(struct plinth *db, const struct group *group) {
     const struct view_run *run = group_run(group);
-    if (group->end - group->begin != 1 || run->level == 0 || ranges_are_needed(group->table)) return false;
+    if (group->end - group->begin != 1 || run->level == 0 || ranges_are_needed(group->table) ||
+        run_may_expire(run->run, engine_peek_expiry_us(db)))
+        return false;
     pthread_rwlock_rdlock(&db->catalog_lock);
     const struct catalog_table *found = catalog_table_by_id(&db->shard.catalog, group->table->id.table);
     bool index = found && found->kind == CATALOG_INDEX; /* how many of its entries are dead, only a merge can tell */

@@ -42,8 +42,8 @@ static enum plinth_status look_up(struct plinth *db, const struct plinth_operati
         if (*lsn >= view->horizon_lsn) break;
         view_unref(view);
     }
-    enum plinth_status st =
-        engine_get_at(db, view, *lsn, operation->space, operation->key, false, &found->value, &found->version, error);
+    enum plinth_status st = engine_get_at(db, view, *lsn, engine_now_us(db), operation->space, operation->key, false,
+                                          &found->value, &found->version, error);
     view_unref(view);
     found->existed = st == PLINTH_OK;
     if (!found->existed) {

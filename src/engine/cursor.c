@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "engine/engine.h"
 #include "table/covered.h"
 
 /* Leaves out of an input, which is of a run or (null) a memtable, what is hidden. */
@@ -12,7 +13,10 @@ static enum plinth_status leave_out_hidden(struct iterator **input, const struct
 }
 
 enum plinth_status view_iterator_open(const struct view *view, struct table_id table, const struct range_view *ranges,
-                                      bool lsn_only, struct iterator **merged, struct plinth_error *error) {
+                                      uint64_t time_us, bool lsn_only, struct iterator **merged,
+                                      struct plinth_error *error) {
+    bool expires = view_may_expire(view, table, time_us);
+    if (expires) lsn_only = false;
     const struct view_table *runs = view_find_table(view, table);
     size_t count_max = view->memtable_count + (runs ? runs->run_count : 0), count = 0;
     struct iterator **inputs = malloc((count_max + 1) * sizeof *inputs);
@@ -32,6 +36,7 @@ enum plinth_status view_iterator_open(const struct view *view, struct table_id t
         st = merge_open(inputs, count, merged, error);
     else
         for (size_t i = 0; i < count; i++) iterator_close(inputs[i]);
+    if (!st && expires) st = expiring_iterator_open(*merged, time_us, merged, error);
     free(inputs);
     return st;
 }
@@ -44,7 +49,9 @@ enum plinth_status cursor_init(struct cursor *cursor, struct view *view, struct 
         !buffer_append(&cursor->upper, options->upper.data, options->upper.size))
         st = error_no_memory(error, "cursor");
     if (!st) st = view_ranges(view, table, lsn, &cursor->ranges, error);
-    if (!st) st = view_iterator_open(view, table, &cursor->ranges, options->lsn_only, &cursor->merged, error);
+    if (!st)
+        st = view_iterator_open(view, table, &cursor->ranges, options->time_us, options->lsn_only, &cursor->merged,
+                                error);
     if (st) cursor_deinit(cursor);
     return st;
 }

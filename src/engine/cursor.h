@@ -26,7 +26,8 @@ struct cursor_options {
     struct slice lower;
     struct slice upper; /* empty: no bound */
     bool reverse;
-    bool lsn_only; /* keys, versions and operations only: no values */
+    uint64_t time_us; /* what has expired then is not there; 0: nothing has */
+    bool lsn_only;    /* keys, versions and operations only: no values */
 };
 
 /* Takes the caller's reference of `view` (also on failure). */
@@ -38,9 +39,10 @@ void cursor_deinit(struct cursor *cursor);
 PLINTH_MUST_CHECK enum plinth_status cursor_next(struct cursor *cursor, struct plinth_error *error);
 
 /* All versions of a table's rows in a view, from every memtable and run, merged, but for what `ranges` (view_ranges;
- * borrowed) hide. For key spaces and index tables. */
+ * borrowed) hide, and with what has expired at `time_us` as deletes. For key spaces and index tables. */
 PLINTH_MUST_CHECK enum plinth_status view_iterator_open(const struct view *view, struct table_id table,
-                                                        const struct range_view *ranges, bool lsn_only,
-                                                        struct iterator **merged, struct plinth_error *error);
+                                                        const struct range_view *ranges, uint64_t time_us,
+                                                        bool lsn_only, struct iterator **merged,
+                                                        struct plinth_error *error);
 
 #endif

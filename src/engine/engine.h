@@ -71,6 +71,8 @@ struct plinth {
     uint64_t time_base_us, time_base_ns; /* wall time at a monotonic time; record times are counted from there */
     pthread_rwlock_t catalog_lock;       /* written under sequence_mutex; read alone by look-ups */
     struct sequencer sequencer;
+    atomic_ullong shard_time_us;     /* shard.time_us, for readers */
+    atomic_bool may_expire;          /* some key has an expiry */
     struct table_gates *table_gates; /* table_gate.h */
 
     struct view_list views;
@@ -78,6 +80,7 @@ struct plinth {
     /* Positions that somebody needs. */
     pthread_mutex_t names_mutex; /* what the log says of named snapshots is done in the list before the next is said */
     pthread_mutex_t snapshot_mutex;
+    uint64_t expired_us;               /* the latest time that a merge has taken for the present (expiry.h) */
     struct plinth_snapshot *snapshots; /* list */
     uint64_t snapshot_count;
     uint64_t horizon_lsn; /* the highest horizon that a flush or compaction has been given */
@@ -196,14 +199,17 @@ PLINTH_MUST_CHECK enum plinth_status engine_begin_read(struct plinth *db, const 
                                                        struct view **view, uint64_t *lsn, struct plinth_error *error);
 
 /* The newest version of a key not above `lsn`, from memtables, then runs. PLINTH_NOT_FOUND without text when there is
- * none; a delete is found as a row. `stored` is prefix + key. Rows of typed tables are found without their columns
- * (rows.h), and their `row.key` is the caller's. Flags: enum segment_get_flags. */
+ * none; a delete is found as a row, and so is what has expired at `time_us`. `stored` is prefix + key. Rows of typed
+ * tables are found without their columns (rows.h), and their `row.key` is the caller's. Flags: enum segment_get_flags.
+ */
 PLINTH_MUST_CHECK enum plinth_status view_get(struct view *view, struct table_id table, struct slice stored,
-                                              size_t prefix_size, uint64_t lsn, unsigned flags, struct segment_hit *hit,
-                                              struct plinth_error *error);
+                                              size_t prefix_size, uint64_t lsn, uint64_t time_us, unsigned flags,
+                                              struct segment_hit *hit, struct plinth_error *error);
+/* Whether something of a table has expired at `time_us`. */
+bool view_may_expire(const struct view *view, struct table_id table, uint64_t time_us);
 
 /* The value of a key in a view at an LSN; as plinth_get. */
-PLINTH_MUST_CHECK enum plinth_status engine_get_at(struct plinth *db, struct view *view, uint64_t lsn,
+PLINTH_MUST_CHECK enum plinth_status engine_get_at(struct plinth *db, struct view *view, uint64_t lsn, uint64_t time_us,
                                                    struct plinth_space space, struct plinth_slice key, bool memory_only,
                                                    struct plinth_buffer *value, struct plinth_position *version,
                                                    struct plinth_error *error);
@@ -227,6 +233,14 @@ PLINTH_MUST_CHECK enum plinth_status engine_find_past(struct plinth *db, const s
 void engine_free_snapshots(struct plinth *db);
 /* Moves a snapshot forwards to a visible LSN. */
 void engine_advance_snapshot(struct plinth_snapshot *snapshot, uint64_t lsn);
+/* Shard time now, moved on by a tick when it has stood still for a while and there is something to expire. */
+uint64_t engine_now_us(struct plinth *db);
+/* The shard time that a read, whose view was taken before, goes by: what has expired then is not there. */
+uint64_t engine_read_time_us(struct plinth *db, const struct plinth_read_options *options, uint64_t lsn);
+/* The shard time that every reader of now and later has reached; registered so that none goes by an earlier one. */
+uint64_t engine_take_expiry_us(struct plinth *db);
+/* What engine_take_expiry_us would give now. */
+uint64_t engine_peek_expiry_us(struct plinth *db);
 /* What counts as now for partitions that are to be dropped, when it is `now_us`: the start of the history window. */
 uint64_t engine_retention_time_us(struct plinth *db, uint64_t now_us);
 

@@ -80,7 +80,7 @@ static enum plinth_status copy_indexes(struct keys_context *context, const struc
 static enum plinth_status read_previous(struct keys_context *context, struct plinth_feed_operation *fed,
                                         struct plinth_error *error) {
     struct plinth_buffer value = {0};
-    enum plinth_status st = engine_get_at(context->filter->db, context->view, context->previous_lsn,
+    enum plinth_status st = engine_get_at(context->filter->db, context->view, context->previous_lsn, 0,
                                           fed->operation.space, fed->operation.key, false, &value, NULL, error);
     fed->existed = !st;
     if (!st && !copy_slice(context, slice_of(value.data, value.size), &fed->previous)) st = no_memory(error);
@@ -146,6 +146,7 @@ static enum plinth_status take(struct keys_context *context, const struct operat
     if (!copy_slice(context, operation->key, &fed.operation.key)) return no_memory(error);
     if (operation->kind == OPERATION_SET && !copy_slice(context, operation->value, &fed.operation.value))
         return no_memory(error);
+    fed.operation.expires_at_us = row_expires_us(operation->indexes);
     enum plinth_status st = context->view ? read_previous(context, &fed, error) : PLINTH_OK;
     if (st || !matches(context, &fed)) return st;
     if (operation->kind == OPERATION_SET) st = copy_indexes(context, operation, &fed.operation, error);

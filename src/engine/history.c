@@ -134,6 +134,20 @@ bool history_find_time(const struct history *history, uint64_t time_us, uint64_t
     return true;
 }
 
+uint64_t history_find_lsn(const struct history *history, uint64_t lsn) {
+    if (!history->window_us) return 0;
+    if (lsn >= history->newest.lsn) return history->newest.time_us;
+    uint64_t low = 0, high = history->moment_count;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (history->moments[middle].lsn <= lsn)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low ? history->moments[low - 1].time_us : 0;
+}
+
 /* ---- bytes ---- */
 
 bool history_encode(struct buffer *into, const struct history *history) {

@@ -55,6 +55,9 @@ uint64_t history_window_lsn(const struct history *history, uint64_t time_us);
 /* The last LSN known to be of `time_us` or before; false when that is before everything that is kept. */
 bool history_find_time(const struct history *history, uint64_t time_us, uint64_t *lsn);
 
+/* The time of the last moment that was noted at or before `lsn`; 0 when there is none. */
+uint64_t history_find_lsn(const struct history *history, uint64_t lsn);
+
 PLINTH_MUST_CHECK bool history_encode(struct buffer *into, const struct history *history);
 /* False when malformed or memory is out; `history` is to be deinited in any case. */
 PLINTH_MUST_CHECK bool history_decode(struct reader *from, struct history *history);

@@ -109,26 +109,45 @@ static bool get_in_blocks(struct memtable *memtable, struct table_id table, stru
     return found != SIZE_MAX;
 }
 
+/* What a range delete hides is not there; what has expired is a delete. */
+static enum plinth_status judge_hit(struct segment_hit *hit, uint64_t covered_lsn, uint64_t time_us) {
+    if (hit->row.lsn < covered_lsn) {
+        segment_hit_release(hit);
+        return PLINTH_NOT_FOUND;
+    }
+    if (row_is_expired(hit->row.indexes, time_us)) hit->row.operation = ROW_DELETE;
+    return PLINTH_OK;
+}
+
+bool view_may_expire(const struct view *view, struct table_id table, uint64_t time_us) {
+    for (size_t i = 0; i < view->memtable_count; i++)
+        if (memtable_may_expire(view->memtables[i].memtable)) return true;
+    const struct view_table *found = view_find_table(view, table);
+    for (size_t r = 0; found && r < found->run_count; r++)
+        if (run_may_expire(found->runs[r].run, time_us)) return true;
+    return false;
+}
+
 enum plinth_status view_get(struct view *view, struct table_id table, struct slice stored, size_t prefix_size,
-                            uint64_t lsn, unsigned flags, struct segment_hit *hit, struct plinth_error *error) {
+                            uint64_t lsn, uint64_t time_us, unsigned flags, struct segment_hit *hit,
+                            struct plinth_error *error) {
     *hit = (struct segment_hit){0};
     struct slice key = slice_of(stored.data + prefix_size, stored.size - prefix_size);
     uint64_t covered_lsn = view_covered_lsn(view, table, key, lsn); /* older versions are hidden */
     for (size_t i = 0; i < view->memtable_count; i++) {
         struct memtable *memtable = view->memtables[i].memtable;
         if (get_in_blocks(memtable, table, key, lsn, hit) || memtable_get(memtable, stored, lsn, &hit->row))
-            return hit->row.lsn >= covered_lsn ? PLINTH_OK : PLINTH_NOT_FOUND;
+            return judge_hit(hit, covered_lsn, time_us);
     }
     const struct view_table *runs = view_find_table(view, table);
     if (!runs || runs->run_count == 0) return PLINTH_NOT_FOUND;
     uint64_t hash = hash_stable(key.data, key.size);
     for (size_t i = 0; i < runs->run_count; i++) {
-        if (run_lsn_max(runs->runs[i].run) < covered_lsn) continue;
-        enum plinth_status st = run_get(runs->runs[i].run, key, hash, lsn, flags, hit, error);
-        if (!st && hit->row.lsn < covered_lsn) {
-            segment_hit_release(hit);
-            return PLINTH_NOT_FOUND;
-        }
+        struct run *run = runs->runs[i].run;
+        if (run_lsn_max(run) < covered_lsn) continue;
+        unsigned needed = run_may_expire(run, time_us) ? flags & ~(unsigned)SEGMENT_LSN_ONLY : flags;
+        enum plinth_status st = run_get(run, key, hash, lsn, needed, hit, error);
+        if (!st) return judge_hit(hit, covered_lsn, time_us);
         if (st != PLINTH_NOT_FOUND) return st;
     }
     return PLINTH_NOT_FOUND;
@@ -154,9 +173,10 @@ enum plinth_status engine_check_key(struct plinth_slice key, struct plinth_error
     return PLINTH_OK;
 }
 
-enum plinth_status engine_get_at(struct plinth *db, struct view *view, uint64_t lsn, struct plinth_space space,
-                                 struct plinth_slice key, bool memory_only, struct plinth_buffer *value,
-                                 struct plinth_position *version, struct plinth_error *error) {
+enum plinth_status engine_get_at(struct plinth *db, struct view *view, uint64_t lsn, uint64_t time_us,
+                                 struct plinth_space space, struct plinth_slice key, bool memory_only,
+                                 struct plinth_buffer *value, struct plinth_position *version,
+                                 struct plinth_error *error) {
     uint8_t small[256];
     struct buffer large = BUFFER_INIT;
     struct slice stored;
@@ -169,8 +189,8 @@ enum plinth_status engine_get_at(struct plinth *db, struct view *view, uint64_t 
         stored = buffer_slice(&large);
     }
     struct segment_hit hit;
-    enum plinth_status st =
-        view_get(view, table_in(space), stored, prefix_size, lsn, memory_only ? SEGMENT_MEMORY_ONLY : 0, &hit, error);
+    enum plinth_status st = view_get(view, table_in(space), stored, prefix_size, lsn, time_us,
+                                     memory_only ? SEGMENT_MEMORY_ONLY : 0, &hit, error);
     buffer_deinit(&large);
     if (st) return st;
     if (hit.row.operation == ROW_DELETE) {
@@ -194,7 +214,8 @@ enum plinth_status plinth_get(struct plinth *db, struct plinth_space space, stru
     enum plinth_status st = engine_check_key(key, error);
     if (!st) st = engine_begin_read(db, options, &view, &lsn, error);
     if (st) return st;
-    st = engine_get_at(db, view, lsn, space, key, options && options->memory_only, value, version, error);
+    st = engine_get_at(db, view, lsn, engine_read_time_us(db, options, lsn), space, key,
+                       options && options->memory_only, value, version, error);
     view_unref(view);
     counter_add(&db->counters.gets, 1);
     if (!st) counter_add(&db->counters.gets_found, 1);

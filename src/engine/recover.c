@@ -224,6 +224,11 @@ static enum plinth_status publish_view(struct replay *replay, struct plinth_erro
             }
         }
     }
+    for (size_t t = 0; !st && t < view->table_count; t++)
+        for (size_t r = 0; r < view->tables[t].run_count; r++)
+            if (run_may_expire(view->tables[t].runs[r].run, UINT64_MAX)) atomic_store(&db->may_expire, true);
+    for (size_t i = 0; !st && i < view->memtable_count; i++)
+        if (memtable_may_expire(view->memtables[i].memtable)) atomic_store(&db->may_expire, true);
     if (!st) st = ranges_take_over(db, view, 0, db->shard.flushed_lsn, error);
     if (st) {
         view_discard(view);
@@ -263,6 +268,7 @@ enum plinth_status engine_recover(struct plinth *db, struct plinth_error *error)
         db->memtables_cut = replay.memtable_count - 1;
         atomic_store(&db->flushed_lsn, db->shard.flushed_lsn);
         atomic_store(&db->remembers_rows, db->shard.feature_level >= FEATURE_LEVEL_TRANSACTIONS);
+        atomic_store(&db->shard_time_us, db->shard.time_us);
     }
     for (uint64_t i = 0; i < replay.memtable_count; i++) memtable_unref(replay.memtables[i].memtable);
     free(replay.memtables);

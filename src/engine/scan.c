@@ -27,7 +27,11 @@ static enum plinth_status start(struct plinth *db, struct plinth_space space, st
     made->left = limit ? limit : UINT64_MAX;
     struct view *view;
     enum plinth_status st = engine_begin_read(db, read, &view, &made->lsn, error);
-    if (!st) st = cursor_init(&made->cursor, view, table, made->lsn, bounds, error);
+    if (!st) {
+        struct cursor_options timed = *bounds;
+        timed.time_us = made->time_us = engine_read_time_us(db, read, made->lsn);
+        st = cursor_init(&made->cursor, view, table, made->lsn, &timed, error);
+    }
     if (st) {
         free(made);
         return st;
@@ -151,7 +155,7 @@ static enum plinth_status check_entry(struct plinth_scan *scan, struct slice key
     if (!engine_stored_key(&scan->stored, scan->rows, key)) return error_no_memory(error, "scan");
     segment_hit_release(&scan->hit);
     enum plinth_status st = view_get(scan->cursor.view, scan->rows, buffer_slice(&scan->stored), prefix_size, scan->lsn,
-                                     scan->with_values ? 0 : SEGMENT_LSN_ONLY, &scan->hit, error);
+                                     scan->time_us, scan->with_values ? 0 : SEGMENT_LSN_ONLY, &scan->hit, error);
     *valid = !st && scan->hit.row.lsn == entry_lsn && scan->hit.row.operation == ROW_SET;
     return st == PLINTH_NOT_FOUND ? PLINTH_OK : st;
 }

@@ -12,7 +12,7 @@ struct plinth_scan {
     struct plinth *db;
     struct cursor cursor;
     struct table_id rows; /* the key space */
-    uint64_t lsn;
+    uint64_t lsn, time_us;
     uint64_t left; /* rows of the limit; UINT64_MAX: no limit */
     bool by_index;
     bool with_values;

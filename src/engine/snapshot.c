@@ -9,7 +9,8 @@
 struct plinth_snapshot {
     struct plinth *db;
     uint64_t lsn;
-    char *name; /* of a named one, which nobody destroys but plinth_snapshot_drop */
+    uint64_t time_us; /* what has expired then is not there */
+    char *name;       /* of a named one, which nobody destroys but plinth_snapshot_drop */
     struct plinth_snapshot *next;
 };
 
@@ -53,6 +54,72 @@ uint64_t engine_retention_time_us(struct plinth *db, uint64_t now_us) {
     return now_us > window_us ? now_us - window_us : 0;
 }
 
+/* ---- expiry ---- */
+
+uint64_t engine_now_us(struct plinth *db) {
+    enum { TICK_AFTER_US = 100 * 1000 };
+    uint64_t time_us = atomic_load_explicit(&db->shard_time_us, memory_order_acquire), lsn = 0;
+    if (!atomic_load_explicit(&db->may_expire, memory_order_relaxed)) return time_us;
+    if (engine_time_us(db) <= time_us + TICK_AFTER_US) return time_us;
+    const struct record_header header = {.kind = CHANGE_TICK, .durability = RECORD_BUFFERED};
+    struct decision decision;
+    pthread_mutex_lock(&db->sequence_mutex);
+    bool late = engine_time_us(db) > db->shard.time_us + TICK_AFTER_US; /* else somebody was faster */
+    /* When nothing can be written, time stands still. */
+    bool ticked =
+        late && !engine_append_locked(db, &header, slice_of(NULL, 0), NULL, LOG_NO_WAIT, &lsn, &decision, NULL);
+    time_us = db->shard.time_us;
+    pthread_mutex_unlock(&db->sequence_mutex);
+    if (ticked) engine_sequenced(db, lsn);
+    return time_us;
+}
+
+uint64_t engine_peek_expiry_us(struct plinth *db) {
+    uint64_t expired_us = engine_retention_time_us(db, atomic_load_explicit(&db->shard_time_us, memory_order_acquire));
+    pthread_mutex_lock(&db->snapshot_mutex);
+    for (const struct plinth_snapshot *snapshot = db->snapshots; snapshot; snapshot = snapshot->next)
+        if (snapshot->time_us < expired_us) expired_us = snapshot->time_us;
+    pthread_mutex_unlock(&db->snapshot_mutex);
+    return expired_us;
+}
+
+uint64_t engine_take_expiry_us(struct plinth *db) {
+    uint64_t expired_us = engine_retention_time_us(db, engine_now_us(db));
+    pthread_mutex_lock(&db->snapshot_mutex);
+    for (const struct plinth_snapshot *snapshot = db->snapshots; snapshot; snapshot = snapshot->next)
+        if (snapshot->time_us < expired_us) expired_us = snapshot->time_us;
+    if (expired_us > db->expired_us) db->expired_us = expired_us;
+    pthread_mutex_unlock(&db->snapshot_mutex);
+    return expired_us;
+}
+
+/* The shard time of a state of the past, as near as the history has it: of the last moment that it noted before. */
+static uint64_t past_time_us(struct plinth *db, uint64_t lsn) {
+    uint64_t now_us = engine_now_us(db);
+    pthread_mutex_lock(&db->sequence_mutex);
+    uint64_t noted_us = history_find_lsn(&db->shard.history, lsn);
+    pthread_mutex_unlock(&db->sequence_mutex);
+    return noted_us ? noted_us : now_us;
+}
+
+static struct plinth_snapshot *find_named(struct plinth *db, struct slice name);
+
+uint64_t engine_read_time_us(struct plinth *db, const struct plinth_read_options *options, uint64_t lsn) {
+    if (options && options->snapshot) return options->snapshot->time_us;
+    if (!atomic_load_explicit(&db->may_expire, memory_order_relaxed)) return 0;
+    uint64_t time_us = 0;
+    if (!options || (!options->as_of.lsn && !options->snapshot_name && !options->as_of_time_us))
+        return engine_now_us(db);
+    if (!options->snapshot_name) time_us = past_time_us(db, lsn);
+    pthread_mutex_lock(&db->snapshot_mutex);
+    const struct plinth_snapshot *named =
+        options->snapshot_name ? find_named(db, slice_of_string(options->snapshot_name)) : NULL;
+    if (named) time_us = named->time_us;
+    if (time_us < db->expired_us) time_us = db->expired_us;
+    pthread_mutex_unlock(&db->snapshot_mutex);
+    return time_us;
+}
+
 /* ---- pins ---- */
 
 static void link_in(struct plinth *db, struct plinth_snapshot *snapshot) {
@@ -65,7 +132,9 @@ static void link_in(struct plinth *db, struct plinth_snapshot *snapshot) {
 static enum plinth_status pin(struct plinth *db, struct plinth_snapshot *snapshot, uint64_t at,
                               struct plinth_error *error) {
     enum plinth_status st = PLINTH_OK;
+    snapshot->time_us = at && at < engine_visible_lsn(db) ? past_time_us(db, at) : engine_now_us(db);
     pthread_mutex_lock(&db->snapshot_mutex);
+    if (snapshot->time_us < db->expired_us) snapshot->time_us = db->expired_us;
     if (at && at < db->horizon_lsn)
         st = error_set(error, PLINTH_TOO_OLD, "the state at position %llu is gone; the oldest readable one is %llu",
                        (unsigned long long)at, (unsigned long long)db->horizon_lsn);
@@ -152,6 +221,7 @@ static enum plinth_status hold_named(struct plinth *db, const struct named_snaps
     }
     made->db = db;
     made->lsn = named->lsn;
+    made->time_us = named->time_us;
     link_in(db, made);
     return PLINTH_OK;
 }
@@ -220,6 +290,15 @@ static enum plinth_status snapshot_of(struct plinth *db, const struct plinth_rea
     return st;
 }
 
+/* What the state says of a named snapshot's time; 0 when it is not there. */
+static uint64_t noted_time_us(struct plinth *db, struct slice name) {
+    pthread_mutex_lock(&db->sequence_mutex);
+    const struct named_snapshot *named = history_find_name(&db->shard.history, name);
+    uint64_t time_us = named ? named->time_us : 0;
+    pthread_mutex_unlock(&db->sequence_mutex);
+    return time_us;
+}
+
 enum plinth_status plinth_snapshot_keep(struct plinth *db, const char *name, const struct plinth_read_options *of,
                                         bool with_log, struct plinth_position *position, struct plinth_error *error) {
     if (position) *position = (struct plinth_position){0, 0};
@@ -239,9 +318,11 @@ enum plinth_status plinth_snapshot_keep(struct plinth *db, const char *name, con
         pthread_mutex_lock(&db->names_mutex);
         st = append_keep(db, &change, &decision, error);
         if (!st && decision.verdict != VERDICT_APPLIED) st = refuse_name(db, named, error);
+        uint64_t noted_us = st ? 0 : noted_time_us(db, named);
         if (!st) {
             pthread_mutex_lock(&db->snapshot_mutex);
             made->name = copy;
+            if (noted_us > made->time_us) made->time_us = noted_us; /* as after a restart */
             pthread_mutex_unlock(&db->snapshot_mutex);
         }
         pthread_mutex_unlock(&db->names_mutex);
@@ -300,8 +381,10 @@ enum plinth_status plinth_snapshot_move(struct plinth *db, const char *name, str
         st = error_set(error, PLINTH_INVALID_ARGUMENT,
                        "snapshot \"%.*s\" is of position %llu: it moves forwards only, not to %llu", (int)named.size,
                        named.data, (unsigned long long)from, (unsigned long long)to.lsn);
+    uint64_t noted_us = st ? 0 : noted_time_us(db, named);
     if (!st) {
         pthread_mutex_lock(&db->snapshot_mutex);
+        if (noted_us > there->time_us) there->time_us = noted_us;
         there->lsn = to.lsn;
         pthread_mutex_unlock(&db->snapshot_mutex);
     }

@@ -94,6 +94,8 @@ bool touched_keys_write(struct touched_keys *keys, const struct plinth_operation
             indexes[i] = operation->indexes[i];
             if (!copy(&keys->arena, &indexes[i].name) || !copy(&keys->arena, &indexes[i].value)) return false;
         }
+        made.expires_at_us = operation->expires_at_us;
+        made.ttl_us = operation->ttl_us;
         made.indexes = indexes;
         made.index_count = operation->index_count;
     }

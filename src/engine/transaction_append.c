@@ -317,6 +317,7 @@ static enum plinth_status insert(struct appending *appending, struct memtable *m
     struct plinth *db = appending->db;
     const struct write_plan *plan = appending->content->plan;
     enum plinth_status st = PLINTH_OK;
+    if (plan && plan->expires) atomic_store(&db->may_expire, true);
     for (size_t i = 0; plan && !st && i < plan->count; i++) {
         st = engine_insert(memtable, &plan->operations[i], plan->keys[i], lsn, error);
         counter_add(plan->operations[i].kind == OPERATION_SET ? &db->counters.sets : &db->counters.deletes, 1);

@@ -113,7 +113,7 @@ static enum plinth_status verify_row(struct verify *verify, struct view *view, s
             !buffer_append(stored, row->key.data, row->key.size))
             return error_no_memory(error, "verify");
         struct segment_hit hit;
-        st = view_get(view, index, buffer_slice(stored), prefix_size, lsn, SEGMENT_LSN_ONLY, &hit, error);
+        st = view_get(view, index, buffer_slice(stored), prefix_size, lsn, 0, SEGMENT_LSN_ONLY, &hit, error);
         bool there = !st && hit.row.lsn == row->lsn;
         if (!st) segment_hit_release(&hit);
         if (st == PLINTH_NOT_FOUND) st = PLINTH_OK;
@@ -177,7 +177,7 @@ static enum plinth_status verify_entry(struct verify *verify, struct view *view,
     size_t prefix_size = table_prefix_encode(prefix, space);
     if (!engine_stored_key(stored, space, key)) return error_no_memory(error, "verify");
     struct segment_hit hit;
-    enum plinth_status st = view_get(view, space, buffer_slice(stored), prefix_size, lsn, 0, &hit, error);
+    enum plinth_status st = view_get(view, space, buffer_slice(stored), prefix_size, lsn, 0, 0, &hit, error);
     if (st) return st == PLINTH_NOT_FOUND ? PLINTH_OK : st;
     if (hit.row.lsn == entry->lsn && hit.row.operation == ROW_SET &&
         !row_has(&hit.row, index_table, buffer_slice(value))) {

@@ -53,15 +53,28 @@ static enum plinth_status check_operation(struct plinth *db, const struct plinth
     if (operation->kind == PLINTH_SET && operation->value.size > PLINTH_VALUE_BYTES_MAX)
         return error_set(error, PLINTH_TOO_LARGE, "value has %zu bytes; at most %d are allowed", operation->value.size,
                          PLINTH_VALUE_BYTES_MAX);
+    if (operation->expires_at_us && operation->ttl_us)
+        return error_set(error, PLINTH_INVALID_ARGUMENT,
+                         "only one of a time of expiry and a time to live can be given");
+    if (operation->kind != PLINTH_SET && (operation->expires_at_us || operation->ttl_us))
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "only what is set can expire");
     return write_check_space(db, operation->space, error);
+}
+
+/* When the operation's key expires; 0: never. */
+static uint64_t expiry_of(struct plinth *db, const struct plinth_operation *operation) {
+    uint64_t at_us = operation->expires_at_us;
+    if (operation->ttl_us && __builtin_add_overflow(engine_time_us(db), operation->ttl_us, &at_us)) at_us = UINT64_MAX;
+    return at_us;
 }
 
 /* Encodes the index values of one set into `bytes`, which has room for them. */
 static enum plinth_status encode_indexes(struct plinth *db, const struct plinth_operation *operation,
                                          struct buffer *bytes, struct slice *list, struct plinth_error *error) {
     *list = slice_of(NULL, 0);
-    if (operation->kind != PLINTH_SET || operation->index_count == 0) return PLINTH_OK;
-    struct index_pair *pairs = malloc(operation->index_count * sizeof *pairs);
+    const uint64_t expires_us = expiry_of(db, operation);
+    if (operation->kind != PLINTH_SET || (operation->index_count == 0 && !expires_us)) return PLINTH_OK;
+    struct index_pair *pairs = malloc((operation->index_count + 1) * sizeof *pairs);
     if (!pairs) return error_no_memory(error, "index values");
     enum plinth_status st = PLINTH_OK;
     for (size_t i = 0; !st && i < operation->index_count; i++) {
@@ -77,6 +90,10 @@ static enum plinth_status encode_indexes(struct plinth *db, const struct plinth_
     if (!st) {
         qsort(pairs, operation->index_count, sizeof *pairs, index_pair_compare);
         size_t start = bytes->size;
+        if (expires_us) {
+            row_expiry_encode(bytes->data + bytes->size, expires_us);
+            bytes->size += ROW_EXPIRY_BYTES;
+        }
         for (size_t i = 0; i < operation->index_count; i++) {
             if (i && index_pair_compare(&pairs[i - 1], &pairs[i]) == 0) continue;
             bytes->size += varint_encode(bytes->data + bytes->size, pairs[i].table);
@@ -94,7 +111,7 @@ static enum plinth_status encode_indexes(struct plinth *db, const struct plinth_
 static size_t key_bytes_max(const struct plinth_operation *operations, size_t count) {
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
-        bytes += TABLE_PREFIX_BYTES_MAX + operations[i].key.size;
+        bytes += TABLE_PREFIX_BYTES_MAX + operations[i].key.size + ROW_EXPIRY_BYTES;
         if (operations[i].kind == PLINTH_DELETE_RANGE) bytes += TABLE_PREFIX_BYTES_MAX + operations[i].upper.size;
         for (size_t k = 0; operations[i].kind == PLINTH_SET && k < operations[i].index_count; k++)
             bytes += 2 * VARINT_BYTES_MAX + operations[i].indexes[k].value.size;
@@ -242,6 +259,7 @@ enum plinth_status write_plan_init_large(struct plinth *db, const struct plinth_
         if (has_ranges) st = stored_upper(operation, &bytes, &plan->uppers[plan->count], error);
         if (st) break;
         st = encode_indexes(db, given, &bytes, &operation->indexes, error);
+        plan->expires |= given->expires_at_us || given->ttl_us;
         if (st) name_operation(plan->count, count, st, error);
     }
     if (!st) st = collapse(plan, error);
@@ -361,6 +379,7 @@ static enum plinth_status sequence_locked(struct plinth *db, const struct record
     if (header->kind == CHANGE_CONDITIONAL && would_lose(db, payload, decision)) return PLINTH_OK;
     struct write_keys written = {plan->keys, plan->hashes, plan->count, plan->uppers};
     st = write_cut_full(db, error);
+    if (!st && plan->expires) st = engine_raise_feature_level(db, FEATURE_LEVEL_EXPIRY, error);
     if (!st && plan->uppers) st = engine_raise_feature_level(db, FEATURE_LEVEL_RANGES, error);
     if (!st) st = engine_append_locked(db, header, payload, &written, LOG_NO_WAIT, lsn, decision, error);
     if (st) return st;
@@ -372,6 +391,7 @@ static enum plinth_status sequence_locked(struct plinth *db, const struct record
 static enum plinth_status insert_all(struct plinth *db, struct memtable *memtable, const struct write_plan *plan,
                                      uint64_t lsn, struct plinth_error *error) {
     enum plinth_status st = PLINTH_OK;
+    if (plan->expires) atomic_store(&db->may_expire, true);
     for (size_t i = 0; !st && i < plan->count; i++) {
         st = engine_insert(memtable, &plan->operations[i], plan->keys[i], lsn, error);
         counter_add(plan->operations[i].kind == OPERATION_SET ? &db->counters.sets : &db->counters.deletes, 1);

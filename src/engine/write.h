@@ -9,6 +9,7 @@ struct write_plan {
     struct slice *keys;           /* their stored keys */
     uint64_t *hashes;             /* hash_stable of them */
     struct slice *uppers;         /* stored upper bounds of range deletes, null data for others; null: there are none */
+    bool expires;                 /* some key does */
     size_t count;
     struct buffer operations_payload; /* encoded: count, operations */
     void *memory;                     /* the arrays, and what keys and index lists point into */

@@ -59,6 +59,7 @@ enum plinth_status query_open(struct plinth *db, const struct table_schema *sche
     made->began_ns = env_monotonic_ns(db->env);
     enum plinth_status st = take_own(made, error);
     if (!st) st = engine_begin_read(db, &options->read, &made->view, &made->lsn, error);
+    if (!st) made->time_us = engine_read_time_us(db, &options->read, made->lsn);
     if (!st && !engine_table_exists(db, schema->id))
         st = error_set(error, PLINTH_NOT_FOUND, "table \"%s\" was dropped", schema->name);
     if (!st) st = query_plan(made, error);

@@ -95,7 +95,7 @@ struct query {
     struct plinth *db;
     const struct table_schema *schema;
     struct view *view;
-    uint64_t lsn;
+    uint64_t lsn, time_us;
     struct arena arena; /* the plan */
     struct query_options options;
     const struct predicate *predicate; /* bound to schema->columns; null: all rows */

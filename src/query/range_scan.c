@@ -513,7 +513,7 @@ static enum plinth_status scan_space(struct worker *worker, const struct scan_ta
     struct range_view ranges;
     enum plinth_status st = view_ranges(query->view, query->schema->id, query->lsn, &ranges, error);
     if (st) return st;
-    st = view_iterator_open(query->view, query->schema->id, &ranges, false, &it, error);
+    st = view_iterator_open(query->view, query->schema->id, &ranges, query->time_us, false, &it, error);
     if (!st) st = space_block_stream_open(it, &read, &stream, error);
     if (!st) st = block_merge_open(&stream, 1, &read, &options, &merged, error);
     if (!st) st = emit_merged(worker, merged, error);

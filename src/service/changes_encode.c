@@ -17,6 +17,7 @@ enum {
     KEY_EXISTED = 6,
     KEY_PREVIOUS = 7,
     KEY_UPPER = 8,
+    KEY_EXPIRES = 9,
 };
 enum { ROWS_TABLE = 1, ROWS_DELETED = 2, ROWS_ARROW = 3, ROWS_VALUES = 4, ROWS_PREVIOUS_ARROW = 5, ROWS_PREVIOUS = 6 };
 enum { KIND_SET = 1, KIND_DELETE = 2, KIND_DELETE_RANGE = 3 };
@@ -96,6 +97,7 @@ static bool put_key(struct buffer *change, const struct plinth_feed_operation *f
            put_bytes(part, KEY_VALUE, slice_from(operation->value)) && put_indexes(part, operation, &scratch->inner) &&
            put_number(part, KEY_EXISTED, fed->existed) && put_bytes(part, KEY_PREVIOUS, slice_from(fed->previous)) &&
            put_bytes(part, KEY_UPPER, slice_from(operation->upper)) &&
+           put_number(part, KEY_EXPIRES, operation->expires_at_us) &&
            put_message(change, CHANGE_KEYS, buffer_slice(part));
 }
 

@@ -6,8 +6,10 @@
 
 /* The engine checks keys, values and names, and names the one that is wrong. */
 static enum plinth_status fill_set(ProtobufCBinaryData key, ProtobufCBinaryData value, size_t index_count,
-                                   Plinth__V1__IndexValue **indexes, struct arena *arena,
-                                   struct plinth_operation *operation, struct plinth_error *error) {
+                                   Plinth__V1__IndexValue **indexes, struct arena *arena, uint64_t expires_at_us,
+                                   uint64_t ttl_ms, struct plinth_operation *operation, struct plinth_error *error) {
+    operation->expires_at_us = expires_at_us;
+    if (__builtin_mul_overflow(ttl_ms, 1000, &operation->ttl_us)) operation->ttl_us = UINT64_MAX;
     operation->kind = PLINTH_SET;
     operation->key = request_slice(key);
     operation->value = request_slice(value);
@@ -25,7 +27,8 @@ static enum plinth_status fill_set(ProtobufCBinaryData key, ProtobufCBinaryData 
 
 enum plinth_status write_request_set(const Plinth__V1__BatchRequest__Set *set, struct arena *arena,
                                      struct plinth_operation *operation, struct plinth_error *error) {
-    return fill_set(set->key, set->value, set->n_indexes, set->indexes, arena, operation, error);
+    return fill_set(set->key, set->value, set->n_indexes, set->indexes, arena, set->expires_at_us, set->ttl_ms,
+                    operation, error);
 }
 
 static enum plinth_status fill_range(const Plinth__V1__BatchRequest__DeleteRange *range, struct arena *arena,
@@ -71,7 +74,9 @@ enum plinth_status write_request_parse_set(struct service *service, struct slice
     enum plinth_status st = request_unpack(&plinth__v1__set_request__descriptor, message, arena, &set, error);
     if (!st) st = request_key(set->key, error);
     if (!st) st = one_operation(service, set->space, set->write, arena, request, &operation, error);
-    if (!st) st = fill_set(set->key, set->value, set->n_indexes, set->indexes, arena, operation, error);
+    if (!st)
+        st = fill_set(set->key, set->value, set->n_indexes, set->indexes, arena, set->expires_at_us, set->ttl_ms,
+                      operation, error);
     return st;
 }
 

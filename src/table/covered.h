@@ -13,4 +13,9 @@ PLINTH_MUST_CHECK enum plinth_status covered_iterator_open(struct iterator *inne
                                                            const struct range_view *ranges, struct iterator **it,
                                                            struct plinth_error *error);
 
+/* The rows of an iterator, with those that have expired at `time_us` as deletes. Takes over `inner`, also on failure.
+ */
+PLINTH_MUST_CHECK enum plinth_status expiring_iterator_open(struct iterator *inner, uint64_t time_us,
+                                                            struct iterator **it, struct plinth_error *error);
+
 #endif

@@ -63,6 +63,7 @@ struct memtable {
     struct block_set blocks;
     pthread_mutex_t ranges_mutex; /* held to add a range delete */
     _Atomic(struct range_list *) ranges;
+    atomic_bool may_expire;
 };
 
 /* A place in row order: (key, lsn). */
@@ -158,6 +159,7 @@ enum plinth_status memtable_create(struct memtable **memtable, struct plinth_err
     block_set_init(&created->blocks);
     pthread_mutex_init(&created->ranges_mutex, NULL);
     atomic_init(&created->ranges, NULL);
+    atomic_init(&created->may_expire, false);
     created->head = node_alloc(created, HEIGHT_MAX, 0);
     if (!created->head) {
         shared_arena_deinit(&created->arena);
@@ -205,6 +207,10 @@ uint64_t memtable_bytes(const struct memtable *memtable) {
 uint64_t memtable_rows(const struct memtable *memtable) {
     return atomic_load_explicit(&memtable->rows, memory_order_relaxed) +
            atomic_load_explicit(&memtable->blocks.rows, memory_order_relaxed);
+}
+
+bool memtable_may_expire(const struct memtable *memtable) {
+    return atomic_load_explicit(&memtable->may_expire, memory_order_acquire);
 }
 
 /* ---- insert ---- */
@@ -270,6 +276,7 @@ enum plinth_status memtable_insert(struct memtable *memtable, const struct row *
         return error_no_memory(error, "memtable row");
     }
     raise_height(memtable, height);
+    if (row_expires_us(row->indexes)) atomic_store_explicit(&memtable->may_expire, true, memory_order_release);
 
     struct node *before[HEIGHT_MAX], *after[HEIGHT_MAX], *at = memtable->head;
     unsigned level = atomic_load_explicit(&memtable->height, memory_order_relaxed);

@@ -60,6 +60,8 @@ size_t memtable_blocks_find(const struct memtable_blocks *blocks, struct slice k
                             uint32_t *row);
 /* The newest version of the stored key not above `lsn_max`. Its slices live as long as the memtable. */
 bool memtable_get(struct memtable *memtable, struct slice stored_key, uint64_t lsn_max, struct row *row);
+/* Whether some row has an expiry (row.h). */
+bool memtable_may_expire(const struct memtable *memtable);
 /* Memory of all rows (what is held is up to one arena chunk, 4 MiB, more, and what merges of blocks are at), and rows
  * inserted, those in blocks included. */
 uint64_t memtable_bytes(const struct memtable *memtable);

@@ -23,8 +23,24 @@ static inline int row_order(struct slice a_key, uint64_t a_lsn, struct slice b_k
     return order ? order : (a_lsn < b_lsn) - (a_lsn > b_lsn);
 }
 
+/* A key that is to expire carries when, in front of its index entries: as one of index table 0, which no index has,
+ * with the time (microseconds since 1970, u64). */
+enum { ROW_EXPIRY_BYTES = 10 };
+/* Writes ROW_EXPIRY_BYTES. */
+void row_expiry_encode(uint8_t *at, uint64_t expires_us);
+/* 0: never. */
+static inline uint64_t row_expires_us(struct slice indexes) {
+    bool expires = indexes.size >= ROW_EXPIRY_BYTES && indexes.data[0] == 0 && indexes.data[1] == 8;
+    return expires ? load_u64(indexes.data + 2) : 0;
+}
+static inline bool row_is_expired(struct slice indexes, uint64_t time_us) {
+    uint64_t expires_us = row_expires_us(indexes);
+    return expires_us && expires_us <= time_us;
+}
+
 /* `row.indexes` is a list of (varint index table id, varint length, value bytes), ordered by (id, value), no pair
- * twice. Reads one pair from the list; false at its end or when it is malformed (then list->failed is set). */
+ * twice. Reads one pair from the list, the expiry left out; false at its end or when it is malformed (then list->failed
+ * is set). */
 bool row_indexes_next(struct reader *list, uint32_t *index_table, struct slice *value);
 
 #endif

@@ -13,7 +13,8 @@ struct run {
     atomic_uint references;
     size_t count;
     uint64_t bytes, rows, lsn_max;
-    uint64_t *prefixes; /* of each segment's greatest key */
+    uint64_t expires_min; /* 0: nothing expires */
+    uint64_t *prefixes;   /* of each segment's greatest key */
     struct segment *segments[];
 };
 
@@ -57,6 +58,8 @@ enum plinth_status run_create(struct segment **segments, size_t count, struct ru
         created->bytes += info->bytes;
         created->rows += info->rows;
         if (info->lsn_max > created->lsn_max) created->lsn_max = info->lsn_max;
+        if (info->expiring && (!created->expires_min || info->expires_min < created->expires_min))
+            created->expires_min = info->expires_min;
         prefixes[i] = key_prefix(key_max(created, i));
     }
     enum plinth_status st = check_ranges(created, error);
@@ -88,6 +91,8 @@ struct segment *run_segment(const struct run *run, size_t index) {
 uint64_t run_bytes(const struct run *run) { return run->bytes; }
 uint64_t run_rows(const struct run *run) { return run->rows; }
 uint64_t run_lsn_max(const struct run *run) { return run->lsn_max; }
+
+bool run_may_expire(const struct run *run, uint64_t time_us) { return run->expires_min && run->expires_min <= time_us; }
 
 /* The first segment whose greatest key is not below `key`; `count` when there is none. */
 static size_t find_segment(const struct run *run, struct slice key) {

@@ -19,6 +19,8 @@ struct segment *run_segment(const struct run *run, size_t index);
 uint64_t run_bytes(const struct run *run);
 uint64_t run_rows(const struct run *run);
 uint64_t run_lsn_max(const struct run *run);
+/* Whether it has rows that have expired at `time_us`. */
+bool run_may_expire(const struct run *run, uint64_t time_us);
 
 /* As segment_get / segment_iterator_open over the whole run. */
 PLINTH_MUST_CHECK enum plinth_status run_get(struct run *run, struct slice key, uint64_t key_hash, uint64_t lsn_max,

@@ -35,7 +35,9 @@ struct segment_info {
     bool is_rows;       /* of a typed table (row_segment.h); else of a key space or an index */
     bool has_partition; /* all rows lie in partition `partition` of the table (table_schema.h) */
     int64_t partition;
-    uint64_t purged_lsn;            /* range deletes up to here hide nothing in it; 0: it has not been looked at */
+    uint64_t purged_lsn; /* range deletes up to here hide nothing in it; 0: it has not been looked at */
+    /* Rows with an expiry, the least and the greatest one; 0 without any. */
+    uint64_t expiring, expires_min, expires_max;
     struct buffer key_min, key_max; /* without table prefix */
 };
 

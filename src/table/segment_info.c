@@ -23,13 +23,21 @@ bool segment_info_copy(struct segment_info *to, const struct segment_info *from)
 enum { BOUNDS_BYTES_MAX = 128 };
 
 /* What stands above the 32 bits of index_crc; 0 in what was written before there were such things. */
-enum { INFO_IS_ROWS = 1, INFO_HAS_PARTITION = 2, INFO_IS_PURGED = 4, INFO_FLAGS = 7, INFO_FLAGS_SHIFT = 32 };
+enum {
+    INFO_IS_ROWS = 1,
+    INFO_HAS_PARTITION = 2,
+    INFO_IS_PURGED = 4,
+    INFO_EXPIRES = 8,
+    INFO_FLAGS = 15,
+    INFO_FLAGS_SHIFT = 32
+};
 
 /* Name, table id, then the numbers as varints in the struct's order (the flags in the same one as index_crc), the
- * partition (zigzag) if there is one, purged_lsn if there is one (from feature level 5 on), then the bounds. */
+ * partition (zigzag) if there is one, purged_lsn if there is one, what expires if
+ * something does (both from feature level 5 on), then the bounds. */
 bool segment_info_encode(struct buffer *into, const struct segment_info *info) {
     uint64_t flags = (info->is_rows ? INFO_IS_ROWS : 0) | (info->has_partition ? INFO_HAS_PARTITION : 0) |
-                     (info->purged_lsn ? INFO_IS_PURGED : 0);
+                     (info->purged_lsn ? INFO_IS_PURGED : 0) | (info->expiring ? INFO_EXPIRES : 0);
     const uint64_t numbers[] = {info->table.tenant,
                                 info->table.database,
                                 info->table.table,
@@ -48,6 +56,9 @@ bool segment_info_encode(struct buffer *into, const struct segment_info *info) {
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) ok = ok && buffer_append_varint(into, numbers[i]);
     if (info->has_partition) ok = ok && buffer_append_varint(into, zigzag_encode(info->partition));
     if (info->purged_lsn) ok = ok && buffer_append_varint(into, info->purged_lsn);
+    if (info->expiring)
+        ok = ok && buffer_append_varint(into, info->expiring) && buffer_append_varint(into, info->expires_min) &&
+             buffer_append_varint(into, info->expires_max - info->expires_min);
     ok = ok && buffer_append_string(into, short_bounds ? buffer_slice(&info->key_min) : none) &&
          buffer_append_string(into, short_bounds ? buffer_slice(&info->key_max) : none);
     if (!ok) into->size = before;
@@ -82,6 +93,11 @@ bool segment_info_decode(struct reader *from, struct segment_info *info) {
     info->has_partition = flags & INFO_HAS_PARTITION;
     if (info->has_partition) info->partition = zigzag_decode(reader_varint(from));
     if (flags & INFO_IS_PURGED) info->purged_lsn = reader_varint(from);
+    if (flags & INFO_EXPIRES) {
+        info->expiring = reader_varint(from);
+        info->expires_min = reader_varint(from);
+        info->expires_max = info->expires_min + reader_varint(from);
+    }
     struct slice key_min = reader_string(from), key_max = reader_string(from);
     bool ok = !from->failed && !(flags & ~(uint64_t)INFO_FLAGS) && info->rows > 0 && info->lsn_min <= info->lsn_max &&
               info->deletes <= info->rows && info->superseded < info->rows && slice_compare(key_min, key_max) <= 0 &&

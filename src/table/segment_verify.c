@@ -20,7 +20,7 @@ struct verifier {
     uint64_t last_lsn;
     bool has_last;
     bool is_incomplete; /* a stripe could not be read: sums mean nothing */
-    uint64_t rows, deletes, superseded, lsn_min, lsn_max;
+    uint64_t rows, deletes, superseded, lsn_min, lsn_max, expiring;
 };
 
 static void problem(struct verifier *verifier, const char *format, ...) PLINTH_PRINTF(2, 3);
@@ -96,6 +96,7 @@ static void check_row(struct verifier *verifier, uint32_t stripe, uint32_t numbe
         problem(verifier, "stripe %u, row %u: the key is missing from the bloom filter", stripe, number);
     verifier->rows++;
     verifier->deletes += row->operation == ROW_DELETE;
+    verifier->expiring += row_expires_us(row->indexes) != 0;
     if (row->lsn < verifier->lsn_min) verifier->lsn_min = row->lsn;
     if (row->lsn > verifier->lsn_max) verifier->lsn_max = row->lsn;
 }
@@ -165,6 +166,7 @@ static void check_sums(struct verifier *verifier) {
         {"rows", verifier->rows, info->rows},
         {"deletes", verifier->deletes, info->deletes},
         {"superseded rows", verifier->superseded, info->superseded},
+        {"rows that expire", verifier->expiring, info->job ? info->expiring : verifier->expiring},
         {"least LSN", verifier->lsn_min, info->lsn_min},
         {"greatest LSN", verifier->lsn_max, info->lsn_max},
     };

@@ -327,6 +327,10 @@ enum plinth_status segment_writer_add(struct segment_writer *writer, const struc
     info->rows++;
     info->deletes += row->operation == ROW_DELETE;
     info->superseded += is_superseded;
+    uint64_t expires_us = row_expires_us(row->indexes);
+    if (expires_us && (!info->expiring || expires_us < info->expires_min)) info->expires_min = expires_us;
+    if (expires_us > info->expires_max) info->expires_max = expires_us;
+    info->expiring += expires_us != 0;
     if (row->lsn < info->lsn_min) info->lsn_min = row->lsn;
     if (row->lsn > info->lsn_max) info->lsn_max = row->lsn;
     return writer->rows == writer->options.stripe_rows ? hand_over(writer, error) : PLINTH_OK;
