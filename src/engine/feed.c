@@ -45,6 +45,8 @@ static void feed_unlink(struct feed *feed) {
 
 /* ---- opening ---- */
 
+uint64_t feed_visible_lsn(struct plinth *db) { return engine_position(db, engine_visible_lsn(db)).lsn; }
+
 static enum plinth_status find_start(struct feed *feed, const struct feed_options *options, uint64_t *after,
                                      struct plinth_error *error) {
     bool given = options->after.epoch || options->after.lsn; /* LSN 0 of an epoch is before its first record */
@@ -56,13 +58,13 @@ static enum plinth_status find_start(struct feed *feed, const struct feed_option
                                            .as_of_time_us = options->as_of_time_us};
         return engine_find_past(feed->db, &read, after, error);
     }
-    *after = given ? options->after.lsn : engine_visible_lsn(feed->db);
+    *after = given ? options->after.lsn : feed_visible_lsn(feed->db);
     return given ? engine_check_position(feed->db, options->after, error) : PLINTH_OK;
 }
 
 static enum plinth_status find_end(struct feed *feed, const struct feed_options *options, struct plinth_error *error) {
     bool given = options->until.epoch || options->until.lsn;
-    feed->until_lsn = options->until_now ? engine_visible_lsn(feed->db) : given ? options->until.lsn : UINT64_MAX;
+    feed->until_lsn = options->until_now ? feed_visible_lsn(feed->db) : given ? options->until.lsn : UINT64_MAX;
     if (options->until_now && given)
         return error_set(error, PLINTH_INVALID_ARGUMENT, "a change feed ends at a position or at what is there now");
     return given ? engine_check_position(feed->db, options->until, error) : PLINTH_OK;
@@ -158,7 +160,7 @@ uint64_t feed_limit(const struct feed *feed) { return feed->limit; }
 /* Moves the limit to the visible LSN, and fetches the void records up to it. */
 static enum plinth_status move_limit(struct feed *feed, struct plinth_error *error) {
     struct plinth *db = feed->db;
-    uint64_t visible = engine_visible_lsn(db);
+    uint64_t visible = feed_visible_lsn(db);
     if (visible > feed->until_lsn) visible = feed->until_lsn;
     if (visible <= feed->limit) return PLINTH_OK;
     bool ok = true;

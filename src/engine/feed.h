@@ -89,7 +89,10 @@ PLINTH_MUST_CHECK enum plinth_status feed_next(struct feed *feed, struct feed_it
 /* How far it has come: everything up to here has been given. Begin a feed behind it to go on. Unless it is the last
  * write's own position, no write that it knows to be under way has a part before it. Any thread. */
 struct plinth_position feed_position(const struct feed *feed);
-/* The newest LSN that it knows to be visible: with one above it there may be more. By the thread that uses the feed. */
+/* The newest record that is visible: never an LSN between two log epochs. Any thread. */
+uint64_t feed_visible_lsn(struct plinth *db);
+/* The newest record that it knows to be visible: with a newer one there may be more. By the thread that uses the feed.
+ */
 uint64_t feed_limit(const struct feed *feed);
 
 #endif

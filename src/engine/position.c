@@ -17,10 +17,12 @@ uint64_t plinth_acknowledged(struct plinth *db, enum plinth_durability durabilit
 
 struct plinth_position engine_position(struct plinth *db, uint64_t lsn) {
     size_t at = db->epoch_count - 1;
-    while (at > 0 && lsn < db->epochs[at].base) at--;
-    /* Before its first record is visible an epoch's state is that of the end of the one before it: the LSNs between
-     * them were never a record's. */
-    if (at + 1 < db->epoch_count && lsn > db->epochs[at].last) lsn = db->epochs[at].last;
+    while (at > 0 && lsn < db->epochs[at].base) {
+        /* Before its first record is visible an epoch's state is that of the end of the one before it: the LSNs between
+         * them were never a record's. */
+        at--;
+        if (lsn > db->epochs[at].last) lsn = db->epochs[at].last;
+    }
     return (struct plinth_position){db->epochs[at].number, lsn};
 }
 

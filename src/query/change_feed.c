@@ -197,7 +197,7 @@ static enum plinth_status wait_for_more(struct plinth_feed *feed, uint64_t deadl
     enum plinth_status st = PLINTH_OK;
     pthread_mutex_lock(&db->advance_mutex);
     for (;;) {
-        *more = engine_visible_lsn(db) > feed_limit(feed->feed);
+        *more = feed_visible_lsn(db) > feed_limit(feed->feed);
         if (*more || env_monotonic_ns(db->env) >= deadline_ns) break;
         st = engine_check(db, error);
         if (st) break;

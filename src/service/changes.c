@@ -372,7 +372,7 @@ static void look(struct service_loop *loop) {
     struct service *service = loop->service;
     if (!loop->change_streams) return;
     struct plinth_error ignored;
-    uint64_t visible_lsn = engine_visible_lsn(service->db), now_ns = env_monotonic_ns(service->env);
+    uint64_t visible_lsn = feed_visible_lsn(service->db), now_ns = env_monotonic_ns(service->env);
     bool failed = plinth_log_status(service->db, &ignored), stopping = is_stopping(service);
     uint64_t next_ns = now_ns + LOOK_AGAIN_NS;
     for (struct change_stream *stream = loop->change_streams, *next; stream; stream = next) {
