@@ -229,9 +229,14 @@ static enum plinth_status end_step(struct build *build, struct plinth_error *err
     return st;
 }
 
+/* Tests change it while a build is running. */
+static uint64_t step_bytes(const struct plinth *db) {
+    return __atomic_load_n(&db->sizes.index_step_bytes, __ATOMIC_RELAXED);
+}
+
 static bool step_is_full(const struct build *build) {
     const struct plinth *db = build->db;
-    uint64_t bytes_max = db->sizes.index_step_bytes ? db->sizes.index_step_bytes : db->options.memtable_bytes;
+    uint64_t asked_for = step_bytes(db), bytes_max = asked_for ? asked_for : db->options.memtable_bytes;
     return build->entry_bytes >= bytes_max || build->step_rows >= STEP_ROWS_MAX;
 }
 
@@ -306,7 +311,8 @@ static enum plinth_status add_block(struct build *build, struct row_block *block
 
 /* So many rows at a time that small steps can be as small. */
 static uint32_t block_rows(const struct build *build) {
-    return (uint32_t)(build->db->sizes.index_step_bytes ? build->db->sizes.index_step_bytes / 64 + 1 : 0);
+    uint64_t bytes = step_bytes(build->db);
+    return (uint32_t)(bytes ? bytes / 64 + 1 : 0);
 }
 
 /* Rows of the runs [begin, end), all of one partition, until the step is full; `*whole`: to their end. */
