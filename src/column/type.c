@@ -30,6 +30,25 @@ uint32_t column_type_width(struct column_type type) {
     return type.kind < COLUMN_KIND_COUNT ? widths[type.kind] : 0;
 }
 
+static bool integer_widens(struct column_type from, struct column_type to) {
+    uint32_t had = column_type_width(from), has = column_type_width(to);
+    if (column_kind_is_signed(from.kind) && !column_kind_is_signed(to.kind)) return false;
+    return has > had;
+}
+
+bool column_type_widens(struct column_type from, struct column_type to) {
+    if (column_kind_is_integer(from.kind) && column_kind_is_integer(to.kind)) return integer_widens(from, to);
+    if (from.kind == COLUMN_FLOAT32) return to.kind == COLUMN_FLOAT64;
+    if (from.kind == COLUMN_DECIMAL && to.kind == COLUMN_DECIMAL)
+        return from.scale == to.scale && from.precision < to.precision;
+    return from.kind == COLUMN_DATE && to.kind == COLUMN_TIMESTAMP && !to.zoned && to.unit <= TIME_MILLI;
+}
+
+bool column_type_same_keys(struct column_type a, struct column_type b) {
+    if (column_type_equal(a, b)) return true;
+    return a.kind == COLUMN_DECIMAL && b.kind == COLUMN_DECIMAL && a.scale == b.scale;
+}
+
 /* ---- text ---- */
 
 static const char *const kind_names[COLUMN_KIND_COUNT] = {

@@ -74,6 +74,13 @@ static inline bool column_kind_is_unsigned(uint8_t kind) { return kind >= COLUMN
 static inline bool column_kind_is_integer(uint8_t kind) { return kind >= COLUMN_INT8 && kind <= COLUMN_UINT64; }
 static inline bool column_kind_is_float(uint8_t kind) { return kind == COLUMN_FLOAT32 || kind == COLUMN_FLOAT64; }
 
+/* Whether every value of `from` is one of `to`, too, in the same order, so that a column can become wider with its
+ * values staying what they are: integers to larger ones (unsigned ones also to larger signed ones), FLOAT32 to FLOAT64,
+ * decimals to more digits before the point, DATE to unzoned TIMESTAMP in s or ms. Not for equal types. */
+bool column_type_widens(struct column_type from, struct column_type to);
+/* Whether equal values of both types have the same bytes in keys (row_key.h). */
+bool column_type_same_keys(struct column_type a, struct column_type b);
+
 /* The text form, as the CLI and errors write it: "int64", "decimal(12,2)", "timestamp(ms)", "timestamp(us, utc)",
  * "list<string>". Parsing takes the same, letters of any case, and the usual aliases: boolean, tinyint, smallint,
  * int/integer, bigint, real/float, double, text/varchar, binary/blob/bytea, numeric(p,s), timestamptz (us, utc),

@@ -391,7 +391,7 @@ struct row_block *row_block_select(struct row_block *block, const struct row_str
                               .stretch_count = stretch_count};
     for (uint32_t i = 0; i < stretch_count; i++) pending.rows += stretches[i].count;
     for (uint32_t i = 0; i < columns->column_count; i++) types[i] = columns->columns[i].type;
-    const struct column_list list = {block->column_ids, types, columns->column_count};
+    const struct column_list list = {block->column_ids, types, NULL, columns->column_count};
     struct row_block *selected = make_block(&pending, &list, true);
     free(types);
     return selected;
@@ -575,7 +575,7 @@ static bool all_columns(struct arena *arena, struct row_block *const *blocks, si
     uint32_t *ids = arena_alloc(arena, most * sizeof *ids);
     struct column_type *types = arena_alloc(arena, most * sizeof *types);
     if (!ids || !types) return false;
-    *columns = (struct column_list){ids, types, 0};
+    *columns = (struct column_list){ids, types, NULL, 0};
     const struct row_block *before = NULL;
     for (size_t b = 0; b < count; b++) {
         const struct row_block *block = blocks[b];

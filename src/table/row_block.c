@@ -299,11 +299,11 @@ bool index_heads_encode(struct arena *arena, const struct table_schema *schema, 
     for (uint32_t i = 0; i < index->column_count; i++) {
         enum column_function function = (enum column_function)index->functions[i];
         int32_t at = columns[i] ? 0 : table_schema_find_id(schema, index->columns[i]);
-        struct column nulls;
+        struct column absent;
         const struct column *from = columns[i];
         if (at < 0) return false;
-        if (!from && !column_make_nulls(arena, schema->columns[at].type, rows, &nulls)) return false;
-        if (!from) from = &nulls;
+        if (!from && !table_column_absent(arena, &schema->columns[at], rows, &absent)) return false;
+        if (!from) from = &absent;
         if (function == FUNCTION_ELEMENTS)
             parts[i] = *from;
         else if (!column_function_apply(arena, function, from, rows, &parts[i]))

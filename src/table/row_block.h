@@ -48,6 +48,11 @@ static inline struct slice row_block_key(const struct row_block *block, uint32_t
 }
 /* The column with this id, or null. */
 const struct column *row_block_column(const struct row_block *block, uint32_t column_id);
+/* All rows of a column as the table has it: in its present type, with its default where the block lacks it. Memory is
+ * shared with the block, or from `arena`. */
+PLINTH_MUST_CHECK enum plinth_status row_block_read_column(struct arena *arena, const struct row_block *block,
+                                                           const struct table_column *wanted, struct column *out,
+                                                           struct plinth_error *error);
 
 /* Makes a block of a batch that is sorted already and has no key twice: columns are shared (a reference is taken),
  * keys are encoded here. Everything but LSNs: row_block_set_lsn before it is shared. `operation` is that of all rows.

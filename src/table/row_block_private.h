@@ -9,6 +9,7 @@
 struct column_list {
     const uint32_t *ids;
     const struct column_type *types;
+    const struct table_column *const *of; /* the table's columns; null where nothing is known but types */
     uint32_t count;
 };
 
@@ -21,10 +22,14 @@ PLINTH_MUST_CHECK bool row_block_add_memory(struct row_block *block);
 uint64_t row_block_memory_bytes(const struct row_block *block);
 
 /* Rows [first, first + count) of a block with these columns, memory shared: `from` itself where that is all of it.
- * Columns of another type are cast, missing ones null. */
+ * Columns of a narrower type are cast, missing ones have their initial default, else null. */
 PLINTH_MUST_CHECK enum plinth_status row_block_view(struct row_block *from, uint32_t first, uint32_t count,
                                                     const struct column_list *columns, struct row_block **view,
                                                     struct plinth_error *error);
+
+/* Makes values of deleted rows null. False when memory is out. */
+PLINTH_MUST_CHECK bool row_block_hide_deleted(struct arena *arena, const uint8_t *operations, uint32_t rows,
+                                              struct column *column);
 
 /* The order of row `row` of the block to (key, lsn). */
 static inline int row_block_compare(const struct row_block *block, uint32_t row, uint64_t prefix, struct slice key,
@@ -38,7 +43,7 @@ static inline int row_block_compare(const struct row_block *block, uint32_t row,
     return (own_lsn < lsn) - (own_lsn > lsn);
 }
 
-/* The types of a read's columns; memory from `arena`. PLINTH_INTERNAL for an id that the schema does not have. */
+/* A read's columns; memory from `arena`. PLINTH_INTERNAL for an id that the schema does not have. */
 PLINTH_MUST_CHECK enum plinth_status column_list_of(struct arena *arena, const struct block_read *read,
                                                     struct column_list *columns, struct plinth_error *error);
 

@@ -11,16 +11,18 @@ enum plinth_status column_list_of(struct arena *arena, const struct block_read *
     *columns = (struct column_list){0};
     uint32_t *ids = arena_alloc(arena, read->column_count * sizeof *ids);
     struct column_type *types = arena_alloc(arena, read->column_count * sizeof *types);
-    if (!ids || !types) return error_no_memory(error, "columns");
+    const struct table_column **of = arena_alloc(arena, read->column_count * sizeof *of);
+    if (!ids || !types || !of) return error_no_memory(error, "columns");
     for (uint32_t i = 0; i < read->column_count; i++) {
         int32_t at = table_schema_find_id(read->schema, read->column_ids[i]);
         if (at < 0)
             return error_set(error, PLINTH_INTERNAL, "table %s has no column with id %u", read->schema->name,
                              read->column_ids[i]);
         ids[i] = read->column_ids[i];
-        types[i] = read->schema->columns[at].type;
+        of[i] = &read->schema->columns[at];
+        types[i] = of[i]->type;
     }
-    *columns = (struct column_list){ids, types, read->column_count};
+    *columns = (struct column_list){ids, types, of, read->column_count};
     return PLINTH_OK;
 }
 
@@ -37,14 +39,36 @@ static bool has_exactly(const struct row_block *block, const struct column_list 
 
 static void release_viewed(struct batch *columns) { row_block_unref(columns->release_context); }
 
-/* Rows [first, first + count) of a column, or nulls, as `type`. */
+bool row_block_hide_deleted(struct arena *arena, const uint8_t *operations, uint32_t rows, struct column *column) {
+    uint8_t *validity = arena_zalloc(arena, ((size_t)rows + 7) / 8);
+    uint32_t nulls = 0;
+    for (uint32_t i = 0; validity && i < rows; i++) {
+        if (operations[i] == ROW_SET && !column_is_null(column, i))
+            bitmap_set(validity, i);
+        else
+            nulls++;
+    }
+    column->validity = validity;
+    column->null_count = nulls;
+    return validity != NULL;
+}
+
+/* Rows of a column that the block lacks. */
+static bool view_absent(struct arena *arena, const struct row_block *from, uint32_t first, uint32_t count,
+                        const struct table_column *of, struct column_type type, struct column *out) {
+    if (!of || !of->initial_default) return column_make_nulls(arena, type, count, out);
+    return table_column_absent(arena, of, count, out) &&
+           (!from->operations || row_block_hide_deleted(arena, from->operations + first, count, out));
+}
+
+/* Rows [first, first + count) of a column as `type`; `of` may be null. */
 static enum plinth_status view_column(struct arena *arena, const struct row_block *from, uint32_t first, uint32_t count,
-                                      uint32_t id, struct column_type type, struct column *out,
-                                      struct plinth_error *error) {
+                                      uint32_t id, const struct table_column *of, struct column_type type,
+                                      struct column *out, struct plinth_error *error) {
     const struct column *source = row_block_column(from, id);
     bool ok = true;
     if (!source)
-        ok = column_make_nulls(arena, type, count, out);
+        ok = view_absent(arena, from, first, count, of, type, out);
     else if (first == 0 && count == from->rows)
         *out = *source;
     else
@@ -68,7 +92,8 @@ static enum plinth_status make_view(struct row_block *from, uint32_t first, uint
     enum plinth_status st = ids ? PLINTH_OK : error_no_memory(error, "view of rows");
     for (uint32_t i = 0; !st && i < columns->count; i++) {
         ids[i] = columns->ids[i];
-        st = view_column(arena, from, first, count, ids[i], columns->types[i], &made->columns->columns[i], error);
+        st = view_column(arena, from, first, count, ids[i], columns->of ? columns->of[i] : NULL, columns->types[i],
+                         &made->columns->columns[i], error);
     }
     if (st) {
         row_block_unref(made);
@@ -104,7 +129,7 @@ struct row_block *row_block_settle(struct row_block *block, uint64_t lsn) {
     struct row_block *settled = NULL;
     if (!types) return NULL;
     for (uint32_t i = 0; i < count; i++) types[i] = block->columns->columns[i].type;
-    const struct column_list columns = {block->column_ids, types, count};
+    const struct column_list columns = {block->column_ids, types, NULL, count};
     enum plinth_status st = make_view(block, 0, block->rows, &columns, &settled, NULL);
     free(types);
     if (st) return NULL;
@@ -123,6 +148,12 @@ struct row_block *row_block_settle(struct row_block *block, uint64_t lsn) {
     settled->lsn_max = most > lsn ? most : lsn;
     settled->lsn_min = lsns || most <= lsn ? lsn : most;
     return settled;
+}
+
+enum plinth_status row_block_read_column(struct arena *arena, const struct row_block *block,
+                                         const struct table_column *wanted, struct column *out,
+                                         struct plinth_error *error) {
+    return view_column(arena, block, 0, block->rows, wanted->id, wanted, wanted->type, out, error);
 }
 
 /* ---- one block ---- */

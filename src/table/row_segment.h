@@ -81,8 +81,9 @@ void segment_stripes_in(const struct segment *segment, struct slice lower, struc
 /* About how many stripes there are, without loading the segment. */
 uint64_t segment_stripe_estimate(const struct segment *segment);
 
-/* Decodes columns of one stripe into a batch (columns in the order asked for; missing ones are nulls of the type that
- * `schema` has). `cached`: through the page cache, column by column (point reads), else into fresh memory of the batch.
+/* Decodes columns of one stripe into a batch (columns in the order asked for, in the types that `schema` has; missing
+ * ones as table_column_absent). `cached`: through the page cache, column by column (point reads), else into fresh
+ * memory of the batch.
  */
 PLINTH_MUST_CHECK enum plinth_status segment_read_stripe(struct segment *segment, uint32_t stripe,
                                                          const struct table_schema *schema, const uint32_t *column_ids,
@@ -92,11 +93,8 @@ PLINTH_MUST_CHECK enum plinth_status segment_read_stripe(struct segment *segment
 bool segment_stripe_is_cached(struct segment *segment, uint32_t stripe, const uint32_t *column_ids,
                               uint32_t column_count);
 /* Columns of a stripe from the page cache, for look-ups that take a row of each of many stripes: columns[i] lies in
- * entries[i], which is the caller's to unref; both are null where the cache, or the file, has not got the column. */
-void segment_find_columns(struct segment *segment, uint32_t stripe, const uint32_t *column_ids, uint32_t column_count,
-                          struct page_cache_entry **entries, const struct column **columns);
-/* Columns of a stripe from the page cache, for look-ups that take a row of each of many stripes: columns[i] lies in
- * entries[i], which is the caller's to unref; both are null where the cache, or the file, has not got the column. */
+ * entries[i], which is the caller's to unref; both are null where the cache, or the file, has not got the column. Types
+ * are those of the file: table_column_widen. */
 void segment_find_columns(struct segment *segment, uint32_t stripe, const uint32_t *column_ids, uint32_t column_count,
                           struct page_cache_entry **entries, const struct column **columns);
 bool segment_has_column(const struct segment *segment, uint32_t column_id);

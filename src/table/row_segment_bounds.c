@@ -16,21 +16,44 @@ static bool bounds_hold(const struct row_segment_column *column) {
     return !column_kind_is_float(column->type.kind) || column->has_no_nan;
 }
 
-static enum plinth_status set_values(struct arena *arena, const struct row_segment_column *column, struct slice min,
-                                     struct slice max, struct column_bounds *bounds, struct plinth_error *error) {
+/* A bound as a value of the table's column, which may have become wider since: that keeps the order. */
+static enum plinth_status widen_bound(struct arena *arena, const struct table_column *wanted, struct column *bound,
+                                      struct plinth_error *error) {
+    struct column stored = *bound;
+    return table_column_widen(arena, wanted, &stored, 1, bound, error);
+}
+
+static enum plinth_status set_values(struct arena *arena, const struct row_segment_column *column,
+                                     const struct table_column *wanted, struct slice min, struct slice max,
+                                     struct column_bounds *bounds, struct plinth_error *error) {
     if (!bounds_hold(column)) return PLINTH_OK;
     if (!row_column_plain_fits(column->type, min) || !row_column_plain_fits(column->type, max))
         return error_set(error, PLINTH_CORRUPT, "the bounds of the column with the id %u are malformed", column->id);
     if (!row_column_from_plain(arena, column->type, min, &bounds->min) ||
         !row_column_from_plain(arena, column->type, max, &bounds->max))
         return error_no_memory(error, "bounds");
-    bounds->has_values = true;
-    return PLINTH_OK;
+    enum plinth_status st = widen_bound(arena, wanted, &bounds->min, error);
+    if (!st) st = widen_bound(arena, wanted, &bounds->max, error);
+    bounds->has_values = !st;
+    return st;
 }
 
-/* The file has no such column: all its rows are null. */
-static void set_absent(uint64_t rows, struct column_bounds *bounds) {
-    *bounds = (struct column_bounds){.has_nulls_known = true, .null_count = rows, .rows = rows};
+/* The file has no such column: all its rows have the column's initial default, or null. */
+static void set_absent(const struct table_column *wanted, uint64_t rows, struct column_bounds *bounds) {
+    const struct column *value = wanted->initial_default;
+    *bounds = (struct column_bounds){.has_nulls_known = true, .null_count = value ? 0 : rows, .rows = rows};
+    if (!value) return;
+    bounds->has_values = value->type.kind != COLUMN_LIST;
+    bounds->min = bounds->max = *value;
+}
+
+static enum plinth_status find_wanted(const struct table_schema *schema, uint32_t column_id,
+                                      const struct table_column **wanted, struct plinth_error *error) {
+    int32_t at = table_schema_find_id(schema, column_id);
+    *wanted = at < 0 ? NULL : &schema->columns[at];
+    return *wanted
+               ? PLINTH_OK
+               : error_set(error, PLINTH_INTERNAL, "table %s has no column with the id %u", schema->name, column_id);
 }
 
 /* Least and greatest bound of all row groups, as far as each has some (or only nulls). */
@@ -62,19 +85,20 @@ static bool merge_groups(const struct segment *segment, const struct row_segment
 enum plinth_status segment_column_bounds(struct segment *segment, const struct table_schema *schema, uint32_t column_id,
                                          struct arena *arena, struct column_bounds *bounds,
                                          struct plinth_error *error) {
+    const struct table_column *wanted;
     struct slice min = {0}, max = {0};
-    (void)schema;
     *bounds = (struct column_bounds){.rows = segment->info.rows};
     enum plinth_status st = segment_load(segment, error);
+    if (!st) st = find_wanted(schema, column_id, &wanted, error);
     if (st) return st;
     const struct row_segment_column *column = row_segment_find(segment, column_id);
     if (!column) {
-        set_absent(segment->info.rows, bounds);
+        set_absent(wanted, segment->info.rows, bounds);
         return PLINTH_OK;
     }
     if (column->type.kind == COLUMN_LIST) return PLINTH_OK; /* the statistics are those of the elements */
     if (!merge_groups(segment, column, &min, &max, bounds)) return PLINTH_OK;
-    st = set_values(arena, column, min, max, bounds, error);
+    st = set_values(arena, column, wanted, min, max, bounds, error);
     return st ? segment_error(segment, st, error) : PLINTH_OK;
 }
 
@@ -82,23 +106,41 @@ enum plinth_status segment_stripe_bounds(struct segment *segment, const struct t
                                          uint32_t column_id, struct arena *arena, struct column_bounds *bounds,
                                          struct plinth_error *error) {
     const struct row_segment_column *column = row_segment_find(segment, column_id);
+    const struct table_column *wanted;
     const struct parquet_page_index *pages;
     uint32_t rows = segment->stripes.rows[stripe], group = segment->stripes.groups[stripe];
-    (void)schema;
     *bounds = (struct column_bounds){.rows = rows};
+    enum plinth_status st = find_wanted(schema, column_id, &wanted, error);
+    if (st) return st;
     if (!column) {
-        set_absent(rows, bounds);
+        set_absent(wanted, rows, bounds);
         return PLINTH_OK;
     }
     if (column->type.kind == COLUMN_LIST) return PLINTH_OK;
-    enum plinth_status st = row_segment_pages(segment, group, column->leaf, &pages, error);
+    st = row_segment_pages(segment, group, column->leaf, &pages, error);
     if (!st && pages->bounds) {
         const struct parquet_page_bounds *page = &pages->bounds[stripe - segment->groups[group].first_stripe];
         bounds->has_nulls_known = pages->has_null_counts || page->is_null_page;
         bounds->null_count = page->is_null_page ? rows : pages->has_null_counts ? page->null_count : 0;
-        if (!page->is_null_page) st = set_values(arena, column, page->min, page->max, bounds, error);
+        if (!page->is_null_page) st = set_values(arena, column, wanted, page->min, page->max, bounds, error);
     }
     return st ? segment_error(segment, st, error) : PLINTH_OK;
+}
+
+/* ---- values of a wider type ---- */
+
+/* Values as the file has them, memory from `arena`; those that its type cannot hold, which no row of it has, are null.
+ * False when the types never go together. */
+static enum plinth_status as_stored(struct arena *arena, const struct row_segment_column *column,
+                                    const struct column *values, uint32_t count, struct column *stored, bool *known,
+                                    struct plinth_error *error) {
+    *stored = *values;
+    *known = column_type_equal(values->type, column->type);
+    if (*known || !column_cast_is_possible(values->type, column->type)) return PLINTH_OK;
+    uint8_t *rejected = arena_zalloc(arena, (size_t)count / 8 + 1);
+    if (!rejected) return error_no_memory(error, "values");
+    *known = true;
+    return column_cast(arena, values, count, column->type, rejected, stored, error);
 }
 
 /* ---- bloom filters ---- */
@@ -118,21 +160,34 @@ static bool has_many_forms(const struct column *value) {
     return false;
 }
 
+static enum plinth_status probe_bloom(struct segment *segment, uint32_t stripe, const struct row_segment_column *column,
+                                      const struct column *value, bool *maybe, struct plinth_error *error) {
+    uint8_t scratch[16];
+    struct column stored;
+    struct arena arena;
+    bool known;
+    arena_init(&arena);
+    enum plinth_status st = as_stored(&arena, column, value, 1, &stored, &known, error);
+    if (!st && known && column_is_null(&stored, 0))
+        *maybe = false; /* no row of the file can have it */
+    else if (!st && known)
+        st = parquet_reader_bloom_check(segment->reader, segment->stripes.groups[stripe], column->leaf,
+                                        row_column_to_plain(&stored, 0, scratch), maybe, error);
+    arena_deinit(&arena);
+    return st;
+}
+
 enum plinth_status segment_stripe_bloom(struct segment *segment, uint32_t stripe, uint32_t column_id,
                                         const struct column *value, bool *maybe, struct plinth_error *error) {
     const struct row_segment_column *column = row_segment_find(segment, column_id);
-    uint8_t scratch[16];
     *maybe = true;
     if (column_is_null(value, 0)) return PLINTH_OK;
     if (!column) { /* nothing but nulls */
         *maybe = false;
         return PLINTH_OK;
     }
-    if (column->type.kind == COLUMN_LIST || column->type.kind == COLUMN_BOOL ||
-        !column_type_equal(value->type, column->type) || has_many_forms(value))
-        return PLINTH_OK;
-    enum plinth_status st = parquet_reader_bloom_check(segment->reader, segment->stripes.groups[stripe], column->leaf,
-                                                       row_column_to_plain(value, 0, scratch), maybe, error);
+    if (column->type.kind == COLUMN_LIST || column->type.kind == COLUMN_BOOL || has_many_forms(value)) return PLINTH_OK;
+    enum plinth_status st = probe_bloom(segment, stripe, column, value, maybe, error);
     return st ? segment_error(segment, st, error) : PLINTH_OK;
 }
 
@@ -214,6 +269,23 @@ static enum plinth_status find_words(const struct segment *segment, const struct
     return st;
 }
 
+static enum plinth_status find_rows(struct segment *segment, const struct row_segment_column *column,
+                                    struct postings_block *postings, const struct column *values, uint32_t value_count,
+                                    roaring_bitmap_t *found, bool *known, struct plinth_error *error) {
+    const struct postings_view *view;
+    struct column stored;
+    struct arena arena;
+    arena_init(&arena);
+    enum plinth_status st = as_stored(&arena, column, values, value_count, &stored, known, error);
+    if (!st && *known) st = load_postings(segment, postings, &view, error);
+    if (!st && *known && postings->kind == INDEX_BITMAP)
+        st = find_values(segment, view, &stored, value_count, found, error);
+    else if (!st && *known && value_count && !column_is_null(&stored, 0))
+        st = find_words(segment, view, column_bytes_at(&stored, 0), found, known, error);
+    arena_deinit(&arena);
+    return st;
+}
+
 enum plinth_status segment_postings(struct segment *segment, uint32_t column_id, enum index_kind kind,
                                     const struct column *values, uint32_t value_count, struct roaring_bitmap_s **rows,
                                     struct plinth_error *error) {
@@ -222,22 +294,17 @@ enum plinth_status segment_postings(struct segment *segment, uint32_t column_id,
     if (st) return st;
     struct postings_block *postings = find_postings(segment, column_id, kind);
     const struct row_segment_column *column = row_segment_find(segment, column_id);
-    const struct postings_view *view;
-    bool has_words = true;
+    bool known = true;
     if (!column) { /* nothing but nulls */
         *rows = roaring_bitmap_create();
         return *rows ? PLINTH_OK : error_no_memory(error, "postings");
     }
-    if (!postings || !column_type_equal(values->type, column->type)) return PLINTH_OK;
+    if (!postings) return PLINTH_OK;
     if (kind == INDEX_TOKEN && column->type.kind != COLUMN_STRING) return PLINTH_OK; /* a file can say anything */
-    st = load_postings(segment, postings, &view, error);
-    roaring_bitmap_t *found = st ? NULL : roaring_bitmap_create();
-    if (!st && !found) st = error_no_memory(error, "postings");
-    if (!st && kind == INDEX_BITMAP)
-        st = find_values(segment, view, values, value_count, found, error);
-    else if (!st && value_count && !column_is_null(values, 0))
-        st = find_words(segment, view, column_bytes_at(values, 0), found, &has_words, error);
-    if (st || !has_words) {
+    roaring_bitmap_t *found = roaring_bitmap_create();
+    st = found ? find_rows(segment, column, postings, values, value_count, found, &known, error)
+               : error_no_memory(error, "postings");
+    if (st || !known) {
         if (found) roaring_bitmap_free(found);
         return st ? segment_error(segment, st, error) : PLINTH_OK;
     }

@@ -209,6 +209,22 @@ enum plinth_status row_decoder_column(struct row_decoder *decoder, const struct 
                : error_no_memory(error, "segment columns");
 }
 
+enum plinth_status row_decoder_table_column(struct row_decoder *decoder, const struct row_read *read,
+                                            const struct table_column *wanted, struct column *column,
+                                            struct plinth_error *error) {
+    const struct row_segment_column *found = row_segment_find(read->segment, wanted->id);
+    struct column stored;
+    if (!found)
+        return table_column_absent(read->arena, wanted, read->rows, column) ? PLINTH_OK
+                                                                            : error_no_memory(error, "segment columns");
+    if (column_type_equal(found->type, wanted->type))
+        return row_decoder_column(decoder, read, wanted->id, wanted->type, column, error);
+    enum plinth_status st = row_decoder_column(decoder, read, wanted->id, found->type, &stored, error);
+    if (st) return st;
+    st = table_column_widen(read->arena, wanted, &stored, read->rows, column, error);
+    return st ? segment_error(read->segment, st, error) : PLINTH_OK;
+}
+
 /* ---- versions ---- */
 
 /* Copies the rows of a 4- or 8-byte leaf into `to`; constant stripes are left to the caller (`skip` says which). */

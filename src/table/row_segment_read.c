@@ -76,10 +76,10 @@ static struct page_cache_key column_key(const struct segment *segment, uint32_t 
     return (struct page_cache_key){segment->id, COLUMN_KEY | (uint64_t)column_id << 32 | stripe};
 }
 
-/* Decodes a column of a stripe and puts it into the cache; referenced. */
-static enum plinth_status load_column(struct segment *segment, uint32_t stripe, uint32_t column_id,
-                                      struct column_type type, struct segment_read_stats *stats,
-                                      struct column_page **page, struct plinth_error *error) {
+/* Decodes a column of a stripe, in the type that the file has, and puts it into the cache; referenced. */
+static enum plinth_status load_column(struct segment *segment, uint32_t stripe, const struct row_segment_column *stored,
+                                      struct segment_read_stats *stats, struct column_page **page,
+                                      struct plinth_error *error) {
     struct stripe_decoder *pooled;
     struct row_decoder *decoder;
     struct column column;
@@ -92,8 +92,8 @@ static enum plinth_status load_column(struct segment *segment, uint32_t stripe, 
     if (st) return st;
     arena_init(&arena);
     st = stripe_decoder_rows(pooled, &decoder, error);
-    if (!st) st = row_decoder_column(decoder, &read, column_id, type, &column, error);
-    if (!st && !(*page = column_page_create(column_key(segment, column_id, stripe), &column, range.count)))
+    if (!st) st = row_decoder_column(decoder, &read, stored->id, stored->type, &column, error);
+    if (!st && !(*page = column_page_create(column_key(segment, stored->id, stripe), &column, range.count)))
         st = error_no_memory(error, "cached column");
     if (!st) *page = (struct column_page *)page_cache_insert(segment->cache, &(*page)->entry);
     arena_deinit(&arena);
@@ -115,23 +115,24 @@ static void release_cached(struct batch *batch) {
 }
 
 /* A column that the cache did not have, or that the file has not. */
-static enum plinth_status read_missing(struct segment *segment, uint32_t stripe, struct column_type type,
-                                       uint32_t column_id, struct batch *batch, struct column *column,
-                                       struct page_cache_entry **entry, struct segment_read_stats *stats,
-                                       struct plinth_error *error) {
-    if (!row_segment_find(segment, column_id))
-        return column_make_nulls(&batch->arena, type, batch->rows, column)
+static enum plinth_status read_missing(struct segment *segment, uint32_t stripe, const struct table_column *wanted,
+                                       struct batch *batch, struct column *column, struct page_cache_entry **entry,
+                                       struct segment_read_stats *stats, struct plinth_error *error) {
+    const struct row_segment_column *stored = row_segment_find(segment, wanted->id);
+    if (!stored)
+        return table_column_absent(&batch->arena, wanted, batch->rows, column)
                    ? PLINTH_OK
                    : error_no_memory(error, "stripe of columns");
     struct column_page *page;
-    enum plinth_status st = load_column(segment, stripe, column_id, type, stats, &page, error);
+    enum plinth_status st = load_column(segment, stripe, stored, stats, &page, error);
     *entry = st ? NULL : &page->entry;
     return st;
 }
 
-static enum plinth_status read_cached(struct segment *segment, uint32_t stripe, const struct column_type *types,
-                                      const uint32_t *column_ids, uint32_t column_count, struct batch *batch,
-                                      struct segment_read_stats *stats, struct plinth_error *error) {
+static enum plinth_status read_cached(struct segment *segment, uint32_t stripe,
+                                      const struct table_column *const *wanted, const uint32_t *column_ids,
+                                      uint32_t column_count, struct batch *batch, struct segment_read_stats *stats,
+                                      struct plinth_error *error) {
     struct cached_batch *cached =
         arena_zalloc(&batch->arena, sizeof *cached + column_count * sizeof cached->entries[0]);
     if (!cached) return error_no_memory(error, "stripe of columns");
@@ -147,16 +148,17 @@ static enum plinth_status read_cached(struct segment *segment, uint32_t stripe, 
     }
     for (uint32_t i = 0; i < column_count && !st; i++) {
         struct page_cache_entry **entry = &cached->entries[i];
-        if (!*entry)
-            st = read_missing(segment, stripe, types[i], column_ids[i], batch, &batch->columns[i], entry, stats, error);
-        if (!st && *entry) batch->columns[i] = ((struct column_page *)*entry)->column;
+        if (!*entry) st = read_missing(segment, stripe, wanted[i], batch, &batch->columns[i], entry, stats, error);
+        if (!st && *entry)
+            st = table_column_widen(&batch->arena, wanted[i], &((struct column_page *)*entry)->column, batch->rows,
+                                    &batch->columns[i], error);
     }
     return st;
 }
 
-static enum plinth_status read_fresh(struct segment *segment, uint32_t stripe, const struct column_type *types,
-                                     const uint32_t *column_ids, uint32_t column_count, struct batch *batch,
-                                     struct segment_read_stats *stats, struct plinth_error *error) {
+static enum plinth_status read_fresh(struct segment *segment, uint32_t stripe, const struct table_column *const *wanted,
+                                     uint32_t column_count, struct batch *batch, struct segment_read_stats *stats,
+                                     struct plinth_error *error) {
     struct stripe_decoder *pooled;
     struct row_decoder *decoder;
     const struct stripe_range range = {stripe, 0, batch->rows};
@@ -170,7 +172,7 @@ static enum plinth_status read_fresh(struct segment *segment, uint32_t stripe, c
     if (st) return st;
     st = stripe_decoder_rows(pooled, &decoder, error);
     for (uint32_t i = 0; i < column_count && !st; i++)
-        st = row_decoder_column(decoder, &read, column_ids[i], types[i], &batch->columns[i], error);
+        st = row_decoder_table_column(decoder, &read, wanted[i], &batch->columns[i], error);
     stripe_decoder_release(pooled);
     return st;
 }
@@ -182,8 +184,8 @@ enum plinth_status segment_read_stripe(struct segment *segment, uint32_t stripe,
     *batch = NULL;
     struct batch *created = batch_create(column_count);
     if (!created) return error_no_memory(error, "stripe of columns");
-    struct column_type *types = arena_alloc(&created->arena, column_count * sizeof *types + 1);
-    enum plinth_status st = types ? PLINTH_OK : error_no_memory(error, "stripe of columns");
+    const struct table_column **wanted = arena_alloc(&created->arena, column_count * sizeof *wanted + 1);
+    enum plinth_status st = wanted ? PLINTH_OK : error_no_memory(error, "stripe of columns");
     created->rows = segment->stripes.rows[stripe];
     for (uint32_t i = 0; i < column_count && !st; i++) {
         int32_t column = table_schema_find_id(schema, column_ids[i]);
@@ -191,12 +193,12 @@ enum plinth_status segment_read_stripe(struct segment *segment, uint32_t stripe,
             st =
                 error_set(error, PLINTH_INTERNAL, "table %s has no column with the id %u", schema->name, column_ids[i]);
         else
-            types[i] = schema->columns[column].type;
+            wanted[i] = &schema->columns[column];
     }
     if (!st && cached && segment->cache)
-        st = read_cached(segment, stripe, types, column_ids, column_count, created, stats, error);
+        st = read_cached(segment, stripe, wanted, column_ids, column_count, created, stats, error);
     else if (!st)
-        st = read_fresh(segment, stripe, types, column_ids, column_count, created, stats, error);
+        st = read_fresh(segment, stripe, wanted, column_count, created, stats, error);
     if (st) {
         batch_unref(created);
         return st;

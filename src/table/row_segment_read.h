@@ -50,6 +50,12 @@ PLINTH_MUST_CHECK enum plinth_status row_decoder_column(struct row_decoder *deco
                                                         uint32_t column_id, struct column_type type,
                                                         struct column *column, struct plinth_error *error);
 
+/* The rows of a column of the table: what the file has, in the table's type; what a column that is not in the file is
+ * read as. */
+PLINTH_MUST_CHECK enum plinth_status row_decoder_table_column(struct row_decoder *decoder, const struct row_read *read,
+                                                              const struct table_column *wanted, struct column *column,
+                                                              struct plinth_error *error);
+
 /* LSNs and operations. */
 struct row_versions {
     const uint64_t *lsns; /* null: all `lsn` */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "table/row_block_private.h"
 #include "table/row_segment_read.h"
 
 enum { BLOCK_ROWS = 8192 };
@@ -83,9 +84,23 @@ static enum plinth_status read_columns(struct segment_stream *stream, struct row
         if (column < 0)
             st = error_set(error, PLINTH_INTERNAL, "table %s has no column with the id %u", schema->name, id);
         else
-            st = row_decoder_column(decoder, read, id, schema->columns[column].type, &batch->columns[i], error);
+            st = row_decoder_table_column(decoder, read, &schema->columns[column], &batch->columns[i], error);
     }
     return st;
+}
+
+/* Deleted rows have no values, defaults neither. */
+static bool hide_deleted(const struct segment_stream *stream, struct row_block *block) {
+    for (uint32_t i = 0; i < stream->read.column_count && block->operations; i++) {
+        uint32_t id = stream->read.column_ids[i];
+        const struct table_schema *schema = stream->read.schema;
+        bool is_default =
+            schema->columns[table_schema_find_id(schema, id)].initial_default && !row_segment_find(stream->segment, id);
+        if (is_default && !row_block_hide_deleted(&block->columns->arena, block->operations, block->rows,
+                                                  &block->columns->columns[i]))
+            return false;
+    }
+    return true;
 }
 
 static void note_lsns(struct row_block *block) {
@@ -151,6 +166,7 @@ static enum plinth_status make_block(struct segment_stream *stream, const struct
         st = read_columns(stream, decoder, &read, made->columns, error);
         read.arena = &made->arena;
         if (!st && stream->read.with_keys) st = read_keys(stream, decoder, &read, made, error);
+        if (!st && !hide_deleted(stream, made)) st = error_no_memory(error, "block of rows");
     }
     if (st) {
         row_block_unref(made);

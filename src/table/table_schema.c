@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/status.h"
 
 struct table_schema *table_schema_create(struct table_id id, enum table_kind kind, struct slice name,
                                          uint32_t columns_max, uint32_t indexes_max) {
@@ -41,6 +42,23 @@ bool table_schema_add_index(struct table_schema *schema, const struct table_inde
     return true;
 }
 
+/* A copy in `arena`; null for null. False when memory is out. */
+static bool copy_value(struct arena *arena, const struct column *value, const struct column **copy) {
+    static const struct row_stretch whole = {0, 0, 1};
+    *copy = NULL;
+    if (!value) return true;
+    struct column *made = arena_alloc(arena, sizeof *made);
+    *copy = made;
+    return made && column_concat(arena, value->type, &value, &whole, 1, 1, made);
+}
+
+bool table_schema_set_defaults(struct table_schema *schema, uint32_t at, const struct column *initial,
+                               const struct column *write) {
+    struct table_column *column = &schema->columns[at];
+    return copy_value(schema->memory, initial, &column->initial_default) &&
+           copy_value(schema->memory, write, &column->write_default);
+}
+
 struct table_schema *table_schema_create_space(struct table_id id, struct slice name, uint32_t indexes_max) {
     struct table_schema *schema = table_schema_create(id, TABLE_SPACE, name, 2, indexes_max);
     if (!schema) return NULL;
@@ -77,7 +95,8 @@ struct table_schema *table_schema_copy(const struct table_schema *from, uint32_t
     for (uint32_t i = 0; ok && i < from->column_count; i++) {
         const struct table_column *column = &from->columns[i];
         copy->next_column_id = column->id;
-        ok = table_schema_add_column(copy, slice_of_string(column->name), column->type, column->nullable);
+        ok = table_schema_add_column(copy, slice_of_string(column->name), column->type, column->nullable) &&
+             table_schema_set_defaults(copy, i, column->initial_default, column->write_default);
     }
     for (uint32_t i = 0; ok && i < from->index_count; i++)
         ok = table_schema_add_index(copy, &from->indexes[i], slice_of_string(from->indexes[i].name));
@@ -167,4 +186,26 @@ uint32_t table_index_columns(const struct table_index *index, uint32_t ids[ROW_K
         count++;
     }
     return count;
+}
+
+/* ---- what is stored ---- */
+
+bool table_column_absent(struct arena *arena, const struct table_column *column, uint32_t rows, struct column *out) {
+    if (!column->initial_default) return column_make_nulls(arena, column->type, rows, out);
+    const uint32_t *firsts = arena_zalloc(arena, ((size_t)rows + 1) * sizeof *firsts);
+    return firsts && column_gather(arena, column->initial_default, firsts, rows, out);
+}
+
+enum plinth_status table_column_widen(struct arena *arena, const struct table_column *column,
+                                      const struct column *stored, uint32_t rows, struct column *out,
+                                      struct plinth_error *error) {
+    char had[COLUMN_TYPE_TEXT_MAX], has[COLUMN_TYPE_TEXT_MAX];
+    if (column_type_equal(stored->type, column->type)) {
+        *out = *stored;
+        return PLINTH_OK;
+    }
+    if (!column_type_widens(stored->type, column->type))
+        return error_set(error, PLINTH_CORRUPT, "the column with the id %u is stored as %s, but the table's is %s",
+                         column->id, column_type_format(stored->type, had), column_type_format(column->type, has));
+    return column_cast(arena, stored, rows, column->type, NULL, out, error);
 }

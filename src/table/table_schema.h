@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "column/batch.h"
 #include "column/column_function.h"
 #include "column/key_encoding.h"
 #include "column/row_key.h"
@@ -27,6 +28,9 @@ struct table_column {
     struct column_type type;
     bool nullable;
     const char *name;
+    /* A value each, not null, of the column's type; null for none. */
+    const struct column *initial_default; /* what rows have that were written before the column was; never changes */
+    const struct column *write_default;   /* what rows get that are written without the column */
 };
 
 enum index_kind {
@@ -88,6 +92,9 @@ PLINTH_MUST_CHECK bool table_schema_add_column(struct table_schema *schema, stru
                                                bool nullable);
 PLINTH_MUST_CHECK bool table_schema_add_index(struct table_schema *schema, const struct table_index *index,
                                               struct slice name);
+/* Give columns[at] copies of these values (of one row each; null: none) as its defaults. False when memory is out. */
+PLINTH_MUST_CHECK bool table_schema_set_defaults(struct table_schema *schema, uint32_t at, const struct column *initial,
+                                                 const struct column *write);
 
 struct table_schema *table_schema_ref(const struct table_schema *schema);
 /* Null is allowed. */
@@ -116,5 +123,16 @@ static inline bool table_index_has_one_entry_a_row(const struct table_index *ind
     return table_index_elements(index) < 0;
 }
 bool table_schema_is_key(const struct table_schema *schema, uint32_t column_id);
+
+/* ---- what is stored of a column, as the schema has it ---- */
+
+/* What rows have of which nothing is stored: the initial default, else nulls. False when memory is out. */
+PLINTH_MUST_CHECK bool table_column_absent(struct arena *arena, const struct table_column *column, uint32_t rows,
+                                           struct column *out);
+/* A column that was stored before its type became wider, as a column of the present type; memory is shared where the
+ * types are equal. PLINTH_CORRUPT, naming both, for a type that the column never had. */
+PLINTH_MUST_CHECK enum plinth_status table_column_widen(struct arena *arena, const struct table_column *column,
+                                                        const struct column *stored, uint32_t rows, struct column *out,
+                                                        struct plinth_error *error);
 
 #endif
