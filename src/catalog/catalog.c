@@ -53,12 +53,30 @@ static void link_index(struct catalog *catalog, uint32_t position) {
     of->next_index = position + 1;
 }
 
+void catalog_free_table(struct catalog_table *table) {
+    table_schema_unref(table->schema);
+    for (uint32_t i = 0; i < table->past_count; i++) table_schema_unref(table->pasts[i].schema);
+    free(table->pasts);
+    free(table->name);
+}
+
+bool catalog_add_past(struct catalog_table *table, uint64_t until_lsn, const struct table_schema *schema) {
+    struct catalog_past *grown = realloc(table->pasts, (table->past_count + 1) * sizeof *grown);
+    if (!grown) {
+        table_schema_unref(schema);
+        return false;
+    }
+    table->pasts = grown;
+    grown[table->past_count++] = (struct catalog_past){until_lsn, schema};
+    return true;
+}
+
 bool catalog_add_table(struct catalog *catalog, struct catalog_table table, struct slice name) {
     table.name = grow((void **)&catalog->tables, catalog->table_count, &catalog->table_capacity, sizeof table)
                      ? copy_name(name)
                      : NULL;
     if (!table.name) {
-        table_schema_unref(table.schema);
+        catalog_free_table(&table);
         return false;
     }
     table.next_index = 0;
@@ -78,8 +96,7 @@ static void remove_table(struct catalog *catalog, uint32_t id) {
     for (uint32_t i = 0; i < catalog->table_count; i++) {
         struct catalog_table *table = &catalog->tables[i];
         if (table->id.table == id || (table->kind == CATALOG_INDEX && table->space == id)) {
-            table_schema_unref(table->schema);
-            free(table->name);
+            catalog_free_table(table);
             continue;
         }
         catalog->tables[kept] = *table;
@@ -106,10 +123,7 @@ enum plinth_status catalog_init(struct catalog *catalog, struct plinth_error *er
 
 void catalog_deinit(struct catalog *catalog) {
     for (uint32_t i = 0; i < catalog->database_count; i++) free(catalog->databases[i].name);
-    for (uint32_t i = 0; i < catalog->table_count; i++) {
-        table_schema_unref(catalog->tables[i].schema);
-        free(catalog->tables[i].name);
-    }
+    for (uint32_t i = 0; i < catalog->table_count; i++) catalog_free_table(&catalog->tables[i]);
     free(catalog->databases);
     free(catalog->tables);
     *catalog = (struct catalog){0};
@@ -238,23 +252,29 @@ static enum plinth_status check_subject(const struct catalog *catalog, const str
     return PLINTH_OK;
 }
 
+bool catalog_change_is_known(enum catalog_change_kind kind) {
+    return (kind >= CATALOG_CREATE_DATABASE && kind <= CATALOG_REPLACE_INDEX) || kind == CATALOG_ALTER_TABLE;
+}
+
 static bool is_create(enum catalog_change_kind kind) {
     return kind <= CATALOG_CREATE_TABLE || kind == CATALOG_CREATE_TABLE_INDEX || kind == CATALOG_BUILD_INDEX;
 }
 
 uint32_t catalog_change_level(enum catalog_change_kind kind) {
+    if (kind >= CATALOG_ALTER_TABLE) return CATALOG_FEATURE_LEVEL_ALTER;
     if (kind >= CATALOG_BUILD_INDEX) return CATALOG_FEATURE_LEVEL_INDEXES;
     return kind > CATALOG_CREATE_INDEX ? CATALOG_FEATURE_LEVEL_TABLES : 1;
 }
 
 bool catalog_change_drops(enum catalog_change_kind kind) {
-    return kind == CATALOG_DROP_TABLE || kind == CATALOG_DROP_INDEX || kind == CATALOG_REPLACE_INDEX;
+    return kind == CATALOG_DROP_TABLE || kind == CATALOG_DROP_INDEX || kind == CATALOG_REPLACE_INDEX ||
+           kind == CATALOG_ALTER_TABLE; /* indexes, with columns */
 }
 
 static enum plinth_status check(const struct catalog *catalog, const struct catalog_change *change,
                                 struct table_schema **schema, struct plinth_error *error) {
     *schema = NULL;
-    if (change->kind < CATALOG_CREATE_DATABASE || change->kind >= CATALOG_CHANGE_KIND_COUNT)
+    if (!catalog_change_is_known(change->kind))
         return error_set(error, PLINTH_UNSUPPORTED, "catalog change of kind %d", (int)change->kind);
     enum plinth_status st = check_subject(catalog, change, error);
     if (!st && is_create(change->kind)) st = check_create(catalog, change, error);
@@ -289,6 +309,30 @@ static bool replace_index(struct catalog *catalog, struct catalog_table *index, 
     return true;
 }
 
+/* Puts the altered schema, taken over, in the place of the present one, which is kept for readers of the past. Indexes
+ * that it has not any more go. */
+static bool apply_altered(struct catalog *catalog, const struct catalog_change *change, struct table_schema *schema) {
+    struct catalog_table *table = catalog_table_mutable(catalog, change->space);
+    uint32_t id = table->id.table, index_count = table->schema->index_count;
+    char *name = copy_name(slice_of_string(schema->name));
+    if (!name || !catalog_add_past(table, change->lsn, table_schema_ref(table->schema))) {
+        free(name);
+        table_schema_unref(schema);
+        return false;
+    }
+    free(table->name);
+    table->name = name;
+    catalog_replace_schema(table, schema);
+    catalog_forget_pasts(catalog, change->horizon_lsn);
+    if (index_count == schema->index_count) return true;
+    for (uint32_t i = catalog->table_count; i > 0; i--) {
+        const struct catalog_table *index = &catalog->tables[i - 1];
+        if (index->kind == CATALOG_INDEX && index->space == id && !table_schema_find_index_id(schema, index->id.table))
+            remove_table(catalog, index->id.table);
+    }
+    return true;
+}
+
 /* Takes over `schema`. */
 static bool apply(struct catalog *catalog, const struct catalog_change *change, struct table_schema *schema) {
     struct catalog_table made = {.id = {change->tenant, change->database, catalog->next_id},
@@ -309,6 +353,7 @@ static bool apply(struct catalog *catalog, const struct catalog_change *change, 
         catalog_replace_schema(table, schema);
         return catalog_add_table(catalog, made, change->name);
     case CATALOG_ADD_COLUMNS: catalog_replace_schema(table, schema); return true;
+    case CATALOG_ALTER_TABLE: return apply_altered(catalog, change, schema);
     case CATALOG_SET_INDEX_STATE:
     case CATALOG_DROP_INDEX: catalog_replace_schema(catalog_table_mutable(catalog, table->space), schema); break;
     case CATALOG_REPLACE_INDEX: return replace_index(catalog, table, schema);

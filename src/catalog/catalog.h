@@ -24,6 +24,16 @@
  * level 2; a catalog without them has the bytes that it had before. An index of the whole catalog that has what only
  * BUILD_INDEX says has 0x80 in its kind, and that behind its columns. BUILD_INDEX and REPLACE_INDEX came with level 5.
  *
+ *   ALTER_TABLE         then schema version that it starts from, horizon LSN, count, each alteration: kind u8, column
+ * id, then   ADD_COLUMN name, type, nullable u8, value | DROP_COLUMN cascade u8 | RENAME_COLUMN name | WIDEN_COLUMN
+ * type | SET_DEFAULT type, value | RENAME_TABLE name | SET_OPTIONS which u8, codec u8, page rows, retention us, adds
+ * columns u8 with value = 0, or 1 and the value (column_encode, one row). From feature level 5 on; then a table's flags
+ * in the whole catalog may have 2: behind its schema version stand the columns with defaults (count; each: id, initial
+ * value, write value) and what it was before (count; each: until LSN, a table's schema as above).
+ *
+ * What a table was before its alterations is kept until no reader can ask for it (struct catalog_past), so that old
+ * states are read by the schema that they had.
+ *
  * Not locked: the engine guards it (engine/README.md, Locks). */
 #ifndef PLINTH_CATALOG_CATALOG_H
 #define PLINTH_CATALOG_CATALOG_H
@@ -41,6 +51,10 @@ enum {
     CATALOG_PAGE_ROWS_MAX = 65536,
     CATALOG_FEATURE_LEVEL_TABLES = 2,  /* what typed tables, and drops, need */
     CATALOG_FEATURE_LEVEL_INDEXES = 5, /* what indexes that are built online need */
+    CATALOG_FEATURE_LEVEL_ALTER = 5,   /* what ALTER_TABLE needs */
+    CATALOG_PASTS_MAX = 256,           /* of one table */
+    CATALOG_ALTERATIONS_MAX = 2048,    /* of one change */
+    CATALOG_DEFAULT_BYTES_MAX = 4096,  /* as column_encoded_bytes counts */
 };
 #define CATALOG_PARTITION_US_MIN (60ull * 1000 * 1000)
 #define CATALOG_PARTITION_US_MAX (36525ull * 24 * 3600 * 1000 * 1000)
@@ -53,6 +67,12 @@ struct catalog_database {
     char *name;
 };
 
+/* What a table was, up to and without the record that altered it. */
+struct catalog_past {
+    uint64_t until_lsn;
+    const struct table_schema *schema; /* one reference; its indexes do not count */
+};
+
 struct catalog_table {
     struct table_id id;
     enum catalog_table_kind kind;
@@ -62,6 +82,8 @@ struct catalog_table {
                             CATALOG_INDEX: of the next older one */
     char *name;
     const struct table_schema *schema; /* CATALOG_SPACE and CATALOG_ROWS: one reference; else null */
+    struct catalog_past *pasts;        /* oldest first */
+    uint32_t past_count;
 };
 
 struct catalog {
@@ -86,6 +108,7 @@ enum catalog_change_kind {
     CATALOG_DROP_INDEX = 9,     /* of a typed table */
     CATALOG_BUILD_INDEX = 10,   /* of a typed table, online: state BUILDING from the record on */
     CATALOG_REPLACE_INDEX = 11, /* an index that was built for it takes the name of another one, which is dropped */
+    CATALOG_ALTER_TABLE = 20,   /* of a typed table */
     CATALOG_CHANGE_KIND_COUNT
 };
 
@@ -94,6 +117,39 @@ struct catalog_column {
     struct slice name;
     struct column_type type;
     bool nullable;
+};
+
+/* One step of ALTER_TABLE. Columns that an earlier step adds have ids already. */
+enum catalog_alteration_kind {
+    CATALOG_ALTER_ADD_COLUMN = 1,
+    CATALOG_ALTER_DROP_COLUMN = 2,
+    CATALOG_ALTER_RENAME_COLUMN = 3,
+    CATALOG_ALTER_WIDEN_COLUMN = 4,
+    CATALOG_ALTER_DROP_NOT_NULL = 5,
+    CATALOG_ALTER_SET_DEFAULT = 6,
+    CATALOG_ALTER_RENAME_TABLE = 7,
+    CATALOG_ALTER_SET_OPTIONS = 8,
+};
+enum catalog_option {
+    CATALOG_OPTION_CODEC = 1,
+    CATALOG_OPTION_PAGE_ROWS = 2,
+    CATALOG_OPTION_RETENTION = 4,
+    CATALOG_OPTION_ADDS_COLUMNS = 8,
+};
+
+struct catalog_alteration {
+    enum catalog_alteration_kind kind;
+    uint32_t column;             /* id; all but ADD_COLUMN, RENAME_TABLE, SET_OPTIONS */
+    struct catalog_column added; /* ADD_COLUMN */
+    struct slice name;           /* RENAME_* */
+    struct column_type type;     /* WIDEN_COLUMN */
+    bool cascade;                /* DROP_COLUMN: with the indexes that name it */
+    const struct column *value;  /* ADD_COLUMN, SET_DEFAULT: one row, not null; null: no default */
+    unsigned options;            /* SET_OPTIONS: which of these (enum catalog_option) */
+    enum table_codec codec;
+    uint32_t page_rows;
+    uint64_t retention_us;
+    bool adds_columns;
 };
 
 struct catalog_change {
@@ -124,7 +180,15 @@ struct catalog_change {
     uint32_t included_count;
     bool unique;
     uint32_t replaces;
+    /* ALTER_TABLE: all steps or none */
+    const struct catalog_alteration *alterations;
+    uint32_t alteration_count;
+    uint64_t schema_version; /* of the table that the steps begin with */
+    uint64_t horizon_lsn;    /* no reader needs a state below: pasts up to here are forgotten, those of all tables */
+    uint64_t lsn;            /* of the record, for whoever applies it; not encoded */
 };
+/* Whether changes of this kind are known. */
+bool catalog_change_is_known(enum catalog_change_kind kind);
 
 /* The feature level that a change of this kind needs. */
 uint32_t catalog_change_level(enum catalog_change_kind kind);
@@ -154,6 +218,18 @@ const struct catalog_table *catalog_find_space(const struct catalog *catalog, ui
 const struct catalog_table *catalog_find_table(const struct catalog *catalog, uint32_t database, struct slice name);
 const struct catalog_table *catalog_find_index(const struct catalog *catalog, uint32_t space, struct slice name);
 const struct catalog_table *catalog_table_by_id(const struct catalog *catalog, uint32_t table);
+
+/* The schema of a typed table as the state at `lsn` has it: columns and names of that time, with the types that they
+ * have now or had last, and such of the present indexes as are on them. Referenced; null when memory is out. */
+const struct table_schema *catalog_schema_at(const struct catalog_table *table, uint64_t lsn);
+/* What segments are to hold when nobody reads a state below `horizon_lsn`: the present columns, and under other names
+ * those that were dropped above it. Referenced; null when memory is out. */
+const struct table_schema *catalog_schema_stored(const struct catalog_table *table, uint64_t horizon_lsn);
+/* One step, on a schema that is not shared and has room for a column more. The text says what is wrong; the schema is
+ * then not to be used any more. */
+PLINTH_MUST_CHECK enum plinth_status catalog_alter_schema(struct table_schema *schema,
+                                                          const struct catalog_alteration *alteration,
+                                                          struct plinth_error *error);
 
 /* Whether `change` would apply: PLINTH_OK; PLINTH_CONFLICT (another version came first; or a column exists with another
  * type); PLINTH_ALREADY_EXISTS; PLINTH_NOT_FOUND (its database, table, index or column); PLINTH_INVALID_ARGUMENT (a

@@ -201,8 +201,25 @@ static enum plinth_status check_index(const struct table_schema *schema, const s
                      index->unique ? "cannot be unique" : "includes no columns");
 }
 
+/* Defaults are of their columns' types; with bytes from outside they need not be. */
+static enum plinth_status check_defaults(const struct table_schema *schema, struct plinth_error *error) {
+    for (uint32_t i = 0; i < schema->column_count; i++) {
+        const struct table_column *column = &schema->columns[i];
+        const struct column *const values[] = {column->initial_default, column->write_default};
+        for (int v = 0; v < 2; v++) {
+            if (!values[v]) continue;
+            if (!column_type_equal(values[v]->type, column->type) || column_is_null(values[v], 0))
+                return invalid(error, column->name, "has a default that it cannot hold");
+            if (column_encoded_bytes(values[v], 0, 1) > CATALOG_DEFAULT_BYTES_MAX)
+                return invalid(error, column->name, "has a default of more than 4 KiB");
+        }
+    }
+    return PLINTH_OK;
+}
+
 enum plinth_status catalog_check_schema(const struct table_schema *schema, struct plinth_error *error) {
     enum plinth_status st = check_columns(schema, error);
+    if (!st) st = check_defaults(schema, error);
     if (!st) st = check_key(schema, error);
     if (!st) st = check_partition(schema, error);
     if (!st) st = check_options(schema, error);
@@ -391,6 +408,7 @@ enum plinth_status catalog_make_schema(const struct catalog *catalog, const stru
         break;
     case CATALOG_DROP_INDEX: st = make_with_state(table->schema, change->space, 0, schema, error); break;
     case CATALOG_REPLACE_INDEX: st = make_with_replaced(table->schema, change->space, schema, error); break;
+    case CATALOG_ALTER_TABLE: st = catalog_make_altered(catalog, table, change, schema, error); break;
     default: break;
     }
     if (!*schema) return st;

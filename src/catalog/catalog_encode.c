@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "catalog/catalog_private.h"
 
-enum { FLAG_ADDS_COLUMNS = 1, FLAG_UNIQUE = 1, INDEX_KIND_MORE = 0x80 };
+enum { FLAG_ADDS_COLUMNS = 1, FLAG_EVOLVED = 2, FLAG_UNIQUE = 1, INDEX_KIND_MORE = 0x80 };
 
 /* ---- parts ---- */
 
@@ -36,15 +36,33 @@ static struct catalog_column read_column(struct reader *from) {
     return column;
 }
 
+/* A default, or null for none. */
+static bool append_value(struct buffer *into, const struct column *value) {
+    return buffer_append_u8(into, value != NULL) && (!value || column_encode(into, value, 0, 1));
+}
+
+static const struct column *read_value(struct reader *from, struct arena *arena, struct column_type type) {
+    uint8_t there = reader_u8(from);
+    if (there > 1) from->failed = true;
+    if (from->failed || !there) return NULL;
+    struct column *value = arena_alloc(arena, sizeof *value);
+    if (!value || column_decode(from, arena, type, 1, value, NULL)) {
+        from->failed = true;
+        return NULL;
+    }
+    return value;
+}
+
 /* Key, partition and options of a typed table. */
-static bool append_options(struct buffer *into, const struct catalog_change *table) {
+static bool append_options(struct buffer *into, const struct catalog_change *table, bool is_evolved) {
     return append_ids(into, table->key, table->key_count) && buffer_append_varint(into, table->partition_column) &&
            buffer_append_varint(into, table->partition_us) && buffer_append_varint(into, table->retention_us) &&
            buffer_append_u8(into, (uint8_t)table->codec) && buffer_append_varint(into, table->page_rows) &&
-           buffer_append_u8(into, table->adds_columns ? FLAG_ADDS_COLUMNS : 0);
+           buffer_append_u8(into, (table->adds_columns ? FLAG_ADDS_COLUMNS : 0) | (is_evolved ? FLAG_EVOLVED : 0));
 }
 
-static void read_options(struct reader *from, struct catalog_change *table) {
+/* `is_evolved` null: it must not be. */
+static void read_options(struct reader *from, struct catalog_change *table, bool *is_evolved) {
     read_ids(from, table->key, &table->key_count);
     table->partition_column = reader_varint32(from);
     table->partition_us = reader_varint(from);
@@ -52,7 +70,8 @@ static void read_options(struct reader *from, struct catalog_change *table) {
     table->codec = (enum table_codec)reader_u8(from);
     table->page_rows = reader_varint32(from);
     uint8_t flags = reader_u8(from);
-    if (flags & ~FLAG_ADDS_COLUMNS) from->failed = true;
+    if (flags & ~(FLAG_ADDS_COLUMNS | (is_evolved ? FLAG_EVOLVED : 0))) from->failed = true;
+    if (is_evolved) *is_evolved = (flags & FLAG_EVOLVED) != 0;
     table->adds_columns = (flags & FLAG_ADDS_COLUMNS) != 0;
 }
 
@@ -127,17 +146,96 @@ static void read_columns(struct reader *from, struct arena *arena, struct catalo
     change->column_count = (uint32_t)count;
 }
 
+static bool append_alteration(struct buffer *into, const struct catalog_alteration *alteration) {
+    const struct catalog_column *added = &alteration->added;
+    if (!buffer_append_u8(into, (uint8_t)alteration->kind) || !buffer_append_varint(into, alteration->column))
+        return false;
+    switch (alteration->kind) {
+    case CATALOG_ALTER_ADD_COLUMN:
+        return append_column(into, added->name, added->type, added->nullable) && append_value(into, alteration->value);
+    case CATALOG_ALTER_DROP_COLUMN: return buffer_append_u8(into, alteration->cascade);
+    case CATALOG_ALTER_RENAME_COLUMN:
+    case CATALOG_ALTER_RENAME_TABLE: return buffer_append_string(into, alteration->name);
+    case CATALOG_ALTER_WIDEN_COLUMN: return column_type_encode(into, alteration->type);
+    case CATALOG_ALTER_DROP_NOT_NULL: return true;
+    case CATALOG_ALTER_SET_DEFAULT:
+        return column_type_encode(into, alteration->type) && append_value(into, alteration->value);
+    case CATALOG_ALTER_SET_OPTIONS:
+        return buffer_append_u8(into, (uint8_t)alteration->options) &&
+               buffer_append_u8(into, (uint8_t)alteration->codec) &&
+               buffer_append_varint(into, alteration->page_rows) &&
+               buffer_append_varint(into, alteration->retention_us) && buffer_append_u8(into, alteration->adds_columns);
+    }
+    return false;
+}
+
+static bool read_flag(struct reader *from) {
+    uint8_t flag = reader_u8(from);
+    if (flag > 1) from->failed = true;
+    return flag == 1;
+}
+
+static void read_alteration(struct reader *from, struct arena *arena, struct catalog_alteration *alteration) {
+    *alteration = (struct catalog_alteration){.kind = (enum catalog_alteration_kind)reader_u8(from)};
+    alteration->column = reader_varint32(from);
+    switch (alteration->kind) {
+    case CATALOG_ALTER_ADD_COLUMN:
+        alteration->added = read_column(from);
+        if (!from->failed) alteration->value = read_value(from, arena, alteration->added.type);
+        break;
+    case CATALOG_ALTER_DROP_COLUMN: alteration->cascade = read_flag(from); break;
+    case CATALOG_ALTER_RENAME_COLUMN:
+    case CATALOG_ALTER_RENAME_TABLE: alteration->name = reader_string(from); break;
+    case CATALOG_ALTER_WIDEN_COLUMN: (void)column_type_decode(from, &alteration->type); break;
+    case CATALOG_ALTER_DROP_NOT_NULL: break;
+    case CATALOG_ALTER_SET_DEFAULT:
+        if (column_type_decode(from, &alteration->type)) alteration->value = read_value(from, arena, alteration->type);
+        break;
+    case CATALOG_ALTER_SET_OPTIONS:
+        alteration->options = reader_u8(from);
+        alteration->codec = (enum table_codec)reader_u8(from);
+        alteration->page_rows = reader_varint32(from);
+        alteration->retention_us = reader_varint(from);
+        alteration->adds_columns = read_flag(from);
+        break;
+    default: from->failed = true;
+    }
+}
+
+static bool append_alterations(struct buffer *into, const struct catalog_change *change) {
+    bool ok = buffer_append_varint(into, change->schema_version) && buffer_append_varint(into, change->horizon_lsn) &&
+              buffer_append_varint(into, change->alteration_count);
+    for (uint32_t i = 0; ok && i < change->alteration_count; i++) ok = append_alteration(into, &change->alterations[i]);
+    return ok;
+}
+
+static void read_alterations(struct reader *from, struct arena *arena, struct catalog_change *change) {
+    change->schema_version = reader_varint(from);
+    change->horizon_lsn = reader_varint(from);
+    uint64_t count = reader_varint(from);
+    if (count > CATALOG_ALTERATIONS_MAX || count > reader_left(from)) from->failed = true;
+    struct catalog_alteration *into = from->failed ? NULL : arena_alloc(arena, (count + 1) * sizeof *into);
+    if (!into) {
+        from->failed = true;
+        return;
+    }
+    for (uint64_t i = 0; i < count && !from->failed; i++) read_alteration(from, arena, &into[i]);
+    change->alterations = into;
+    change->alteration_count = (uint32_t)count;
+}
+
 bool catalog_change_encode(struct buffer *into, const struct catalog_change *change) {
     bool ok = buffer_append_varint(into, change->version) && buffer_append_u8(into, (uint8_t)change->kind) &&
               buffer_append_varint(into, change->tenant) && buffer_append_varint(into, change->database) &&
               buffer_append_varint(into, change->space) && buffer_append_string(into, change->name);
     switch (change->kind) {
-    case CATALOG_CREATE_TABLE: return ok && append_columns(into, change) && append_options(into, change);
+    case CATALOG_CREATE_TABLE: return ok && append_columns(into, change) && append_options(into, change, false);
     case CATALOG_ADD_COLUMNS: return ok && append_columns(into, change);
     case CATALOG_CREATE_TABLE_INDEX:
         return ok && append_index(into, change->index_kind, change->index_state, change->key, change->key_count);
     case CATALOG_SET_INDEX_STATE: return ok && buffer_append_u8(into, (uint8_t)change->index_state);
     case CATALOG_BUILD_INDEX: return ok && append_build(into, change);
+    case CATALOG_ALTER_TABLE: return ok && append_alterations(into, change);
     default: return ok;
     }
 }
@@ -150,7 +248,8 @@ bool catalog_change_decode(struct reader *from, struct arena *arena, struct cata
     change->space = reader_varint32(from);
     change->name = reader_string(from);
     if (change->kind == CATALOG_CREATE_TABLE || change->kind == CATALOG_ADD_COLUMNS) read_columns(from, arena, change);
-    if (change->kind == CATALOG_CREATE_TABLE) read_options(from, change);
+    if (change->kind == CATALOG_CREATE_TABLE) read_options(from, change, NULL);
+    if (change->kind == CATALOG_ALTER_TABLE) read_alterations(from, arena, change);
     bool makes_index = change->kind == CATALOG_CREATE_TABLE_INDEX || change->kind == CATALOG_BUILD_INDEX;
     if (makes_index) change->index_kind = (enum index_kind)reader_u8(from);
     if (makes_index || change->kind == CATALOG_SET_INDEX_STATE) change->index_state = (enum index_state)reader_u8(from);
@@ -161,12 +260,30 @@ bool catalog_change_decode(struct reader *from, struct arena *arena, struct cata
 
 /* ---- the whole catalog ---- */
 
-static bool encode_schema(struct buffer *into, const struct table_schema *schema) {
+static bool has_default(const struct table_column *column) { return column->initial_default || column->write_default; }
+
+static bool encode_defaults(struct buffer *into, const struct table_schema *schema) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < schema->column_count; i++) count += has_default(&schema->columns[i]);
+    bool ok = buffer_append_varint(into, count);
+    for (uint32_t i = 0; ok && i < schema->column_count; i++) {
+        const struct table_column *column = &schema->columns[i];
+        if (!has_default(column)) continue;
+        ok = buffer_append_varint(into, column->id) && append_value(into, column->initial_default) &&
+             append_value(into, column->write_default);
+    }
+    return ok;
+}
+
+/* `table` is what the schema is of; null for one of the past. */
+static bool encode_schema(struct buffer *into, const struct table_schema *schema, const struct catalog_table *table) {
+    bool is_evolved = table && table->past_count;
     bool ok = buffer_append_varint(into, schema->column_count);
     for (uint32_t i = 0; ok && i < schema->column_count; i++) {
         const struct table_column *column = &schema->columns[i];
         ok = buffer_append_varint(into, column->id) &&
              append_column(into, slice_of_string(column->name), column->type, column->nullable);
+        is_evolved |= has_default(column);
     }
     struct catalog_change options = {.key_count = schema->key_count,
                                      .partition_column = schema->partition_column,
@@ -176,8 +293,14 @@ static bool encode_schema(struct buffer *into, const struct table_schema *schema
                                      .page_rows = schema->page_rows,
                                      .adds_columns = schema->adds_columns};
     memcpy(options.key, schema->key, sizeof options.key);
-    return ok && buffer_append_varint(into, schema->next_column_id) && append_options(into, &options) &&
-           buffer_append_varint(into, schema->version);
+    ok = ok && buffer_append_varint(into, schema->next_column_id) && append_options(into, &options, is_evolved) &&
+         buffer_append_varint(into, schema->version);
+    if (!ok || !is_evolved) return ok;
+    uint32_t past_count = table ? table->past_count : 0;
+    ok = encode_defaults(into, schema) && buffer_append_varint(into, past_count);
+    for (uint32_t i = 0; ok && i < past_count; i++)
+        ok = buffer_append_varint(into, table->pasts[i].until_lsn) && encode_schema(into, table->pasts[i].schema, NULL);
+    return ok;
 }
 
 static bool encode_table(struct buffer *into, const struct catalog *catalog, const struct catalog_table *table) {
@@ -186,7 +309,7 @@ static bool encode_table(struct buffer *into, const struct catalog *catalog, con
               buffer_append_varint(into, table->space) && buffer_append_varint(into, table->version) &&
               buffer_append_string(into, slice_of_string(table->name));
     if (!ok || table->kind == CATALOG_SPACE) return ok;
-    if (table->kind == CATALOG_ROWS) return encode_schema(into, table->schema);
+    if (table->kind == CATALOG_ROWS) return encode_schema(into, table->schema, table);
     const struct table_schema *schema = catalog_table_by_id(catalog, table->space)->schema;
     if (schema->kind == TABLE_SPACE) return true;
     const struct table_index *index = table_schema_find_index_id(schema, table->id.table);
@@ -208,8 +331,43 @@ bool catalog_encode(struct buffer *into, const struct catalog *catalog) {
     return ok;
 }
 
-/* Null when malformed, or memory is out. */
-static struct table_schema *decode_schema(struct reader *from, struct table_id id, struct slice name) {
+static bool decode_defaults(struct reader *from, struct table_schema *schema) {
+    struct arena arena;
+    arena_init(&arena);
+    uint64_t count = reader_varint(from);
+    bool ok = count <= schema->column_count;
+    for (uint32_t last = 0; ok && count; count--) {
+        uint32_t id = reader_varint32(from);
+        int32_t at = from->failed ? -1 : table_schema_find_id(schema, id);
+        ok = at >= 0 && id > last;
+        last = id;
+        if (!ok) break;
+        const struct column *initial = read_value(from, &arena, schema->columns[at].type);
+        const struct column *write = read_value(from, &arena, schema->columns[at].type);
+        ok = !from->failed && table_schema_set_defaults(schema, (uint32_t)at, initial, write);
+    }
+    arena_deinit(&arena);
+    return ok && !from->failed;
+}
+
+static struct table_schema *decode_schema(struct reader *from, struct table_id id, struct slice name,
+                                          struct catalog_table *table);
+
+static bool decode_pasts(struct reader *from, struct catalog_table *table, struct table_id id, struct slice name) {
+    uint64_t count = reader_varint(from);
+    if (from->failed || (count && !table)) return false; /* the past has none */
+    for (uint64_t last = 0; count; count--) {
+        uint64_t until_lsn = reader_varint(from);
+        struct table_schema *past = from->failed || until_lsn <= last ? NULL : decode_schema(from, id, name, NULL);
+        if (!past || !catalog_add_past(table, until_lsn, past)) return false;
+        last = until_lsn;
+    }
+    return true;
+}
+
+/* Null when malformed, or memory is out. `table` takes the pasts, also on failure; null: there must be none. */
+static struct table_schema *decode_schema(struct reader *from, struct table_id id, struct slice name,
+                                          struct catalog_table *table) {
     uint64_t count = reader_varint(from);
     if (from->failed || count > TABLE_COLUMNS_MAX) return NULL;
     struct table_schema *schema = table_schema_create(id, TABLE_ROWS, name, (uint32_t)count, 0);
@@ -224,8 +382,10 @@ static struct table_schema *decode_schema(struct reader *from, struct table_id i
     }
     uint32_t next = reader_varint32(from);
     struct catalog_change options = {0};
-    read_options(from, &options);
+    bool is_evolved = false;
+    read_options(from, &options, &is_evolved);
     schema->version = reader_varint(from);
+    if (ok && is_evolved) ok = !from->failed && decode_defaults(from, schema) && decode_pasts(from, table, id, name);
     if (!ok || from->failed || next < schema->next_column_id) {
         table_schema_unref(schema);
         return NULL;
@@ -282,9 +442,11 @@ static bool decode_table(struct reader *from, struct catalog *catalog, uint32_t 
         schema->version = table.version;
         break;
     case CATALOG_ROWS:
-        schema = decode_schema(from, table.id, name);
-        if (!schema) return false;
-        break;
+        schema = decode_schema(from, table.id, name, &table);
+        table.schema = schema;
+        if (schema) break;
+        catalog_free_table(&table);
+        return false;
     case CATALOG_INDEX:
         if (!of || of->kind == CATALOG_INDEX || !decode_index(from, of, table.id, name)) return false;
         break;
@@ -294,11 +456,26 @@ static bool decode_table(struct reader *from, struct catalog *catalog, uint32_t 
     return catalog_add_table(catalog, table, name);
 }
 
+/* What a table was has its key and columns that it knows; the present schema's rules hold for it, too. */
+static bool past_is_sound(const struct table_schema *past, const struct table_schema *present) {
+    if (past->next_column_id > present->next_column_id || past->key_count != present->key_count ||
+        past->partition_column != present->partition_column || past->partition_us != present->partition_us)
+        return false;
+    return memcmp(past->key, present->key, past->key_count * sizeof *past->key) == 0 &&
+           !catalog_check_schema(past, NULL);
+}
+
+static bool table_is_sound(const struct catalog_table *table) {
+    if (catalog_check_schema(table->schema, NULL)) return false;
+    for (uint32_t i = 0; i < table->past_count; i++)
+        if (!past_is_sound(table->pasts[i].schema, table->schema)) return false;
+    return table->past_count <= CATALOG_PASTS_MAX;
+}
+
 /* The rules, once more: the bytes are not trusted. */
 static bool schemas_are_sound(const struct catalog *catalog) {
     for (uint32_t i = 0; i < catalog->table_count; i++)
-        if (catalog->tables[i].kind == CATALOG_ROWS && catalog_check_schema(catalog->tables[i].schema, NULL))
-            return false;
+        if (catalog->tables[i].kind == CATALOG_ROWS && !table_is_sound(&catalog->tables[i])) return false;
     return true;
 }
 

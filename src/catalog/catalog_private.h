@@ -13,6 +13,19 @@ PLINTH_MUST_CHECK enum plinth_status catalog_make_schema(const struct catalog *c
 PLINTH_MUST_CHECK enum plinth_status catalog_check_schema(const struct table_schema *schema,
                                                           struct plinth_error *error);
 
+/* catalog_make_schema of ALTER_TABLE. */
+PLINTH_MUST_CHECK enum plinth_status catalog_make_altered(const struct catalog *catalog,
+                                                          const struct catalog_table *table,
+                                                          const struct catalog_change *change,
+                                                          struct table_schema **schema, struct plinth_error *error);
+/* Frees what a table holds. */
+void catalog_free_table(struct catalog_table *table);
+/* Forgets what tables were up to `horizon_lsn`. */
+void catalog_forget_pasts(struct catalog *catalog, uint64_t horizon_lsn);
+/* Adds what a table was behind all that are known; takes over a reference, also on failure. */
+PLINTH_MUST_CHECK bool catalog_add_past(struct catalog_table *table, uint64_t until_lsn,
+                                        const struct table_schema *schema);
+
 /* Null when there is none. */
 struct catalog_table *catalog_table_mutable(const struct catalog *catalog, uint32_t table);
 PLINTH_MUST_CHECK bool catalog_add_database(struct catalog *catalog, uint32_t tenant, uint32_t id, struct slice name);
