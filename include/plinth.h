@@ -157,6 +157,9 @@ struct plinth_column {
     const char *type;
     bool nullable; /* columns of the primary key never are */
     uint32_t id;   /* plinth_table_describe only; never reused within a table */
+    /* What rows get that are written without the column, as text; null: none. Of plinth_table_alter and
+     * plinth_table_describe; a table is made without. */
+    const char *default_value;
 };
 
 enum plinth_codec { PLINTH_CODEC_DEFAULT = 0, PLINTH_CODEC_LZ4 = 1, PLINTH_CODEC_ZSTD = 2, PLINTH_CODEC_NONE = 3 };
@@ -214,6 +217,47 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_drop(struct plinth 
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status
 plinth_table_add_columns(struct plinth *db, const char *database, const char *name, const struct plinth_column *columns,
                          size_t column_count, struct plinth_error *error);
+
+enum plinth_alteration_kind {
+    PLINTH_ADD_COLUMN = 1,    /* type, not_null, default_value: older rows have the default, or null */
+    PLINTH_DROP_COLUMN = 2,   /* cascade: with the indexes that name it */
+    PLINTH_RENAME_COLUMN = 3, /* new_name */
+    PLINTH_WIDEN_COLUMN = 4,  /* type: one that has every value of the present one */
+    PLINTH_DROP_NOT_NULL = 5,
+    PLINTH_SET_DEFAULT = 6,  /* default_value; null: none. Rows that are there stay as they are */
+    PLINTH_RENAME_TABLE = 7, /* new_name; `column` is not used */
+    PLINTH_SET_OPTIONS = 8,  /* `options` says which of the options; they hold for what is written from now on */
+};
+enum {
+    PLINTH_OPTION_CODEC = 1,
+    PLINTH_OPTION_PAGE_ROWS = 2,
+    PLINTH_OPTION_RETENTION = 4,
+    PLINTH_OPTION_ADDS_COLUMNS = 8,
+};
+
+struct plinth_alteration {
+    enum plinth_alteration_kind kind;
+    const char *column;
+    const char *new_name;
+    const char *type;
+    const char *default_value;
+    bool not_null;
+    bool cascade;
+    unsigned options;
+    enum plinth_codec codec;
+    uint32_t page_rows;
+    uint64_t retention_us;
+    bool adds_columns;
+};
+/* Alters a table that may have rows, while it is read and written; all steps, which see those before them, or none;
+ * durably. Nothing is rewritten: columns have ids, what is stored stays as it is, and is read as the table's columns
+ * are then. States of before are read with the columns and names that they had. Errors name column and rule:
+ * PLINTH_NOT_FOUND, PLINTH_ALREADY_EXISTS, PLINTH_INVALID_ARGUMENT, and PLINTH_RESOURCE_EXHAUSTED when a table was
+ * altered 256 times since the oldest state that is kept. */
+PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_table_alter(struct plinth *db, const char *database,
+                                                                   const char *name,
+                                                                   const struct plinth_alteration *alterations,
+                                                                   size_t count, struct plinth_error *error);
 
 /* A table or key space as it is; freed by plinth_table_description_deinit. */
 struct plinth_table_description {
@@ -502,7 +546,7 @@ struct plinth_read_options {
 
 /* Named snapshots: kept, also over restarts, until they are dropped, and read by plinth_read_options.snapshot_name.
  * Every version from the oldest one on takes room until then. At most 1,024. Both calls are durable on return. Tables
- * and indexes that are dropped are gone from snapshots, too. */
+ * and indexes that are dropped are gone from snapshots, too; columns are not. */
 /* The state that reads with `of` see (null: now), under `name`; `position` may be null. `with_log` keeps the log behind
  * it, too, so that a change feed can begin there (plinth_feed_open): the log then grows until the snapshot is moved or
  * dropped. PLINTH_ALREADY_EXISTS, PLINTH_TOO_OLD (with_log: the log has left that state behind), and what `of` may

@@ -129,6 +129,12 @@ static enum plinth_status check_wider(const struct table_schema *schema, const s
                 error, PLINTH_INVALID_ARGUMENT,
                 "column \"%s\" is included in index \"%s\", whose entries have it as %s: drop the index first",
                 column->name, schema->indexes[i].name, had);
+    for (uint32_t i = 0; i < schema->index_count; i++)
+        for (uint32_t p = 0; p < schema->indexes[i].column_count; p++)
+            if (schema->indexes[i].columns[p] == column->id && schema->indexes[i].functions[p])
+                return error_set(error, PLINTH_INVALID_ARGUMENT,
+                                 "index \"%s\" is on a function of column \"%s\" as %s: drop the index first",
+                                 schema->indexes[i].name, column->name, had);
     if (column_type_same_keys(column->type, type)) return PLINTH_OK;
     if (table_schema_is_key(schema, column->id))
         return error_set(error, PLINTH_INVALID_ARGUMENT,

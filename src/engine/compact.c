@@ -334,8 +334,10 @@ static enum plinth_status describe_table(struct merge *merge, struct plinth_erro
         merge->indexed = (struct table_id){merge->table.tenant, merge->table.database, table->space};
         of = catalog_table_by_id(catalog, table->space);
     }
-    if (of && of->kind == CATALOG_ROWS) merge->schema = table_schema_ref(of->schema);
+    bool has_rows = of && of->kind == CATALOG_ROWS;
+    if (has_rows) merge->schema = catalog_schema_stored(of, merge->horizon_lsn);
     pthread_rwlock_unlock(&db->catalog_lock);
+    if (has_rows && !merge->schema) return error_no_memory(error, "schema");
     if (merge->schema && merge->indexed.table) {
         merge->index = table_schema_find_index_id(merge->schema, merge->table.table);
         if (!merge->index) of = NULL;

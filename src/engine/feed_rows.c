@@ -176,7 +176,8 @@ static const struct column **pointers_to(const struct batch *batch, struct arena
     return columns;
 }
 
-/* The columns of rows [next, next + count) as the predicate sees them: what was not written is null. */
+/* The columns of rows [next, next + count) as the predicate sees them: what was not written is null, or what rows have
+ * from before there was the column. */
 static const struct column **columns_of_stretch(const struct feed_rows_reader *reader, uint32_t count,
                                                 struct arena *arena) {
     const struct table_schema *schema = reader->schema;
@@ -187,7 +188,7 @@ static const struct column **columns_of_stretch(const struct feed_rows_reader *r
         if (ok && reader->columns[i])
             ok = column_slice(arena, reader->columns[i], reader->next, count, made);
         else if (ok)
-            ok = column_make_nulls(arena, schema->columns[i].type, count, made);
+            ok = table_column_absent(arena, &schema->columns[i], count, made);
         if (!ok) return NULL;
         columns[i] = made;
     }

@@ -9,12 +9,10 @@
 #include "engine/table_ddl.h"
 #include "table/covered.h"
 
-/* What is there to know of a table: whether it is an index, and of a typed table the schema (referenced). */
-static bool is_index_table(struct plinth *db, struct table_id table, const struct table_schema **rows) {
+static bool is_index_table(struct plinth *db, struct table_id table) {
     pthread_rwlock_rdlock(&db->catalog_lock);
     const struct catalog_table *found = catalog_table_by_id(&db->shard.catalog, table.table);
     bool index = found && found->kind == CATALOG_INDEX;
-    *rows = found && found->kind == CATALOG_ROWS ? table_schema_ref(found->schema) : NULL;
     pthread_rwlock_unlock(&db->catalog_lock);
     return index;
 }
@@ -53,10 +51,13 @@ static enum plinth_status write_table(struct output *output, const struct view_m
                                       struct table_id table, uint64_t horizon_lsn, bool bottom,
                                       struct plinth_error *error) {
     struct memtable *memtable = from->memtable;
-    const struct table_schema *schema;
-    bool is_index = is_index_table(output->db, table, &schema);
+    bool has_rows;
+    const struct table_schema *schema = engine_schema_stored(output->db, table, horizon_lsn, &has_rows);
+    if (!has_rows)
+        return write_space(output, memtable, view, table, is_index_table(output->db, table), horizon_lsn, bottom,
+                           error);
     enum plinth_status st = schema ? flush_rows(output, memtable, schema, from->cut_lsn, horizon_lsn, bottom, error)
-                                   : write_space(output, memtable, view, table, is_index, horizon_lsn, bottom, error);
+                                   : error_no_memory(error, "schema");
     table_schema_unref(schema);
     return st;
 }

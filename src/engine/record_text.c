@@ -206,7 +206,7 @@ static void say_catalog(const struct catalog *catalog, struct slice payload, str
         [CATALOG_DROP_TABLE] = "drop table",           [CATALOG_ADD_COLUMNS] = "add columns to",
         [CATALOG_CREATE_TABLE_INDEX] = "create index", [CATALOG_SET_INDEX_STATE] = "set state of index",
         [CATALOG_DROP_INDEX] = "drop index",           [CATALOG_BUILD_INDEX] = "build index",
-        [CATALOG_REPLACE_INDEX] = "replace index",
+        [CATALOG_REPLACE_INDEX] = "replace index",     [CATALOG_ALTER_TABLE] = "alter table",
     };
     struct reader from = reader_of(payload);
     struct catalog_change change;

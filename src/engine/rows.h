@@ -85,6 +85,21 @@ PLINTH_MUST_CHECK enum plinth_status engine_find_schema(struct plinth *db, const
 PLINTH_MUST_CHECK enum plinth_status
 engine_schema_by_id(struct plinth *db, uint32_t table, const struct table_schema **schema, struct plinth_error *error);
 
+/* As the state at `lsn` has it (catalog_schema_at). A reader takes its LSN and its view, and then this: names that it
+ * was given are those of that state. PLINTH_NOT_FOUND when the table was dropped. */
+PLINTH_MUST_CHECK enum plinth_status engine_schema_at(struct plinth *db, struct table_id id, uint64_t lsn,
+                                                      const struct table_schema **schema, struct plinth_error *error);
+/* engine_find_schema (so by the table's present name), then engine_schema_at the state that `read` (may be null) names.
+ * PLINTH_WOULD_BLOCK where `read` must not wait. */
+PLINTH_MUST_CHECK enum plinth_status engine_find_schema_read(struct plinth *db, const char *database, const char *name,
+                                                             const struct plinth_read_options *read,
+                                                             const struct table_schema **schema,
+                                                             struct plinth_error *error);
+/* What segments of a typed table are to hold when the horizon is this (catalog_schema_stored). Null when there is no
+ * such table, or, with *exists, when memory is out. */
+const struct table_schema *engine_schema_stored(struct plinth *db, struct table_id id, uint64_t horizon_lsn,
+                                                bool *exists);
+
 /* Whether a table, or the table of an index, is in the catalog still. A reader takes schema, then view, then asks: so
  * what was dropped in between, and left the view, is not taken for empty. */
 bool engine_table_exists(struct plinth *db, struct table_id table);

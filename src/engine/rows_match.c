@@ -72,6 +72,7 @@ static enum plinth_status check_needed(const struct table_schema *schema, enum r
             return error_set(error, PLINTH_INVALID_ARGUMENT,
                              "column \"%s\" is not part of the key: a delete has the key's columns only", column->name);
         if (sources[i] >= 0 || (column->nullable && !key) || (operation == ROWS_DELETE && !key)) continue;
+        if (column->write_default) continue;
         return error_set(error, PLINTH_INVALID_ARGUMENT, "column \"%s\" is missing: it is %s", column->name,
                          key ? "part of the primary key" : "NOT NULL");
     }
@@ -215,6 +216,18 @@ static enum plinth_status take_column(struct rows_plan *plan, const struct table
     return st;
 }
 
+/* A column that the batch lacks: the default. Where rows that lack the column read as another one, nulls are written.
+ */
+static enum plinth_status take_default(struct rows_plan *plan, const struct table_column *to,
+                                       struct plinth_error *error) {
+    struct column *out = &plan->columns[plan->column_count];
+    if (!to->write_default && !to->initial_default) return PLINTH_OK;
+    const struct table_column stands_for = {.id = to->id, .type = to->type, .initial_default = to->write_default};
+    if (!table_column_absent(&plan->arena, &stands_for, plan->rows, out)) return error_no_memory(error, "rows");
+    plan->column_ids[plan->column_count++] = to->id;
+    return PLINTH_OK;
+}
+
 /* ---- the batch ---- */
 
 static enum plinth_status reject_unfit(struct rows_plan *plan, struct plinth_error *error) {
@@ -270,7 +283,10 @@ enum plinth_status rows_plan_match(struct rows_plan *plan, const struct table_sc
     if (st || unknown->count) return st;
     st = reject_unfit(plan, error);
     for (uint32_t i = 0; !st && i < schema->column_count; i++)
-        if (sources[i] >= 0) st = take_column(plan, &schema->columns[i], &write->batch->columns[sources[i]], error);
+        if (sources[i] >= 0)
+            st = take_column(plan, &schema->columns[i], &write->batch->columns[sources[i]], error);
+        else if (write->operation == ROWS_UPSERT)
+            st = take_default(plan, &schema->columns[i], error);
     return st;
 }
 

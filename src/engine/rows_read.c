@@ -254,25 +254,32 @@ static void places_reader_deinit(struct places_reader *reader) {
     free(reader->stretches);
 }
 
-/* Column `index` of a source in its type; null: nulls. */
+/* Column `index` of a source as the table has it; null: nulls. */
 static enum plinth_status source_column(const struct places_reader *reader, uint32_t number, uint32_t index,
-                                        struct column_type type, struct arena *arena, const struct column **column,
-                                        struct plinth_error *error) {
+                                        const struct table_column *wanted, struct arena *arena,
+                                        const struct column **column, struct plinth_error *error) {
+    const struct place_source *source = &reader->sources[number];
+    const struct column *stored = NULL;
+    uint32_t rows = 0;
     *column = NULL;
-    if (reader->sources[number].is_stripe) {
-        *column = reader->columns[(size_t)number * reader->column_count + index];
-        return PLINTH_OK;
+    if (!source->holder) return PLINTH_OK;
+    if (source->is_stripe) {
+        stored = reader->columns[(size_t)number * reader->column_count + index];
+        rows = segment_stripe_rows(source->holder, source->stripe);
+    } else {
+        const struct row_block *block = source->holder;
+        stored = row_block_column(block, wanted->id);
+        rows = block->rows;
     }
-    const struct row_block *block = reader->sources[number].holder;
-    const struct column *stored = block ? row_block_column(block, reader->column_ids[index]) : NULL;
-    if (!stored || column_type_equal(stored->type, type)) {
+    if (!stored ? !wanted->initial_default : column_type_equal(stored->type, wanted->type)) {
         *column = stored;
         return PLINTH_OK;
     }
-    struct column *cast = arena_alloc(arena, sizeof *cast);
-    if (!cast) return error_no_memory(error, "rows to read");
-    *column = cast;
-    return column_cast(arena, stored, block->rows, type, NULL, cast, error);
+    struct column *made = arena_alloc(arena, sizeof *made);
+    if (!made) return error_no_memory(error, "rows to read");
+    *column = made;
+    if (stored) return table_column_widen(arena, wanted, stored, rows, made, error);
+    return table_column_absent(arena, wanted, rows, made) ? PLINTH_OK : error_no_memory(error, "rows to read");
 }
 
 static enum plinth_status read_column(const struct places_reader *reader, uint32_t index, const struct column **sources,
@@ -281,12 +288,12 @@ static enum plinth_status read_column(const struct places_reader *reader, uint32
     if (at < 0)
         return error_set(error, PLINTH_INTERNAL, "table %s has no column with id %u", reader->schema->name,
                          reader->column_ids[index]);
-    struct column_type type = reader->schema->columns[at].type;
+    const struct table_column *wanted = &reader->schema->columns[at];
     enum plinth_status st = PLINTH_OK;
     for (uint32_t s = 0; !st && s < reader->source_count; s++)
-        st = source_column(reader, s, index, type, &batch->arena, &sources[s], error);
-    if (!st && !column_concat(&batch->arena, type, sources, reader->stretches, reader->stretch_count, reader->count,
-                              &batch->columns[index]))
+        st = source_column(reader, s, index, wanted, &batch->arena, &sources[s], error);
+    if (!st && !column_concat(&batch->arena, wanted->type, sources, reader->stretches, reader->stretch_count,
+                              reader->count, &batch->columns[index]))
         st = error_no_memory(error, "rows to read");
     return st;
 }

@@ -61,9 +61,15 @@ static enum plinth_status check_columns(const struct table_schema *schema, const
     for (uint32_t i = 0; i < record->batch->column_count; i++) {
         uint32_t id = record->column_ids[i];
         int32_t at = table_schema_find_id(schema, id);
-        if (at < 0 || find_column(record, id) != &record->batch->columns[i])
+        bool was_dropped = at < 0 && id && id < schema->next_column_id; /* meanwhile: readers pass over it */
+        if ((at < 0 && !was_dropped) || find_column(record, id) != &record->batch->columns[i])
             return error_set(error, PLINTH_CORRUPT, "column %u is unknown or there twice", id);
-        if (!column_type_equal(schema->columns[at].type, record->batch->columns[i].type))
+        if (was_dropped) continue;
+        struct column_type type = record->batch->columns[i].type;
+        struct column_type wanted = schema->columns[at].type;
+        bool became_wider = column_type_widens(type, wanted) &&
+                            (!table_schema_is_key(schema, id) || column_type_same_keys(type, wanted));
+        if (!column_type_equal(type, wanted) && !became_wider)
             return error_set(error, PLINTH_CORRUPT, "column \"%s\" has another type", schema->columns[at].name);
         if (record->change.operation == ROWS_DELETE && !table_schema_is_key(schema, id))
             return error_set(error, PLINTH_CORRUPT, "a delete has column \"%s\"", schema->columns[at].name);
@@ -72,6 +78,7 @@ static enum plinth_status check_columns(const struct table_schema *schema, const
         bool key = table_schema_is_key(schema, schema->columns[i].id);
         bool needed = key || (record->change.operation == ROWS_UPSERT && !schema->columns[i].nullable);
         const struct column *column = find_column(record, schema->columns[i].id);
+        if (needed && !key && !column && schema->columns[i].initial_default) continue; /* it came meanwhile */
         if (needed && (!column || column->null_count))
             return error_set(error, PLINTH_CORRUPT, "column \"%s\" has no value", schema->columns[i].name);
     }

@@ -746,10 +746,12 @@ static enum plinth_status decide_catalog(struct shard *shard, uint64_t lsn, stru
     struct arena arena;
     arena_init(&arena);
     enum plinth_status st = PLINTH_OK;
-    if (!catalog_change_decode(&from, &arena, &change) || shard->feature_level < catalog_change_level(change.kind))
+    if (!catalog_change_decode(&from, &arena, &change) || shard->feature_level < catalog_change_level(change.kind)) {
         decision->verdict = VERDICT_REFUSED;
-    else
+    } else {
+        change.lsn = lsn;
         st = catalog_apply(&shard->catalog, &change, error);
+    }
     if (st && st != PLINTH_OUT_OF_MEMORY) {
         decision->verdict = VERDICT_VOID;
         error_clear(error);

@@ -6,8 +6,20 @@
 #include "base/log_event.h"
 #include "base/status.h"
 #include "engine/array.h"
+#include "engine/write.h"
 
 /* ---- one change ---- */
+
+/* Blocks of a memtable are of one version of their table, so that they can be merged by their columns alone; and what
+ * is older than an index lies in memtables of its own. */
+static enum plinth_status cut_before(struct plinth *db, const struct catalog_change *change,
+                                     struct plinth_error *error) {
+    uint64_t cut;
+    if (change->kind != CATALOG_ALTER_TABLE && change->kind != CATALOG_BUILD_INDEX) return PLINTH_OK;
+    enum plinth_status st = engine_cut_locked(db, &cut, error);
+    if (!st) engine_want_flush(db);
+    return st;
+}
 
 /* What a drop leaves to be deleted. */
 struct dropped_files {
@@ -56,17 +68,16 @@ enum plinth_status engine_change_catalog(struct plinth *db, struct catalog_chang
     struct record_header header = {.kind = CHANGE_CATALOG, .durability = RECORD_SYNCED};
     struct decision decision = {VERDICT_APPLIED, 0};
     struct dropped_files dropped = {0};
-    uint64_t cut;
     pthread_mutex_lock(&db->sequence_mutex);
+    enum plinth_status st = change->kind == CATALOG_ALTER_TABLE ? write_wait_for_memory(db, false, error) : PLINTH_OK;
     change->version = db->shard.catalog.version + 1;
-    enum plinth_status st = catalog_check(&db->shard.catalog, change, error);
+    if (!st) st = catalog_check(&db->shard.catalog, change, error);
     if (!st && !catalog_change_encode(&payload, change)) st = error_no_memory(error, "catalog change");
     if (!st && payload.size > PLINTH_RECORD_BYTES_MAX)
         st = error_set(error, PLINTH_TOO_LARGE, "the change of the catalog takes %zu bytes; at most %d are allowed",
                        payload.size, PLINTH_RECORD_BYTES_MAX);
     if (!st) st = engine_raise_feature_level(db, catalog_change_level(change->kind), error);
-    /* What is older than the index lies in memtables of its own. */
-    if (!st && change->kind == CATALOG_BUILD_INDEX) st = engine_cut_locked(db, &cut, error);
+    if (!st) st = cut_before(db, change, error);
     if (!st && catalog_change_drops(change->kind))
         st = append_drop(db, &header, buffer_slice(&payload), lsn, &decision, &dropped, error);
     else if (!st)
@@ -113,6 +124,51 @@ enum plinth_status engine_schema_by_id(struct plinth *db, uint32_t id, const str
     if (table && table->schema) *schema = table_schema_ref(table->schema);
     pthread_rwlock_unlock(&db->catalog_lock);
     return *schema ? PLINTH_OK : error_set(error, PLINTH_NOT_FOUND, "no table with id %u", id);
+}
+
+enum plinth_status engine_schema_at(struct plinth *db, struct table_id id, uint64_t lsn,
+                                    const struct table_schema **schema, struct plinth_error *error) {
+    *schema = NULL;
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    const struct catalog_table *table = catalog_table_by_id(&db->shard.catalog, id.table);
+    bool exists = table && table->schema && table_id_compare(table->id, id) == 0;
+    if (exists) *schema = catalog_schema_at(table, lsn);
+    pthread_rwlock_unlock(&db->catalog_lock);
+    if (*schema) return PLINTH_OK;
+    return exists ? error_no_memory(error, "schema")
+                  : error_set(error, PLINTH_NOT_FOUND, "no table with id %u", id.table);
+}
+
+const struct table_schema *engine_schema_stored(struct plinth *db, struct table_id id, uint64_t horizon_lsn,
+                                                bool *exists) {
+    const struct table_schema *schema = NULL;
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    const struct catalog_table *table = catalog_table_by_id(&db->shard.catalog, id.table);
+    *exists = table && table->kind == CATALOG_ROWS && table_id_compare(table->id, id) == 0;
+    if (*exists) schema = catalog_schema_stored(table, horizon_lsn);
+    pthread_rwlock_unlock(&db->catalog_lock);
+    return schema;
+}
+
+enum plinth_status engine_find_schema_read(struct plinth *db, const char *database, const char *name,
+                                           const struct plinth_read_options *read, const struct table_schema **schema,
+                                           struct plinth_error *error) {
+    uint64_t lsn = 0;
+    const struct table_schema *present;
+    enum plinth_status st = engine_find_schema(db, database, name, schema, error);
+    if (st || !read) return st;
+    if (read->snapshot)
+        lsn = plinth_snapshot_position(read->snapshot).lsn;
+    else if (read->as_of.lsn)
+        lsn = read->as_of.lsn;
+    else if (read->snapshot_name || read->as_of_time_us)
+        st = engine_find_past(db, read, &lsn, error);
+    if (!st && !lsn) return PLINTH_OK;
+    present = *schema;
+    *schema = NULL;
+    if (!st) st = engine_schema_at(db, present->id, lsn, schema, error);
+    table_schema_unref(present);
+    return st;
 }
 
 bool engine_table_exists(struct plinth *db, struct table_id table) {

@@ -12,6 +12,10 @@
 PLINTH_MUST_CHECK enum plinth_status engine_change_catalog(struct plinth *db, struct catalog_change *change,
                                                            uint64_t *lsn, struct plinth_error *error);
 
+/* The schema of a typed table; `verb` tells what a key space has instead. */
+PLINTH_MUST_CHECK enum plinth_status engine_find_rows_table(struct plinth *db, const char *database, const char *name,
+                                                            const char *verb, const struct table_schema **schema,
+                                                            struct plinth_error *error);
 /* The database's id; makes it when it is missing. */
 PLINTH_MUST_CHECK enum plinth_status engine_ensure_database(struct plinth *db, struct slice name, uint32_t *id,
                                                             struct plinth_error *error);

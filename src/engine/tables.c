@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "column/column_builder.h"
 #include "engine/index_build.h"
 #include "engine/table_ddl.h"
 
@@ -39,6 +40,11 @@ static uint32_t place_of(const struct plinth_column *columns, size_t count, cons
 static enum plinth_status parse_columns(const struct plinth_column *columns, size_t count,
                                         struct catalog_column **parsed, struct plinth_error *error) {
     *parsed = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (columns[i].default_value)
+            return error_set(error, PLINTH_INVALID_ARGUMENT,
+                             "column \"%.128s\" has a default: those are given by altering the table",
+                             columns[i].name ? columns[i].name : "");
     if (count > PLINTH_COLUMNS_MAX)
         return error_set(error, PLINTH_RESOURCE_EXHAUSTED, "%zu columns are given; a table has at most %d", count,
                          PLINTH_COLUMNS_MAX);
@@ -128,8 +134,7 @@ done:
 
 /* ---- changing tables ---- */
 
-/* The schema of a typed table; `verb` tells what cannot be done to a key space. */
-static enum plinth_status find_rows_table(struct plinth *db, const char *database, const char *name, const char *verb,
+enum plinth_status engine_find_rows_table(struct plinth *db, const char *database, const char *name, const char *verb,
                                           const struct table_schema **schema, struct plinth_error *error) {
     enum plinth_status st = engine_find_schema(db, database, name, schema, error);
     if (st || (*schema)->kind == TABLE_ROWS) return st;
@@ -155,7 +160,8 @@ enum plinth_status plinth_table_drop(struct plinth *db, const char *database, co
                                      struct plinth_error *error) {
     error_clear(error);
     const struct table_schema *schema;
-    enum plinth_status st = find_rows_table(db, database, name, "a command of its own to drop it", &schema, error);
+    enum plinth_status st =
+        engine_find_rows_table(db, database, name, "a command of its own to drop it", &schema, error);
     return st ? st : drop(db, schema, error);
 }
 
@@ -178,7 +184,7 @@ enum plinth_status plinth_table_add_columns(struct plinth *db, const char *datab
     const struct table_schema *schema = NULL;
     struct catalog_column *parsed = NULL;
     uint64_t lsn = 0;
-    enum plinth_status st = find_rows_table(db, database, name, "its two columns and no others", &schema, error);
+    enum plinth_status st = engine_find_rows_table(db, database, name, "its two columns and no others", &schema, error);
     if (!st) st = parse_columns(columns, column_count, &parsed, error);
     if (!st) {
         struct catalog_change change = {.kind = CATALOG_ADD_COLUMNS,
@@ -248,7 +254,7 @@ static enum plinth_status create_index(struct plinth *db, const char *database, 
     const struct table_schema *schema;
     struct catalog_change change;
     enum plinth_status st =
-        find_rows_table(db, database, table, "indexes that come with the sets that name them", &schema, error);
+        engine_find_rows_table(db, database, table, "indexes that come with the sets that name them", &schema, error);
     if (st) return st;
     st = index_change(schema, index, &change, error);
     table_schema_unref(schema);
@@ -306,7 +312,8 @@ enum plinth_status plinth_table_index_rebuild(struct plinth *db, const char *dat
     error_clear(error);
     const struct table_schema *schema;
     struct table_id id;
-    enum plinth_status st = find_rows_table(db, database, table, "indexes that are never rebuilt", &schema, error);
+    enum plinth_status st =
+        engine_find_rows_table(db, database, table, "indexes that are never rebuilt", &schema, error);
     if (st) return st;
     const struct table_index *index = table_schema_find_index(schema, slice_of_string(name ? name : ""));
     const struct table_index *under_way = index ? find_rebuild(schema, index) : NULL;
@@ -337,7 +344,8 @@ enum plinth_status plinth_table_index_drop(struct plinth *db, const char *databa
                                            struct plinth_error *error) {
     error_clear(error);
     const struct table_schema *schema;
-    enum plinth_status st = find_rows_table(db, database, table, "indexes that go with the space", &schema, error);
+    enum plinth_status st =
+        engine_find_rows_table(db, database, table, "indexes that go with the space", &schema, error);
     if (st) return st;
     const struct table_index *index = table_schema_find_index(schema, slice_of_string(name ? name : ""));
     const struct table_index *rebuild = index ? find_rebuild(schema, index) : NULL;
@@ -388,6 +396,17 @@ static const char *part_text(struct description_memory *memory, const struct tab
     return copy;
 }
 
+/* A value as text; null for null. */
+static const char *value_text(struct description_memory *memory, const struct column *value) {
+    struct buffer text = BUFFER_INIT;
+    const char *copy = NULL;
+    if (!value) return NULL;
+    memory->failed = memory->failed || !column_format(&text, value, 0) || !buffer_append_u8(&text, 0);
+    if (!memory->failed) copy = copy_text(memory, (const char *)text.data);
+    buffer_deinit(&text);
+    return copy;
+}
+
 static void describe_columns(struct description_memory *memory, const struct table_schema *schema,
                              struct plinth_table_definition *definition) {
     struct plinth_column *columns = take(memory, schema->column_count * sizeof *columns);
@@ -398,7 +417,8 @@ static void describe_columns(struct description_memory *memory, const struct tab
         columns[i] = (struct plinth_column){.name = copy_text(memory, column->name),
                                             .type = copy_text(memory, column_type_format(column->type, type)),
                                             .nullable = column->nullable,
-                                            .id = column->id};
+                                            .id = column->id,
+                                            .default_value = value_text(memory, column->write_default)};
     }
     for (uint32_t i = 0; !memory->failed && i < schema->key_count; i++)
         key[i] = column_name(memory, schema, schema->key[i]);

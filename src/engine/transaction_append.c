@@ -242,8 +242,11 @@ bool transaction_schema_extends(const struct table_schema *now, const struct tab
             now->columns[at].nullable != then->columns[i].nullable)
             return false;
     }
-    for (uint32_t i = 0; same_key && i < now->column_count; i++)
-        if (!now->columns[i].nullable && table_schema_find_id(then, now->columns[i].id) < 0) return false;
+    for (uint32_t i = 0; same_key && i < now->column_count; i++) {
+        const struct table_column *column = &now->columns[i];
+        if (table_schema_find_id(then, column->id) >= 0) continue;
+        if (!column->nullable || column->initial_default || column->write_default) return false;
+    }
     return same_key;
 }
 

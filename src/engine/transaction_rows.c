@@ -80,6 +80,16 @@ static enum plinth_status table_for(struct plinth_transaction *transaction, cons
     return PLINTH_OK;
 }
 
+/* The state that the transaction reads has the columns, and their names, that it would write. */
+static enum plinth_status check_state(const struct plinth_transaction *transaction, const struct table_schema *schema,
+                                      struct plinth_error *error) {
+    const struct table_schema *then;
+    enum plinth_status st = engine_schema_at(transaction->db, schema->id, transaction->position.lsn, &then, error);
+    if (!st && then->version < schema->version) st = table_changed(schema, error); /* altered since */
+    table_schema_unref(then);
+    return st;
+}
+
 enum plinth_status transaction_table_of(struct plinth_transaction *transaction, const char *database, const char *name,
                                         struct transaction_table **table, struct plinth_error *error) {
     const struct table_schema *schema = NULL;
@@ -87,6 +97,7 @@ enum plinth_status transaction_table_of(struct plinth_transaction *transaction, 
     if (!st) st = begin_to_remember(transaction, error);
     if (!st)
         st = engine_find_schema(transaction->db, database && *database ? database : "default", name, &schema, error);
+    if (!st) st = check_state(transaction, schema, error);
     if (!st) st = table_for(transaction, schema, table, error);
     table_schema_unref(schema);
     return st;

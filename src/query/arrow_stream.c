@@ -109,7 +109,8 @@ enum plinth_status plinth_query(struct plinth *db, const char *database, const c
     *stream = (struct ArrowArrayStream){0};
     error_clear(error);
     arena_init(&arena);
-    enum plinth_status st = engine_find_schema(db, database && *database ? database : "default", table, &schema, error);
+    enum plinth_status st = engine_find_schema_read(db, database && *database ? database : "default", table,
+                                                    options ? &options->read : NULL, &schema, error);
     if (!st) st = convert_options(options ? options : &defaults, &arena, &converted, error);
     if (!st) st = open_stream(db, schema, &converted, stream, &query, error);
     table_schema_unref(schema);

@@ -206,12 +206,10 @@ static enum plinth_status add_block(struct query *query, struct row_block *block
     enum plinth_status st = columns && selection ? PLINTH_OK : error_no_memory(error, "query");
     for (uint32_t c = 0; !st && c < query->schema->column_count; c++) {
         if (!query->predicate_uses[c]) continue;
-        columns[c] = row_block_column(block, query->schema->columns[c].id);
-        if (columns[c]) continue;
-        struct column *nulls = arena_zalloc(&scratch, sizeof *nulls);
-        if (!nulls || !column_make_nulls(&scratch, query->schema->columns[c].type, block->rows, nulls))
-            st = error_no_memory(error, "query");
-        columns[c] = nulls;
+        struct column *column = arena_zalloc(&scratch, sizeof *column);
+        st = column ? row_block_read_column(&scratch, block, &query->schema->columns[c], column, error)
+                    : error_no_memory(error, "query");
+        columns[c] = column;
     }
     if (!st && !predicate_evaluate(query->predicate, columns, block->rows, NULL, selection, &scratch))
         st = error_no_memory(error, "query");

@@ -37,6 +37,32 @@ static enum plinth_status take_own(struct query *query, struct plinth_error *err
     return PLINTH_OK;
 }
 
+/* The schema of the state that is read, which may be another one than the caller found: an older one, or one that came
+ * meanwhile. */
+static enum plinth_status take_schema(struct query *query, struct plinth_error *error) {
+    const struct table_schema *given = query->schema, *of_state = NULL;
+    enum plinth_status st = engine_schema_at(query->db, given->id, query->lsn, &of_state, error);
+    if (st == PLINTH_NOT_FOUND) return error_set(error, st, "table \"%s\" was dropped", given->name);
+    if (st) return st;
+    if (of_state->version == given->version) {
+        table_schema_unref(of_state);
+        return PLINTH_OK;
+    }
+    /* Indexes are those that were ready before the view was taken: the view need not have entries of others. */
+    struct table_schema *made = table_schema_copy(of_state, 0, 0);
+    table_schema_unref(of_state);
+    if (!made) return error_no_memory(error, "query");
+    for (uint32_t i = made->index_count; i > 0; i--) {
+        const struct table_index *known = table_schema_find_index_id(given, made->indexes[i - 1].id.table);
+        if (known && known->state == INDEX_READY) continue;
+        made->index_count--;
+        memmove(&made->indexes[i - 1], &made->indexes[i], (made->index_count - (i - 1)) * sizeof *made->indexes);
+    }
+    query->schema = made;
+    table_schema_unref(given);
+    return PLINTH_OK;
+}
+
 enum plinth_status query_open(struct plinth *db, const struct table_schema *schema, const struct query_options *options,
                               struct query **query, struct plinth_error *error) {
     *query = NULL;
@@ -60,8 +86,7 @@ enum plinth_status query_open(struct plinth *db, const struct table_schema *sche
     enum plinth_status st = take_own(made, error);
     if (!st) st = engine_begin_read(db, &options->read, &made->view, &made->lsn, error);
     if (!st) made->time_us = engine_read_time_us(db, &options->read, made->lsn);
-    if (!st && !engine_table_exists(db, schema->id))
-        st = error_set(error, PLINTH_NOT_FOUND, "table \"%s\" was dropped", schema->name);
+    if (!st) st = take_schema(made, error);
     if (!st) st = query_plan(made, error);
     made->options.predicate = NULL; /* and what else was borrowed for this call */
     made->options.columns = NULL;

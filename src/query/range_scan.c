@@ -65,11 +65,17 @@ static enum plinth_status prune_by_bounds(struct pruner *pruner, bool whole_file
     return PLINTH_OK;
 }
 
+/* Whether a column that the file lacks is not null there. */
+static bool reads_default(const struct segment *segment, const struct table_column *column) {
+    return column->initial_default && !segment_has_column(segment, column->id);
+}
+
 static bool bloom_probe(void *context, uint32_t column, const struct column *values, uint32_t row) {
     struct pruner *pruner = context;
     if (pruner->status) return true;
     struct column value;
     bool maybe = true;
+    if (reads_default(pruner->segment, &pruner->query->schema->columns[column])) return true; /* the bounds tell */
     if (!column_slice(pruner->scratch, values, row, 1, &value)) return true;
     pruner->status = segment_stripe_bloom(pruner->segment, pruner->stripe, pruner->query->schema->columns[column].id,
                                           &value, &maybe, pruner->error);
@@ -127,6 +133,11 @@ enum plinth_status query_segment_postings(struct query *query, struct segment *s
         roaring_bitmap_t *found = NULL;
         uint32_t values = term->kind == PREDICATE_IN ? term->value_count : 1;
         st = segment_postings(segment, index->columns[0], index->kind, &term->values, values, &found, error);
+        if (!st && found && reads_default(segment, &query->schema->columns[term->column])) { /* the predicate tells */
+            roaring_bitmap_free(found);
+            found = roaring_bitmap_from_range(0, segment_info(segment)->rows, 1);
+            if (!found) st = error_no_memory(error, "query");
+        }
         if (st || !found) continue;
         if (*rows) {
             roaring_bitmap_and_inplace(*rows, found);
