@@ -255,6 +255,7 @@ static int bind_reader(struct import *import) {
     for (size_t i = 0; !st && i < table->n_columns; i++) {
         columns[i].name = table->columns[i]->name;
         columns[i].not_null = table->columns[i]->not_null;
+        columns[i].has_default = table->columns[i]->has_default;
         for (size_t k = 0; k < table->n_primary_key; k++)
             columns[i].is_key = columns[i].is_key || strcmp(table->primary_key[k], columns[i].name) == 0;
         columns[i].not_null = columns[i].not_null || columns[i].is_key;

@@ -1,13 +1,12 @@
-/* plinth table create, list, describe, drop, alter add-column; index create, drop, list; space drop. */
+/* plinth table create, list, describe, drop; index create, drop, list; space drop. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "cmd/byte_text.h"
 #include "cmd/cli.h"
-#include "cmd/table_text.h"
-#include "plinth/v1/admin.pb-c.h"
+#include "cmd/cli_table.h"
 
-static const char *const codec_names[] = {"default", "lz4", "zstd", "none", NULL};
+const char *const cli_codec_names[] = {"default", "lz4", "zstd", "none", NULL};
 static const char *const kind_names[] = {"?", "space", "sorted", "bloom", "bitmap", "token", NULL};
 static const char *const state_names[] = {"?", "building", "ready", "dropping", NULL};
 
@@ -19,7 +18,7 @@ static const char *name_of(const char *const *names, unsigned number) {
 
 static int no_output(void) { return cli_fail(CLI_FAILED, "cannot write to standard output"); }
 
-static Plinth__V1__Table table_of(const struct cli *cli, const char *name) {
+Plinth__V1__Table cli_table_of(const struct cli *cli, const char *name) {
     Plinth__V1__Table table = PLINTH__V1__TABLE__INIT;
     table.database = (char *)cli->database;
     table.name = (char *)name;
@@ -27,7 +26,7 @@ static Plinth__V1__Table table_of(const struct cli *cli, const char *name) {
 }
 
 /* What was made, changed or dropped: its names. */
-static int print_names(const struct cli *cli, const char *table, const char *what, const char *name) {
+int cli_print_names(const struct cli *cli, const char *table, const char *what, const char *name) {
     const char *columns[] = {"database", "table", what, NULL};
     struct cell cells[] = {cell_text(*cli->database ? cli->database : "default"), cell_text(table),
                            cell_text(name ? name : "")};
@@ -50,7 +49,7 @@ static int call(struct cli *cli, const char *path, const ProtobufCMessage *reque
 /* ---- table create ---- */
 
 /* Columns as messages, in the arena. */
-static Plinth__V1__Column **column_messages(struct arena *arena, const struct table_text *table) {
+Plinth__V1__Column **cli_column_messages(struct arena *arena, const struct table_text *table) {
     Plinth__V1__Column *columns = arena_alloc(arena, (table->column_count + 1) * sizeof *columns);
     Plinth__V1__Column **pointers = arena_alloc(arena, (table->column_count + 1) * sizeof *pointers);
     if (!columns || !pointers) cli_no_memory();
@@ -59,6 +58,8 @@ static Plinth__V1__Column **column_messages(struct arena *arena, const struct ta
         columns[i].name = (char *)table->columns[i].name;
         columns[i].type = (char *)table->columns[i].type;
         columns[i].not_null = table->columns[i].not_null;
+        columns[i].has_default = table->columns[i].default_value != NULL;
+        if (columns[i].has_default) columns[i].default_value = (char *)table->columns[i].default_value;
         pointers[i] = &columns[i];
     }
     return pointers;
@@ -94,7 +95,7 @@ static bool table_options(const struct cli *cli, const struct table_text *text, 
         !interval_option(cli, "retention", &options->retention_us) ||
         !cli_number(cli, "page-rows", 16, 65536, &page_rows))
         return false;
-    if (codec && options_parse_word("codec", codec, codec_names, &which, &error)) {
+    if (codec && options_parse_word("codec", codec, cli_codec_names, &which, &error)) {
         cli_fail(CLI_USAGE, "%s", error.text);
         return false;
     }
@@ -111,19 +112,19 @@ int cli_table_create(struct cli *cli) {
     arena_init(&arena);
     Plinth__V1__CreateTableRequest request = PLINTH__V1__CREATE_TABLE_REQUEST__INIT;
     Plinth__V1__TableOptions options = PLINTH__V1__TABLE_OPTIONS__INIT;
-    Plinth__V1__Table table = table_of(cli, cli->options.operands[0]);
+    Plinth__V1__Table table = cli_table_of(cli, cli->options.operands[0]);
     int code = CLI_USAGE;
     if (table_text_parse(&arena, cli->options.operands[1], &text, &error)) {
         cli_fail(CLI_USAGE, "%s", error.text);
     } else if (table_options(cli, &text, &options)) {
         request.table = &table;
-        request.columns = column_messages(&arena, &text);
+        request.columns = cli_column_messages(&arena, &text);
         request.n_columns = text.column_count;
         request.primary_key = (char **)text.key;
         request.n_primary_key = text.key_count;
         request.options = &options;
         code = call(cli, "/plinth.v1.Admin/CreateTable", &request.base, &plinth__v1__create_table_response__descriptor);
-        if (!code) code = print_names(cli, table.name, NULL, NULL);
+        if (!code) code = cli_print_names(cli, table.name, NULL, NULL);
     }
     arena_deinit(&arena);
     return code;
@@ -131,10 +132,10 @@ int cli_table_create(struct cli *cli) {
 
 int cli_table_drop(struct cli *cli) {
     Plinth__V1__DropTableRequest request = PLINTH__V1__DROP_TABLE_REQUEST__INIT;
-    Plinth__V1__Table table = table_of(cli, cli->options.operands[0]);
+    Plinth__V1__Table table = cli_table_of(cli, cli->options.operands[0]);
     request.table = &table;
     int code = call(cli, "/plinth.v1.Admin/DropTable", &request.base, &plinth__v1__drop_table_response__descriptor);
-    return code ? code : print_names(cli, table.name, NULL, NULL);
+    return code ? code : cli_print_names(cli, table.name, NULL, NULL);
 }
 
 int cli_space_drop(struct cli *cli) {
@@ -151,36 +152,6 @@ int cli_space_drop(struct cli *cli) {
     output_begin(&output, stdout, cli->format, BYTES_TEXT, true, columns);
     (void)output_row(&output, cells);
     return output_end(&output) ? CLI_OK : no_output();
-}
-
-int cli_table_add_column(struct cli *cli) {
-    struct arena arena;
-    struct table_text text = {0};
-    struct plinth_error error;
-    struct buffer all = BUFFER_INIT;
-    arena_init(&arena);
-    int code = CLI_OK;
-    for (int i = 1; i < cli->options.operand_count; i++) {
-        const char *column = cli->options.operands[i];
-        if ((i > 1 && !buffer_append(&all, ", ", 2)) || !buffer_append(&all, column, strlen(column))) cli_no_memory();
-    }
-    if (!buffer_append_u8(&all, 0)) cli_no_memory();
-    if (table_text_parse(&arena, (const char *)all.data, &text, &error))
-        code = cli_fail(CLI_USAGE, "%s", error.text);
-    else if (text.key_count || text.partition_by)
-        code = cli_fail(CLI_USAGE, "columns can be added; primary key and partitions stay as they are");
-    if (!code) {
-        Plinth__V1__AddColumnsRequest request = PLINTH__V1__ADD_COLUMNS_REQUEST__INIT;
-        Plinth__V1__Table table = table_of(cli, cli->options.operands[0]);
-        request.table = &table;
-        request.columns = column_messages(&arena, &text);
-        request.n_columns = text.column_count;
-        code = call(cli, "/plinth.v1.Admin/AddColumns", &request.base, &plinth__v1__add_columns_response__descriptor);
-        if (!code) code = print_names(cli, table.name, NULL, NULL);
-    }
-    buffer_deinit(&all);
-    arena_deinit(&arena);
-    return code;
 }
 
 /* ---- table list ---- */
@@ -246,7 +217,7 @@ static void summary_cells(const Plinth__V1__DescribeTableResponse *table, char t
     cells[count++] = *options->partition_by ? cell_text(options->partition_by) : (struct cell){.kind = CELL_NULL};
     cells[count++] = interval_cell(options->partition_us, texts[0]);
     cells[count++] = interval_cell(options->retention_us, texts[1]);
-    cells[count++] = cell_text(name_of(codec_names, options->codec));
+    cells[count++] = cell_text(name_of(cli_codec_names, options->codec));
     cells[count++] = options->page_rows ? cell_number(options->page_rows) : (struct cell){.kind = CELL_NULL};
     cells[count++] = cell_bool(options->adds_columns);
     cells[count++] = cell_number(table->segments);
@@ -255,8 +226,9 @@ static void summary_cells(const Plinth__V1__DescribeTableResponse *table, char t
     cells[count++] = cell_number(table->memory_rows);
 }
 
-enum { COLUMN_FIELDS = 5, INDEX_FIELDS = 5 };
-static const char *const column_columns[COLUMN_FIELDS + 1] = {"column", "type", "not_null", "key", "id", NULL};
+enum { COLUMN_FIELDS = 6, INDEX_FIELDS = 5 };
+static const char *const column_columns[COLUMN_FIELDS + 1] = {"column", "type",    "not_null", "key",
+                                                              "id",     "default", NULL};
 static const char *const index_columns[INDEX_FIELDS + 1] = {"index", "kind", "columns", "state", "percent", NULL};
 
 static void column_cells(const Plinth__V1__DescribeTableResponse *table, size_t i, struct cell cells[COLUMN_FIELDS]) {
@@ -266,6 +238,7 @@ static void column_cells(const Plinth__V1__DescribeTableResponse *table, size_t 
     cells[2] = cell_bool(column->not_null);
     cells[3] = key_cell(table, column->name);
     cells[4] = cell_number(column->id);
+    cells[5] = column->has_default ? cell_text(column->default_value) : (struct cell){.kind = CELL_NULL};
 }
 
 static bool print_columns(const struct cli *cli, const Plinth__V1__DescribeTableResponse *table) {
@@ -385,7 +358,7 @@ static bool print_json(const Plinth__V1__DescribeTableResponse *table) {
 
 int cli_table_describe(struct cli *cli) {
     Plinth__V1__DescribeTableRequest request = PLINTH__V1__DESCRIBE_TABLE_REQUEST__INIT;
-    Plinth__V1__Table table = table_of(cli, cli->options.operands[0]);
+    Plinth__V1__Table table = cli_table_of(cli, cli->options.operands[0]);
     Plinth__V1__DescribeTableResponse *response;
     request.table = &table;
     int code = cli_call(cli, "/plinth.v1.Admin/DescribeTable", &request.base,
@@ -411,7 +384,7 @@ int cli_index_create(struct cli *cli) {
     static const char *const kinds[] = {"sorted", "bloom", "bitmap", "token", NULL};
     Plinth__V1__CreateIndexRequest request = PLINTH__V1__CREATE_INDEX_REQUEST__INIT;
     Plinth__V1__Index index = PLINTH__V1__INDEX__INIT;
-    Plinth__V1__Table table = table_of(cli, cli->options.operands[0]);
+    Plinth__V1__Table table = cli_table_of(cli, cli->options.operands[0]);
     const char *kind = options_value(&cli->options, "kind"), *text = options_value(&cli->options, "columns");
     struct arena arena;
     struct plinth_error error;
@@ -432,7 +405,7 @@ int cli_index_create(struct cli *cli) {
         index.unique = options_value(&cli->options, "unique") != NULL;
         request.no_wait = options_value(&cli->options, "no-wait") != NULL;
         code = call(cli, "/plinth.v1.Admin/CreateIndex", &request.base, &plinth__v1__create_index_response__descriptor);
-        if (!code) code = print_names(cli, table.name, "index", index.name);
+        if (!code) code = cli_print_names(cli, table.name, "index", index.name);
     }
     arena_deinit(&arena);
     return code;
@@ -440,27 +413,27 @@ int cli_index_create(struct cli *cli) {
 
 int cli_index_rebuild(struct cli *cli) {
     Plinth__V1__RebuildIndexRequest request = PLINTH__V1__REBUILD_INDEX_REQUEST__INIT;
-    Plinth__V1__Table table = table_of(cli, cli->options.operands[0]);
+    Plinth__V1__Table table = cli_table_of(cli, cli->options.operands[0]);
     request.table = &table;
     request.index = cli->options.operands[1];
     request.no_wait = options_value(&cli->options, "no-wait") != NULL;
     int code =
         call(cli, "/plinth.v1.Admin/RebuildIndex", &request.base, &plinth__v1__rebuild_index_response__descriptor);
-    return code ? code : print_names(cli, table.name, "index", request.index);
+    return code ? code : cli_print_names(cli, table.name, "index", request.index);
 }
 
 int cli_index_drop(struct cli *cli) {
     Plinth__V1__DropIndexRequest request = PLINTH__V1__DROP_INDEX_REQUEST__INIT;
-    Plinth__V1__Table table = table_of(cli, cli->options.operands[0]);
+    Plinth__V1__Table table = cli_table_of(cli, cli->options.operands[0]);
     request.table = &table;
     request.index = cli->options.operands[1];
     int code = call(cli, "/plinth.v1.Admin/DropIndex", &request.base, &plinth__v1__drop_index_response__descriptor);
-    return code ? code : print_names(cli, table.name, "index", request.index);
+    return code ? code : cli_print_names(cli, table.name, "index", request.index);
 }
 
 int cli_index_list(struct cli *cli) {
     Plinth__V1__ListIndexesRequest request = PLINTH__V1__LIST_INDEXES_REQUEST__INIT;
-    Plinth__V1__Table table = table_of(cli, cli->options.operands[0]);
+    Plinth__V1__Table table = cli_table_of(cli, cli->options.operands[0]);
     Plinth__V1__ListIndexesResponse *response;
     request.table = &table;
     int code = cli_call(cli, "/plinth.v1.Admin/ListIndexes", &request.base,

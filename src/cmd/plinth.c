@@ -119,6 +119,21 @@ static const struct option_spec table_create_options[] = {
     {"add-columns", 0, NULL, NULL, NULL, "writes may bring new columns"},
     {0},
 };
+static const struct option_spec drop_column_options[] = {
+    {"cascade", 0, NULL, NULL, NULL, "with the indexes that name the columns"},
+    {0},
+};
+static const struct option_spec set_default_options[] = {
+    {"none", 0, NULL, NULL, NULL, "no default any more: rows written without the column have null"},
+    {0},
+};
+static const struct option_spec set_options_options[] = {
+    {"retention", 0, "INTERVAL", NULL, NULL, "drop partitions that ended longer ago: '30 days', or none"},
+    {"codec", 0, "CODEC", NULL, NULL, "default, lz4, zstd or none"},
+    {"page-rows", 0, "N", NULL, NULL, "rows that are read together, 16 to 65536"},
+    {"add-columns", 0, "yes|no", NULL, NULL, "whether writes may bring new columns"},
+    {0},
+};
 static const struct option_spec table_import_options[] = {
     {"format", 0, "FORMAT", NULL, NULL, "csv, tsv, jsonl, arrow or parquet; by the file's name when left out"},
     {"delimiter", 0, "CHAR", NULL, NULL, "between the fields of CSV; ',' when left out"},
@@ -407,8 +422,31 @@ const struct cli_command cli_commands[] = {
     {"table drop", "NAME", 1, 1, NULL, cli_table_drop, "drop a table with its rows and indexes",
      "  plinth table drop metrics"},
     {"table alter add-column", "NAME 'COLUMN TYPE'...", 2, 64, NULL, cli_table_add_column, "add columns to a table",
-     "All or none. Rows that are there have nulls in them.\n\n"
-     "  plinth table alter add-column metrics 'rack string' 'cpu decimal(5,2)'"},
+     "All or none. Rows that are there have the default in them, or null.\n\n"
+     "  plinth table alter add-column metrics 'rack string' 'cpu decimal(5,2)'\n"
+     "  plinth table alter add-column users \"country string not null default 'unknown'\""},
+    {"table alter drop-column", "NAME COLUMN...", 2, 64, drop_column_options, cli_table_drop_column,
+     "drop columns of a table",
+     "All or none. Segments keep their values until they are merged; states of before are read with them.\n\n"
+     "  plinth table alter drop-column metrics rack\n  plinth table alter drop-column metrics cpu --cascade"},
+    {"table alter rename-column", "NAME COLUMN NEW", 3, 3, NULL, cli_table_rename_column, "rename a column",
+     "  plinth table alter rename-column metrics rack cabinet"},
+    {"table alter widen-column", "NAME COLUMN TYPE", 3, 3, NULL, cli_table_widen_column,
+     "give a column a type that has all values of its present one",
+     "Larger integers, float64, decimals with more digits before the point, timestamp(s|ms) for a date.\n\n"
+     "  plinth table alter widen-column metrics requests int64"},
+    {"table alter set-nullable", "NAME COLUMN...", 2, 64, NULL, cli_table_set_nullable, "let columns be null",
+     "  plinth table alter set-nullable users name"},
+    {"table alter set-default", "NAME COLUMN [VALUE]", 2, 3, set_default_options, cli_table_set_default,
+     "set what rows get that are written without a column",
+     "Rows that are there stay as they are.\n\n"
+     "  plinth table alter set-default users country unknown\n"
+     "  plinth table alter set-default users country --none"},
+    {"table alter rename", "NAME NEW", 2, 2, NULL, cli_table_rename, "rename a table",
+     "  plinth table alter rename metrics measurements"},
+    {"table alter set-options", "NAME", 1, 1, set_options_options, cli_table_set_options,
+     "change a table's options, for what is written from now on",
+     "  plinth table alter set-options metrics --codec zstd --retention '90 days'"},
     {"index create", "TABLE NAME", 2, 2, index_create_options, cli_index_create, "make an index of a table",
      "It is built while writes go on. sorted: equality, ranges and order, of one column or more; bloom:\n"
      "equality, takes little room; bitmap: equality on few distinct values; token: words of a string.\n\n"

@@ -184,7 +184,7 @@ static enum plinth_status copy_table(struct table_reader *reader, const struct t
 static enum plinth_status check_missing(const struct table_reader *reader, struct plinth_error *error) {
     for (size_t i = 0; i < reader->table_count; i++) {
         const struct table_reader_column *column = &reader->table[i];
-        bool found = !column->not_null;
+        bool found = !column->not_null || (column->has_default && !column->is_key);
         for (size_t j = 0; j < reader->column_count && !found; j++)
             found = strcmp(reader->bound[j].name, column->name) == 0;
         if (!found)

@@ -46,7 +46,8 @@ struct table_reader_column {
     const char *name;
     struct column_type type;
     bool not_null;
-    bool is_key; /* not_null because of it */
+    bool is_key;      /* not_null because of it */
+    bool has_default; /* a file may lack the column, even if it is not_null */
 };
 
 /* Rows of one batch. `{0}` is empty; used again, it keeps its memory. */

@@ -153,7 +153,7 @@ static enum plinth_status take_name(struct parser *parser, const char **name) {
 static bool at_end_of_type(const struct parser *parser) {
     struct parser ahead = *parser;
     return take_words(&ahead, "not", "null") || take_word(&ahead, "null") || take_words(&ahead, "primary", "key") ||
-           take_words(&ahead, "partition", "by");
+           take_words(&ahead, "partition", "by") || take_word(&ahead, "default");
 }
 
 /* A type: up to a comma or a word that ends it, outside of parentheses and angle brackets. */
@@ -205,6 +205,19 @@ static enum plinth_status set_key(struct parser *parser, const struct table_text
     return error_set(parser->error, PLINTH_INVALID_ARGUMENT, "columns: there are two primary keys");
 }
 
+static int is_value_byte(int c) { return !isspace(c) && c != ',' && c != ')' && c != '('; }
+
+/* A default; the types of values are known to the server. */
+static enum plinth_status take_value(struct parser *parser, const char **value) {
+    if (take_byte(parser, '\'')) return take_quoted(parser, '\'', value);
+    struct slice rest = parser->left, word = take_while(&rest, is_value_byte);
+    if (!word.size) return wrong(parser, "a default");
+    *value = (const char *)arena_copy(parser->arena, word);
+    if (!*value) return no_memory(parser);
+    parser->left = rest;
+    return PLINTH_OK;
+}
+
 static enum plinth_status take_column(struct parser *parser, struct table_text *table) {
     struct table_text_column column = {0};
     enum plinth_status st = take_name(parser, &column.name);
@@ -215,6 +228,8 @@ static enum plinth_status take_column(struct parser *parser, struct table_text *
         } else if (take_words(parser, "primary", "key")) {
             st = set_key(parser, table);
             if (!st) st = add_name(parser, &table->key, &table->key_count, column.name);
+        } else if (take_word(parser, "default")) {
+            st = take_value(parser, &column.default_value);
         } else if (!take_word(parser, "null")) {
             break;
         }

@@ -1,7 +1,8 @@
 /* Tables as people write them: columns, primary key and partitions in SQL's words, and lengths of time.
  *
  *   COLUMNS   = ITEM, ITEM … [PARTITION BY COLUMN 'INTERVAL'], or the items in parentheses
- *   ITEM      = COLUMN TYPE [NOT NULL | NULL] [PRIMARY KEY] | PRIMARY KEY (COLUMN, …)
+ *   ITEM      = COLUMN TYPE [NOT NULL | NULL] [PRIMARY KEY] [DEFAULT VALUE] | PRIMARY KEY (COLUMN, …)
+ *   VALUE     = 'text in quotes' ('' is one quote), or all up to a comma, a blank or a parenthesis
  *   COLUMN    = a word of letters, digits and _, or "anything in double quotes" ("" is one quote)
  *   INTERVAL  = NUMBER UNIT …: us, ms, s, m, h, d, w or their names, as '1 day', '12 hours', '15m', '1 day 6 hours'
  *
@@ -15,6 +16,7 @@ struct table_text_column {
     const char *name;
     const char *type;
     bool not_null;
+    const char *default_value; /* null: none */
 };
 
 struct table_text {

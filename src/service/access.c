@@ -48,6 +48,7 @@ static const struct {
     {"/plinth.v1.Admin/CreateTable", ACCESS_OPERATE},
     {"/plinth.v1.Admin/DropTable", ACCESS_OPERATE},
     {"/plinth.v1.Admin/AddColumns", ACCESS_OPERATE},
+    {"/plinth.v1.Admin/AlterTable", ACCESS_OPERATE},
     {"/plinth.v1.Admin/CreateIndex", ACCESS_OPERATE},
     {"/plinth.v1.Admin/RebuildIndex", ACCESS_OPERATE},
     {"/plinth.v1.Admin/DropIndex", ACCESS_OPERATE},

@@ -51,8 +51,10 @@ static enum plinth_status read_columns(struct table_call *table, Plinth__V1__Col
     struct plinth_column *into = arena_alloc(&table->arena, (count + 1) * sizeof *into);
     if (!into) return error_no_memory(&table->error, "columns");
     for (size_t i = 0; i < count; i++)
-        into[i] =
-            (struct plinth_column){.name = given[i]->name, .type = given[i]->type, .nullable = !given[i]->not_null};
+        into[i] = (struct plinth_column){.name = given[i]->name,
+                                         .type = given[i]->type,
+                                         .nullable = !given[i]->not_null,
+                                         .default_value = given[i]->has_default ? given[i]->default_value : NULL};
     *columns = into;
     return PLINTH_OK;
 }
@@ -116,6 +118,83 @@ static void add_columns_work(struct service_call *call) {
         st = plinth_table_add_columns(table.db, request->table->database, request->table->name, columns,
                                       request->n_columns, &table.error);
     Plinth__V1__AddColumnsResponse response = PLINTH__V1__ADD_COLUMNS_RESPONSE__INIT;
+    finish(&table, st, &response.base);
+}
+
+/* One alteration of a request; false when it says nothing. */
+static bool read_alteration(const Plinth__V1__Alteration *given, struct plinth_alteration *into) {
+    const Plinth__V1__Alteration__SetOptions *options = given->set_options;
+    switch (given->change_case) {
+    case PLINTH__V1__ALTERATION__CHANGE_ADD_COLUMN:
+        *into = (struct plinth_alteration){
+            .kind = PLINTH_ADD_COLUMN,
+            .column = given->add_column->name,
+            .type = given->add_column->type,
+            .not_null = given->add_column->not_null,
+            .default_value = given->add_column->has_default ? given->add_column->default_value : NULL};
+        return true;
+    case PLINTH__V1__ALTERATION__CHANGE_DROP_COLUMN:
+        *into = (struct plinth_alteration){
+            .kind = PLINTH_DROP_COLUMN, .column = given->drop_column->column, .cascade = given->drop_column->cascade};
+        return true;
+    case PLINTH__V1__ALTERATION__CHANGE_RENAME_COLUMN:
+        *into = (struct plinth_alteration){.kind = PLINTH_RENAME_COLUMN,
+                                           .column = given->rename_column->column,
+                                           .new_name = given->rename_column->new_name};
+        return true;
+    case PLINTH__V1__ALTERATION__CHANGE_WIDEN_COLUMN:
+        *into = (struct plinth_alteration){
+            .kind = PLINTH_WIDEN_COLUMN, .column = given->widen_column->column, .type = given->widen_column->type};
+        return true;
+    case PLINTH__V1__ALTERATION__CHANGE_DROP_NOT_NULL:
+        *into = (struct plinth_alteration){.kind = PLINTH_DROP_NOT_NULL, .column = given->drop_not_null};
+        return true;
+    case PLINTH__V1__ALTERATION__CHANGE_SET_DEFAULT:
+        *into = (struct plinth_alteration){
+            .kind = PLINTH_SET_DEFAULT,
+            .column = given->set_default->column,
+            .default_value = given->set_default->has_default ? given->set_default->default_value : NULL};
+        return true;
+    case PLINTH__V1__ALTERATION__CHANGE_RENAME_TABLE:
+        *into = (struct plinth_alteration){.kind = PLINTH_RENAME_TABLE, .new_name = given->rename_table};
+        return true;
+    case PLINTH__V1__ALTERATION__CHANGE_SET_OPTIONS:
+        *into = (struct plinth_alteration){.kind = PLINTH_SET_OPTIONS,
+                                           .options = (options->set_codec ? PLINTH_OPTION_CODEC : 0u) |
+                                                      (options->set_page_rows ? PLINTH_OPTION_PAGE_ROWS : 0u) |
+                                                      (options->set_retention ? PLINTH_OPTION_RETENTION : 0u) |
+                                                      (options->set_adds_columns ? PLINTH_OPTION_ADDS_COLUMNS : 0u),
+                                           .codec = (enum plinth_codec)options->codec,
+                                           .page_rows = options->page_rows,
+                                           .retention_us = options->retention_us,
+                                           .adds_columns = options->adds_columns};
+        return true;
+    default: return false;
+    }
+}
+
+static enum plinth_status read_alterations(struct table_call *table, const Plinth__V1__AlterTableRequest *request,
+                                           const struct plinth_alteration **alterations) {
+    struct plinth_alteration *into = arena_alloc(&table->arena, (request->n_alterations + 1) * sizeof *into);
+    if (!into) return error_no_memory(&table->error, "alterations");
+    for (size_t i = 0; i < request->n_alterations; i++)
+        if (!read_alteration(request->alterations[i], &into[i]))
+            return error_set(&table->error, PLINTH_INVALID_ARGUMENT, "alterations[%zu]: says nothing", i);
+    *alterations = into;
+    return PLINTH_OK;
+}
+
+static void alter_table_work(struct service_call *call) {
+    struct table_call table;
+    Plinth__V1__AlterTableRequest *request;
+    const struct plinth_alteration *alterations = NULL;
+    enum plinth_status st = begin(&table, call, &plinth__v1__alter_table_request__descriptor, &request);
+    if (!st) st = need_name("table.name", name_of(request->table), &table.error);
+    if (!st) st = read_alterations(&table, request, &alterations);
+    if (!st)
+        st = plinth_table_alter(table.db, request->table->database, request->table->name, alterations,
+                                request->n_alterations, &table.error);
+    Plinth__V1__AlterTableResponse response = PLINTH__V1__ALTER_TABLE_RESPONSE__INIT;
     finish(&table, st, &response.base);
 }
 
@@ -221,6 +300,8 @@ static Plinth__V1__Column **column_messages(struct arena *arena, const struct pl
         messages[i].type = (char *)column->type;
         messages[i].not_null = !column->nullable;
         messages[i].id = column->id;
+        messages[i].has_default = column->default_value != NULL;
+        if (column->default_value) messages[i].default_value = (char *)column->default_value;
         pointers[i] = &messages[i];
     }
     return messages ? pointers : NULL;
@@ -341,6 +422,9 @@ static void drop_table_on_message(struct service_call *call, struct slice messag
 static void add_columns_on_message(struct service_call *call, struct slice message) {
     service_offload(call, call->service->workers, message, add_columns_work);
 }
+static void alter_table_on_message(struct service_call *call, struct slice message) {
+    service_offload(call, call->service->workers, message, alter_table_work);
+}
 static void create_index_on_message(struct service_call *call, struct slice message) {
     service_offload(call, call->service->admin_workers, message, create_index_work);
 }
@@ -366,6 +450,8 @@ const struct service_method admin_drop_table = {"/plinth.v1.Admin/DropTable", RP
                                                 .on_message = drop_table_on_message};
 const struct service_method admin_add_columns = {"/plinth.v1.Admin/AddColumns", RPC_UNARY,
                                                  .on_message = add_columns_on_message};
+const struct service_method admin_alter_table = {"/plinth.v1.Admin/AlterTable", RPC_UNARY,
+                                                 .on_message = alter_table_on_message};
 const struct service_method admin_create_index = {"/plinth.v1.Admin/CreateIndex", RPC_UNARY,
                                                   .on_message = create_index_on_message};
 const struct service_method admin_rebuild_index = {"/plinth.v1.Admin/RebuildIndex", RPC_UNARY,

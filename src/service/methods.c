@@ -41,6 +41,7 @@ const struct service_method *const service_methods[] = {
     &admin_describe_table,
     &admin_drop_table,
     &admin_add_columns,
+    &admin_alter_table,
     &admin_create_index,
     &admin_rebuild_index,
     &admin_drop_index,

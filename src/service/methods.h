@@ -26,7 +26,7 @@ extern const struct service_method transactions_commit;                         
 extern const struct service_method admin_status, admin_flush, admin_compact, admin_verify, admin_create_space,
     admin_list_spaces; /* admin.c */
 extern const struct service_method admin_drop_space, admin_create_table, admin_list_tables, admin_describe_table,
-    admin_drop_table, admin_add_columns, admin_create_index, admin_rebuild_index, admin_drop_index,
+    admin_drop_table, admin_add_columns, admin_alter_table, admin_create_index, admin_rebuild_index, admin_drop_index,
     admin_list_indexes; /* admin_tables.c */
 extern const struct service_method admin_keep_snapshot, admin_list_snapshots, admin_drop_snapshot, admin_move_snapshot,
     admin_keep_history; /* admin_history.c */

@@ -29,6 +29,15 @@ static enum plinth_status find_table(struct service *service, const Plinth__V1__
     return engine_find_schema(service->db, *table->database ? table->database : "default", table->name, schema, error);
 }
 
+/* The same, with the columns and names of the state that is read. */
+static enum plinth_status find_table_read(struct service *service, const Plinth__V1__Table *table,
+                                          const struct plinth_read_options *read, const struct table_schema **schema,
+                                          struct plinth_error *error) {
+    if (!table || !*table->name) return error_set(error, PLINTH_INVALID_ARGUMENT, "table.name: must not be empty");
+    const char *database = *table->database ? table->database : "default";
+    return engine_find_schema_read(service->db, database, table->name, read, schema, error);
+}
+
 static enum plinth_status slices_of(char *const *names, size_t count, struct arena *arena, const struct slice **slices,
                                     struct plinth_error *error) {
     struct slice *made = arena_alloc(arena, (count + 1) * sizeof *made);
@@ -297,7 +306,11 @@ static enum plinth_status by_index_begin(struct service_call *call, struct slice
     Plinth__V1__GetRowsByIndexRequest *request;
     enum plinth_status st =
         request_unpack(&plinth__v1__get_rows_by_index_request__descriptor, message, &rows->arena, &request, error);
-    if (!st) st = find_table(call->service, request->table, &rows->schema, error);
+    struct request_read read = {0};
+    if (!st) st = request_read_init(call->service, request->read, &read, error);
+    read.options.memory_only = rows->in_memory;
+    if (!st) st = find_table_read(call->service, request->table, &read.options, &rows->schema, error);
+    request_read_deinit(call->service, &read);
     if (st) return st;
     const struct table_index *index = table_schema_find_index(rows->schema, slice_of_string(request->index));
     if (!index || index->kind != INDEX_SORTED)
@@ -436,15 +449,15 @@ static enum plinth_status get_row(struct service_call *call, struct slice messag
     struct literal key[ROW_KEY_PARTS_MAX];
     Plinth__V1__GetRowRequest *request;
     enum plinth_status st = request_unpack(&plinth__v1__get_row_request__descriptor, message, arena, &request, error);
-    if (!st) st = find_table(call->service, request->table, &schema, error);
     if (!st) st = request_read_init(call->service, request->read, &read, error);
+    if (!st) read.options.memory_only = memory_only;
+    if (!st) st = find_table_read(call->service, request->table, &read.options, &schema, error);
     if (!st) st = slices_of(request->columns, request->n_columns, arena, &names, error);
     if (!st && request->n_key > ROW_KEY_PARTS_MAX)
         st = error_set(error, PLINTH_INVALID_ARGUMENT, "key: %zu values; a key has at most %d", request->n_key,
                        (int)ROW_KEY_PARTS_MAX);
     for (size_t i = 0; !st && i < request->n_key; i++) st = row_value_literal(request->key[i], &key[i], error);
     if (!st) {
-        read.options.memory_only = memory_only;
         read.options.wait_ms_max = request_wait_ms(call->rpc, call->service->env);
         st = query_get_row(call->service->db, schema, key, (uint32_t)request->n_key, names,
                            (uint32_t)request->n_columns, &read.options, &batch, &version, error);

@@ -55,10 +55,10 @@ def test_a_table_is_made_described_and_dropped(server):
     for _ in range(2):
         table = server.cli("table", "describe", "metrics", "-o", "json", check=True).json()
         assert table["columns"] == [
-            {"column": "host", "type": "string", "not_null": True, "key": 1, "id": 1},
-            {"column": "at", "type": "timestamp(ms)", "not_null": True, "key": 2, "id": 2},
-            {"column": "load", "type": "float64", "not_null": False, "key": None, "id": 3},
-            {"column": "note", "type": "string", "not_null": False, "key": None, "id": 4}]
+            {"column": "host", "type": "string", "not_null": True, "key": 1, "id": 1, "default": None},
+            {"column": "at", "type": "timestamp(ms)", "not_null": True, "key": 2, "id": 2, "default": None},
+            {"column": "load", "type": "float64", "not_null": False, "key": None, "id": 3, "default": None},
+            {"column": "note", "type": "string", "not_null": False, "key": None, "id": 4, "default": None}]
         assert table["primary_key"] == ["host", "at"]
         assert (table["partition_by"], table["every"], table["retention"]) == ("at", "1 day", "30 days")
         assert (table["codec"], table["page_rows"], table["add_columns"]) == ("zstd", 512, True)
@@ -67,7 +67,7 @@ def test_a_table_is_made_described_and_dropped(server):
     shown = server.cli("table", "describe", "metrics", check=True).out
     assert "partition_by  at" in shown and "note    string" in shown
     columns = server.cli("table", "describe", "metrics", "-o", "csv", check=True).out.splitlines()
-    assert columns[:2] == ["column,type,not_null,key,id", "host,string,true,1,1"]
+    assert columns[:2] == ["column,type,not_null,key,id,default", "host,string,true,1,1,"]
     server.cli("table", "drop", "metrics", check=True)
     gone = server.cli("table", "describe", "metrics")
     assert gone.code == 3 and 'table "metrics" does not exist in database "default"' in gone.err
@@ -91,6 +91,52 @@ def test_columns_are_added(server):
     other = server.cli("table", "alter", "add-column", "metrics", "cpu text", "-d", "shop")
     assert 'column "cpu" exists already with type decimal(5,2), not string' in other.err
     assert len(server.cli("table", "describe", "metrics", "-d", "shop", "-o", "json").json()["columns"]) == 6
+
+
+def test_a_table_is_altered(server):
+    cli = lambda *arguments, **more: server.cli(*arguments, check=True, **more)
+    alter = lambda *arguments: server.cli("table", "alter", *arguments)
+    cli("table", "create", "users", "id int64, name string not null, visits int16, primary key (id)")
+    cli("import", "users", "-", "--format", "csv", input="id,name,visits\n1,ann,1\n2,bob,2\n")
+    cli("flush")
+    cli("snapshot", "keep", "before")
+    cli("table", "alter", "add-column", "users", "country string not null default 'no, where'", "score decimal(4,1) default 1.5")
+    cli("table", "alter", "widen-column", "users", "visits", "int64")
+    cli("import", "users", "-", "--format", "csv", input="id,name,visits\n3,cid,5000000000\n")
+    cli("table", "alter", "set-default", "users", "score", "2.5")
+    cli("import", "users", "-", "--format", "csv", input="id,name,visits,country\n4,dan,4,DE\n")
+    rows = [{"id": 1, "name": "ann", "visits": 1, "country": "no, where", "score": "1.5"},
+            {"id": 2, "name": "bob", "visits": 2, "country": "no, where", "score": "1.5"},
+            {"id": 3, "name": "cid", "visits": 5000000000, "country": "no, where", "score": "1.5"},
+            {"id": 4, "name": "dan", "visits": 4, "country": "DE", "score": "2.5"}]
+    scan = lambda table, *arguments: cli("scan", table, "--ordered", "-o", "json", *arguments).json()
+    shown = lambda found: [{**row, "score": str(row["score"])} for row in found]
+    assert shown(scan("users")) == rows
+    assert shown(scan("users", "--where", "visits < 3 and score = 1.5")) == rows[:2]
+    assert scan("users", "--snapshot", "before") == [{"id": 1, "name": "ann", "visits": 1}, {"id": 2, "name": "bob", "visits": 2}]
+    cli("index", "create", "users", "by_country", "--columns", "country")
+    kept = alter("drop-column", "users", "country")
+    assert kept.code == 1 and 'is indexed by "by_country"' in kept.err
+    assert 'column "id" is part of the primary key' in alter("drop-column", "users", "id").err
+    assert 'does not become int32' in alter("widen-column", "users", "visits", "int32").err
+    assert alter("drop-column", "users", "nothing").code == 3
+    cli("table", "alter", "drop-column", "users", "country", "--cascade")
+    cli("table", "alter", "rename-column", "users", "name", "first_name")
+    cli("table", "alter", "set-nullable", "users", "first_name")
+    cli("table", "alter", "set-default", "users", "score", "--none")
+    cli("table", "alter", "set-options", "users", "--codec", "zstd", "--page-rows", "64", "--add-columns", "yes")
+    cli("table", "alter", "rename", "users", "people")
+    for _ in range(2):
+        table = cli("table", "describe", "people", "-o", "json").json()
+        assert [(c["column"], c["type"], c["not_null"], c["id"], c["default"]) for c in table["columns"]] == [
+            ("id", "int64", True, 1, None), ("first_name", "string", False, 2, None), ("visits", "int64", False, 3, None),
+            ("score", "decimal(4,1)", False, 5, None)]
+        assert (table["codec"], table["page_rows"], table["add_columns"], table["indexes"]) == ("zstd", 64, True, [])
+        assert [row["first_name"] for row in scan("people")] == ["ann", "bob", "cid", "dan"]
+        assert scan("people", "--snapshot", "before", "--where", "name = 'bob'") == [{"id": 2, "name": "bob", "visits": 2}]
+        cli("compact")
+        server.crash()
+    assert server.cli("verify", check=True).code == 0
 
 
 def test_indexes_are_made_listed_and_dropped(server):
@@ -133,6 +179,15 @@ def test_indexes_are_made_listed_and_dropped(server):
     (["table", "alter", "add-column", "exists", "c int not null"], 1, 'column "c" has to be nullable'),
     (["table", "alter", "add-column", "exists", "c int, primary key (c)"], 2, "primary key and partitions stay"),
     (["table", "alter"], 2, "plinth table alter add-column"),
+    (["table", "alter", "add-column", "exists", "c int default x"], 1, 'the default of column "c"'),
+    (["table", "alter", "drop-column", "exists", "zz"], 3, 'table "exists" has no column "zz"'),
+    (["table", "alter", "rename-column", "exists", "a", "s"], 1, 'column "s" exists already'),
+    (["table", "alter", "widen-column", "exists", "s", "bytes"], 1, "only a wider type keeps every value"),
+    (["table", "alter", "rename", "exists", "default"], 1, 'table "default" exists already'),
+    (["table", "alter", "set-default", "exists", "a"], 2, "a column and its default"),
+    (["table", "alter", "set-options", "exists"], 2, "no option is given"),
+    (["table", "alter", "set-options", "exists", "--retention", "1 day"], 1, "needs a column to partition by"),
+    (["table", "create", "t", "a int default 1"], 1, 'column "a" has a default'),
     (["index", "create", "exists", "i", "--columns", "b"], 3, 'table "exists" has no column "b"'),
     (["index", "create", "exists", "i", "--kind", "token", "--columns", "a"], 1, "a token index is of a string"),
     (["index", "create", "exists", "i", "--kind", "bloom", "--columns", "a,s"], 1, "names 2 columns; a bloom index has 1"),
