@@ -45,4 +45,21 @@ enum conflict_verdict rows_window_check_range(const struct rows_window *window, 
                                               struct table_id table, struct slice lower, struct slice upper,
                                               struct slice *found);
 
+/* What was read of one table, for a check of much at once: in order, and no range meets another. */
+struct rows_read_range {
+    struct slice lower, upper;
+};
+struct rows_read_set {
+    struct slice *keys;
+    struct rows_read_range *ranges;
+    uint64_t key_count, range_count;
+};
+/* Brings keys and ranges (with room for them all) into that order; joins ranges, drops those of nothing. */
+void rows_read_set_sort(struct rows_read_set *set);
+/* The same as checking key by key and range by range, but with the cost of what is less: what was read, or what was
+ * written since. Not for a set of nothing. */
+enum conflict_verdict rows_window_check_set(const struct rows_window *window, uint64_t snapshot_lsn,
+                                            struct table_id table, const struct rows_read_set *set,
+                                            struct slice *found);
+
 #endif

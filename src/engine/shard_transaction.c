@@ -16,8 +16,23 @@ static enum verdict verdict_of(enum conflict_verdict worst) {
     }
 }
 
-static enum conflict_verdict check_table(const struct shard *shard, uint64_t snapshot_lsn,
-                                         const struct row_reads_view *reads, struct slice *key) {
+/* The reads in order; false when memory is out. */
+static bool set_of_reads(const struct row_reads_view *reads, struct rows_read_set *set) {
+    struct reader keys = reader_of(reads->keys), ranges = reader_of(reads->ranges);
+    *set = (struct rows_read_set){.keys = calloc(reads->key_count + 1, sizeof *set->keys),
+                                  .ranges = calloc(reads->range_count + 1, sizeof *set->ranges)};
+    if (!set->keys || !set->ranges) return false;
+    while (set->key_count < reads->key_count) set->keys[set->key_count++] = reader_string(&keys);
+    while (set->range_count < reads->range_count) {
+        struct slice lower = reader_string(&ranges);
+        set->ranges[set->range_count++] = (struct rows_read_range){lower, reader_string(&ranges)};
+    }
+    rows_read_set_sort(set);
+    return true;
+}
+
+static enum conflict_verdict check_one_by_one(const struct shard *shard, uint64_t snapshot_lsn,
+                                              const struct row_reads_view *reads, struct slice *key) {
     struct reader keys = reader_of(reads->keys), ranges = reader_of(reads->ranges);
     enum conflict_verdict worst = CONFLICT_NONE;
     for (uint64_t i = 0; i < reads->key_count && worst == CONFLICT_NONE; i++) {
@@ -28,6 +43,23 @@ static enum conflict_verdict check_table(const struct shard *shard, uint64_t sna
         struct slice lower = reader_string(&ranges), upper = reader_string(&ranges);
         worst = rows_window_check_range(&shard->rows_window, snapshot_lsn, reads->table, lower, upper, key);
     }
+    return worst;
+}
+
+/* Many reads are checked together: this is under the sequencing lock, and thousands of reads may meet tens of thousands
+ * of writes. */
+static enum conflict_verdict check_table(const struct shard *shard, uint64_t snapshot_lsn,
+                                         const struct row_reads_view *reads, struct slice *key) {
+    enum { READS_FEW = 8 };
+    struct rows_read_set set = {0};
+    enum conflict_verdict worst;
+    bool many = reads->key_count > READS_FEW || reads->range_count > READS_FEW;
+    if (many && set_of_reads(reads, &set))
+        worst = rows_window_check_set(&shard->rows_window, snapshot_lsn, reads->table, &set, key);
+    else
+        worst = check_one_by_one(shard, snapshot_lsn, reads, key);
+    free(set.keys);
+    free(set.ranges);
     return worst;
 }
 

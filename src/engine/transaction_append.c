@@ -293,7 +293,8 @@ static enum plinth_status sequence_locked(struct appending *appending, struct sl
     case PRODUCER_OTHER: decision->verdict = VERDICT_VOID; return PLINTH_OK;
     }
     struct transaction_conflict conflict;
-    enum verdict verdict = shard_check_transaction(&db->shard, &appending->change, &conflict);
+    enum verdict verdict = VERDICT_APPLIED; /* of parts between the first and the last nobody asks */
+    if (last || header->chunk == 0) verdict = shard_check_transaction(&db->shard, &appending->change, &conflict);
     if (verdict != VERDICT_APPLIED) note_conflict(appending, &conflict);
     if (verdict != VERDICT_APPLIED && header->chunk == 0) {
         decision->verdict = verdict;

@@ -116,12 +116,75 @@ static void what_was_written_to_a_dropped_table_is_forgotten(void **state) {
     rows_window_deinit(&window);
 }
 
+/* Keys of one or two letters, some of the 42 that there are; ascending. */
+static struct key_run *random_run(struct test_random *random) {
+    uint32_t offsets[KEYS + 1] = {0}, count = 0, size = 0;
+    uint8_t bytes[2 * KEYS];
+    uint64_t rarity = 1 + test_random_below(random, 20);
+    for (uint8_t a = 'a'; a < 'g'; a++)
+        for (int b = 0; b < 7; b++) {
+            if (test_random_below(random, rarity)) continue;
+            bytes[size++] = a;
+            if (b) bytes[size++] = (uint8_t)('a' + b - 1);
+            offsets[++count] = size;
+        }
+    struct row_keys encoded = {offsets, bytes};
+    struct key_run *run = key_run_create(test_random_below(random, 4) ? table : other_table, &encoded, count);
+    assert_non_null(run);
+    return run;
+}
+
+static struct slice random_key(struct test_random *random, uint8_t bytes[2]) {
+    bytes[0] = (uint8_t)('a' + test_random_below(random, 7));
+    bytes[1] = (uint8_t)('a' + test_random_below(random, 7));
+    return slice_of(bytes, test_random_below(random, 3));
+}
+
+static void much_that_was_read_is_judged_as_each_of_it_alone(void **state) {
+    (void)state;
+    enum { READS = 40, ROUNDS = 3000 };
+    struct test_random random = {17};
+    unsigned verdicts[3] = {0};
+    for (int round = 0; round < ROUNDS; round++) {
+        struct rows_window window = {0};
+        struct slice keys[READS], found;
+        struct rows_read_range ranges[READS];
+        uint8_t bytes[3 * READS][2];
+        rows_window_reset(&window, 100, 1 << 20, 1);
+        for (uint64_t lsn = 2, end = 2 + test_random_below(&random, 8); lsn < end; lsn++)
+            assert_true(rows_window_add(&window, lsn, random_run(&random)));
+        uint64_t snapshot = test_random_below(&random, 10);
+        struct rows_read_set set = {keys, ranges, test_random_below(&random, round % 2 ? 5 : READS),
+                                    1 + test_random_below(&random, round % 3 ? 3 : READS)};
+        enum conflict_verdict wanted = CONFLICT_NONE;
+        for (uint64_t i = 0; i < set.key_count; i++) {
+            keys[i] = random_key(&random, bytes[i]);
+            enum conflict_verdict one = rows_window_check_key(&window, snapshot, table, keys[i]);
+            if (wanted == CONFLICT_NONE) wanted = one;
+        }
+        for (uint64_t i = 0; i < set.range_count; i++) {
+            ranges[i].lower = random_key(&random, bytes[READS + i]);
+            ranges[i].upper = random_key(&random, bytes[2 * READS + i]);
+            if (!ranges[i].upper.size && test_random_below(&random, 5)) ranges[i].upper = ranges[i].lower;
+            enum conflict_verdict one =
+                rows_window_check_range(&window, snapshot, table, ranges[i].lower, ranges[i].upper, &found);
+            if (wanted == CONFLICT_NONE) wanted = one;
+        }
+        rows_read_set_sort(&set);
+        assert_int_equal(rows_window_check_set(&window, snapshot, table, &set, &found), wanted);
+        verdicts[wanted]++;
+        rows_window_deinit(&window);
+    }
+    for (int i = 0; i < 3; i++) assert_true(verdicts[i] > 50);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_is_searched_by_key_and_by_range),
         cmocka_unit_test(rows_without_a_key_conflict_with_every_read_of_their_table),
         cmocka_unit_test(what_is_over_the_bounds_goes_in_whole_records),
         cmocka_unit_test(what_was_written_to_a_dropped_table_is_forgotten),
+        cmocka_unit_test(much_that_was_read_is_judged_as_each_of_it_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
