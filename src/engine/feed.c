@@ -450,7 +450,7 @@ static void step_back(struct feed *feed) {
     feed->reader = feed->part_reader = NULL;
     feed->has_record = feed->taken = feed->begun = false;
     feed->parts_left = feed->body_rows_left = 0;
-    feed->keys.count = 0;
+    feed_keys_reset(&feed->keys);
     feed_rows_reset(&feed->rows);
 }
 
@@ -484,7 +484,9 @@ static enum plinth_status next_item(struct feed *feed, struct feed_item *item, b
                                     struct plinth_error *error) {
     enum plinth_status st = PLINTH_OK;
     *given = false;
-    if (!feed_rows_are_left(&feed->rows)) {
+    if (feed_keys_are_left(&feed->keys)) {
+        st = feed_keys_next(&feed->keys, &feed->filter, error);
+    } else if (!feed_rows_are_left(&feed->rows)) {
         if (is_transaction(&feed->record))
             st = feed->taken ? take_body_rows(feed, error) : take_body(feed, error);
         else if (feed->parts_left)
@@ -492,13 +494,15 @@ static enum plinth_status next_item(struct feed *feed, struct feed_item *item, b
         else if (!feed->taken)
             st = take_record(feed, error);
     }
-    if (!st && feed_rows_are_left(&feed->rows)) st = feed_rows_next(&feed->rows, feed->db, &item->rows, error);
+    if (!st && !feed_keys_are_left(&feed->keys) && feed_rows_are_left(&feed->rows))
+        st = feed_rows_next(&feed->rows, feed->db, &item->rows, error);
     if (st) return st;
     item->operations = feed->keys.operations;
     item->operation_count = feed->keys.count;
     item->position = engine_position(feed->db, feed->record.lsn);
     item->time_us = feed->record.header.time_us;
-    item->last = feed->taken && !feed_rows_are_left(&feed->rows) && !feed->body_rows_left;
+    item->last =
+        feed->taken && !feed_keys_are_left(&feed->keys) && !feed_rows_are_left(&feed->rows) && !feed->body_rows_left;
     *given = item->rows || item->operation_count || (item->last && feed->begun);
     feed->begun |= *given;
     if (*given && item->last) atomic_store(&feed->given_lsn, feed->record.lsn);

@@ -1,9 +1,9 @@
 /* Change feeds: the log read again, as what was written. The public calls (plinth_feed_*) and the service stand on
  * this.
  *
- * A feed gives items: the operations of one record, or a stretch of one record's rows. The items of a write follow each
- * other and have its position; the last one says so, and with it the feed's own position moves behind the write. So
- * what a feed holds in memory is one record, however large the write. Nothing here waits for writes or keeps a thread.
+ * A feed gives items: a stretch of one record's operations, or of its rows. The items of a write follow each other and
+ * have its position; the last one says so, and with it the feed's own position moves behind the write. So what a feed
+ * holds in memory is one record, however large the write. Nothing here waits for writes or keeps a thread.
  *
  * What of the log is shown:
  *   WRITE, CONDITIONAL   keys: sets with their index values, deletes

@@ -6,7 +6,9 @@
 #include "engine/feed_private.h"
 #include "engine/row_indexes.h"
 
-/* What the operations of one record share. */
+enum { STRETCH_BYTES = 4 << 20 }; /* of keys, values and former values */
+
+/* What the operations of one stretch share. */
 struct keys_context {
     struct feed_keys *keys;
     struct feed_filter *filter;
@@ -17,7 +19,15 @@ struct keys_context {
     bool has_table;
     const char *database, *name; /* its; null: it was dropped */
     const struct feed_predicate *predicate;
+    size_t bytes; /* copied */
 };
+
+void feed_keys_reset(struct feed_keys *keys) {
+    keys->count = 0;
+    keys->left = (struct operation_reader){0};
+}
+
+bool feed_keys_are_left(const struct feed_keys *keys) { return keys->left.left != 0; }
 
 void feed_keys_deinit(struct feed_keys *keys) {
     free(keys->operations);
@@ -30,6 +40,7 @@ static enum plinth_status no_memory(struct plinth_error *error) { return error_n
 static bool copy_slice(struct keys_context *context, struct slice from, struct plinth_slice *to) {
     const uint8_t *copy = arena_copy(&context->keys->arena, from);
     *to = plinth_bytes(copy, from.size);
+    context->bytes += from.size;
     return copy != NULL;
 }
 
@@ -164,14 +175,20 @@ enum plinth_status feed_keys_read(struct feed_keys *keys, struct feed_filter *fi
 
 enum plinth_status feed_keys_take(struct feed_keys *keys, struct feed_filter *filter, struct slice operations,
                                   uint64_t lsn, bool with_previous, struct plinth_error *error) {
+    keys->left = operation_reader_of(operations);
+    keys->lsn = lsn;
+    keys->with_previous = with_previous;
+    return feed_keys_next(keys, filter, error);
+}
+
+enum plinth_status feed_keys_next(struct feed_keys *keys, struct feed_filter *filter, struct plinth_error *error) {
     keys->count = 0;
     arena_reset(&keys->arena);
-    struct operation_reader reader = operation_reader_of(operations);
     struct operation operation;
-    struct keys_context context = {.keys = keys, .filter = filter, .previous_lsn = lsn - 1};
-    if (with_previous) context.view = view_current(&filter->db->views);
+    struct keys_context context = {.keys = keys, .filter = filter, .previous_lsn = keys->lsn - 1};
+    if (keys->with_previous) context.view = view_current(&filter->db->views);
     enum plinth_status st = PLINTH_OK;
-    while (!st && operation_next(&reader, &operation)) {
+    while (!st && context.bytes < STRETCH_BYTES && operation_next(&keys->left, &operation)) {
         st = enter_table(&context, operation.table, error);
         if (st || !context.name) continue;
         if (operation.kind == OPERATION_DELETE_RANGE) {
@@ -180,6 +197,7 @@ enum plinth_status feed_keys_take(struct feed_keys *keys, struct feed_filter *fi
             st = take(&context, &operation, error);
         }
     }
+    if (keys->left.from.failed) keys->left.left = 0;
     row_indexes_deinit(&context.indexes);
     if (context.view) view_unref(context.view);
     return st;

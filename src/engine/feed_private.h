@@ -74,21 +74,31 @@ void feed_rows_reset(struct feed_rows_reader *reader);
 
 /* ---- keys of a record (feed_keys.c) ---- */
 
+/* A record's operations are given in stretches, for what they held before may be far larger than the record. */
 struct feed_keys {
-    struct plinth_feed_operation *operations;
+    struct plinth_feed_operation *operations; /* of the stretch */
     uint64_t count;
     struct arena arena;
+    struct operation_reader left; /* what is not given yet; borrowed */
+    uint64_t lsn;
+    bool with_previous;
 };
 
 void feed_keys_deinit(struct feed_keys *keys);
-/* The wanted operations of a WRITE or CONDITIONAL record. */
+/* Begins a WRITE or CONDITIONAL record, and gives the first stretch of its wanted operations. */
 PLINTH_MUST_CHECK enum plinth_status feed_keys_read(struct feed_keys *keys, struct feed_filter *filter,
                                                     const struct record *record, bool with_previous,
                                                     struct plinth_error *error);
-/* Those of a record at `lsn`. */
+/* The same with operations of a record at `lsn`. */
 PLINTH_MUST_CHECK enum plinth_status feed_keys_take(struct feed_keys *keys, struct feed_filter *filter,
                                                     struct slice operations, uint64_t lsn, bool with_previous,
                                                     struct plinth_error *error);
+bool feed_keys_are_left(const struct feed_keys *keys);
+/* The next stretch; may be of nothing. */
+PLINTH_MUST_CHECK enum plinth_status feed_keys_next(struct feed_keys *keys, struct feed_filter *filter,
+                                                    struct plinth_error *error);
+/* Gives up what was begun. */
+void feed_keys_reset(struct feed_keys *keys);
 
 /* ---- the feed ---- */
 

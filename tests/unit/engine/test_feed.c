@@ -918,6 +918,64 @@ static void every_kind_of_record_is_shown_or_listed_as_not_shown(void **state) {
     }
 }
 
+/* A small record that deletes many large values does not bring them all into memory at once. */
+static void what_a_record_deleted_comes_in_stretches(void **state) {
+    struct fixture *f = *state;
+    enum { KEYS = 100, VALUE_BYTES = 200 << 10, STRETCH_BYTES = 4 << 20 };
+    static char value[VALUE_BYTES];
+    char names[KEYS][16];
+    struct plinth_operation deletes[KEYS];
+    struct plinth_position after, last;
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(names[i], sizeof names[i], "k%03d", i);
+        memset(value, 'a' + i % 26, sizeof value);
+        assert_ok(plinth_set(f->db, f->space, plinth_text(names[i]), plinth_bytes(value, sizeof value), NULL, &after,
+                             &f->error),
+                  &f->error);
+        deletes[i] = (struct plinth_operation){.kind = PLINTH_DELETE, .space = f->space, .key = plinth_text(names[i])};
+    }
+    struct plinth_feed *whole = open_feed(f, &(struct plinth_feed_options){.after = after, .with_previous = true});
+    struct feed *feed;
+    assert_ok(feed_open(f->db, &(struct feed_options){.after = after, .with_previous = true}, &feed, &f->error),
+              &f->error);
+    assert_ok(plinth_write(f->db, deletes, KEYS, NULL, &last, &f->error), &f->error);
+    set(f, "z", "behind it");
+    unsigned items = 0, keys = 0;
+    for (bool done = false; !done;) {
+        struct feed_item item;
+        enum feed_found found;
+        size_t bytes = 0;
+        assert_ok(feed_next(feed, &item, &found, &f->error), &f->error);
+        if (found == FEED_MORE) continue;
+        assert_int_equal(found, FEED_ITEM);
+        assert_int_equal(item.position.lsn, last.lsn);
+        assert_int_equal(feed_position(feed).lsn == last.lsn, item.last);
+        for (uint64_t i = 0; i < item.operation_count; i++, keys++) {
+            assert_memory_equal(item.operations[i].operation.key.data, names[keys], 4);
+            assert_int_equal(item.operations[i].previous.size, VALUE_BYTES);
+            assert_int_equal(((const uint8_t *)item.operations[i].previous.data)[7], 'a' + keys % 26);
+            bytes += item.operations[i].previous.size;
+        }
+        assert_true(bytes < STRETCH_BYTES + 2 * VALUE_BYTES);
+        items++;
+        done = item.last;
+    }
+    assert_int_equal(keys, KEYS);
+    assert_true(items > 4);
+    assert_int_equal(feed_position(feed).lsn, last.lsn);
+    feed_close(feed);
+    struct plinth_change change; /* programs get it whole */
+    bool found;
+    assert_ok(plinth_feed_next(whole, 1000, &change, &found, &f->error), &f->error);
+    assert_true(found);
+    assert_int_equal(change.operation_count, KEYS);
+    assert_int_equal(change.operations[KEYS - 1].previous.size, VALUE_BYTES);
+    assert_ok(plinth_feed_next(whole, 1000, &change, &found, &f->error), &f->error);
+    assert_true(found);
+    assert_int_equal(change.operation_count, 1);
+    plinth_feed_close(whole);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_feed_that_is_replayed_gives_the_same_state, setup, teardown),
@@ -936,6 +994,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(feeds_follow_writers_beside_merges, setup, teardown),
         cmocka_unit_test_setup_teardown(a_position_between_epochs_is_the_end_of_the_first, setup, teardown),
         cmocka_unit_test(every_kind_of_record_is_shown_or_listed_as_not_shown),
+        cmocka_unit_test_setup_teardown(what_a_record_deleted_comes_in_stretches, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
