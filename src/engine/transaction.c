@@ -350,7 +350,7 @@ static bool is_small(const struct plinth_transaction *transaction, const struct 
     if (transaction->table_count) return false;
     for (size_t i = 0; i < account->operation_count; i++) {
         const struct plinth_operation *operation = &account->operations[i];
-        bytes += 32 + operation->key.size + operation->value.size;
+        bytes += 32 + operation->key.size + operation->upper.size + operation->value.size;
         for (size_t k = 0; k < operation->index_count; k++) bytes += 16 + operation->indexes[k].value.size;
     }
     for (size_t i = 0; i < account->key_count; i++) bytes += 32 + account->keys[i].key.size;

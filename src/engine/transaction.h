@@ -23,7 +23,8 @@
 
 /* ---- what is appended (transaction_append.c) ---- */
 
-enum { TRANSACTION_BYTES_MAX = 64 << 20 }; /* of a body */
+/* Of a body: its parts with their heads fit into UNIT_BYTES_MAX. */
+enum { TRANSACTION_BYTES_MAX = (64 << 20) - (4 << 10) };
 
 /* Sorted rows of one table. A key is at most once in all of a content's rows of a table. */
 struct transaction_rows {

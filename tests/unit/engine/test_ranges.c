@@ -471,6 +471,26 @@ static void a_range_delete_conflicts_with_what_was_read_in_it(void **state) {
     plinth_transaction_destroy(second);
 }
 
+static void a_transaction_of_long_bounds_takes_more_than_a_record(void **state) {
+    struct fixture *f = *state;
+    enum { RANGES = 30, UPPER_BYTES = 60000 };
+    static char upper[UPPER_BYTES + 1];
+    struct plinth_transaction *transaction;
+    assert_ok(plinth_transaction_begin(f->db, &transaction, &f->error), &f->error);
+    memset(upper, 'm', UPPER_BYTES);
+    for (int i = 0; i < RANGES; i++) {
+        char lower[2] = {(char)('A' + i), 0};
+        upper[0] = lower[0];
+        set(f, lower, "0");
+        write_in(f, transaction, PLINTH_DELETE_RANGE, lower, upper);
+    }
+    assert_ok(plinth_transaction_commit(transaction, NULL, NULL, NULL, &f->error), &f->error);
+    plinth_transaction_destroy(transaction);
+    assert_ok(plinth_transaction_begin(f->db, &transaction, &f->error), &f->error);
+    for (int i = 0; i < RANGES; i++) assert_false(exists_in(f, transaction, (char[]){(char)('A' + i), 0}));
+    plinth_transaction_destroy(transaction);
+}
+
 static void a_feed_shows_the_range_once(void **state) {
     struct fixture *f = *state;
     struct plinth_feed *feed;
@@ -511,6 +531,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_dropped_space_takes_its_range_deletes_along, setup, teardown),
         cmocka_unit_test_setup_teardown(a_transaction_sees_its_own_range_delete, setup, teardown),
         cmocka_unit_test_setup_teardown(a_range_delete_conflicts_with_what_was_read_in_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_transaction_of_long_bounds_takes_more_than_a_record, setup, teardown),
         cmocka_unit_test_setup_teardown(a_feed_shows_the_range_once, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
