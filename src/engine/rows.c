@@ -243,6 +243,16 @@ static enum plinth_status check_unit(const struct rows_plan *plan, struct plinth
                      plan->chunk_count, ROWS_UNIT_BYTES_MAX / RECORD_PAYLOAD_BYTES_MAX);
 }
 
+/* Whether all of the write has been logged before: it is to be answered as that, whatever is there now. */
+static bool is_repeated(struct plinth *db, const struct record_header *header) {
+    uint64_t first_lsn;
+    pthread_mutex_lock(&db->sequence_mutex);
+    bool repeated =
+        shard_check_producer(&db->shard, header, (struct producer_part){0}, &first_lsn) == PRODUCER_DUPLICATE;
+    pthread_mutex_unlock(&db->sequence_mutex);
+    return repeated;
+}
+
 /* The write against one version of the schema; inside of the table's gate. */
 static enum plinth_status write_with(struct plinth *db, const struct table_schema *schema,
                                      const struct rows_write *write, const struct record_header *header, bool no_wait,
@@ -252,7 +262,7 @@ static enum plinth_status write_with(struct plinth *db, const struct table_schem
     enum plinth_status st = rows_plan_match(&plan, schema, write, result, unknown, error);
     if (db->rows_record_bytes_max) plan.record_bytes_max = db->rows_record_bytes_max;
     if (!st && !unknown->count) {
-        if (schema_has_unique(schema)) st = rows_check_unique(db, &plan, error);
+        if (schema_has_unique(schema) && !is_repeated(db, header)) st = rows_check_unique(db, &plan, error);
         if (!st) st = rows_plan_sort(&plan, error);
         if (!st) st = check_rejects(&plan, error);
         if (!st) st = check_unit(&plan, error);

@@ -358,6 +358,39 @@ static void arrow_batches_are_written_and_their_rejects_are_told(void **state) {
     test_table_check(f->db, "metrics", "b,2,-;c,1,1");
 }
 
+/* What stands in the way of the repeated write is what it has written itself, or what came after it. */
+static void a_repeated_write_with_a_unique_index_is_known_again(void **state) {
+    struct fixture *f = *state;
+    static const char *const columns[] = {"value"};
+    const struct plinth_index index = {
+        .name = "u", .kind = PLINTH_INDEX_SORTED, .columns = columns, .column_count = 1, .unique = true};
+    struct plinth_rows_result result;
+    for (int keyed = 0; keyed < 2; keyed++) {
+        test_table_create(f->db, "metrics", METRICS, keyed ? "host,time" : "", false);
+        assert_ok(plinth_table_index_create(f->db, NULL, "metrics", &index, &f->error), &f->error);
+        struct plinth_rows_options options = {.write = {.producer_id = 7 + (uint64_t)keyed, .sequence = 1}};
+        for (int again = 0; again < 2; again++) {
+            assert_ok(call_api(f, false, METRICS, "a,1,1;b,2,2", &options, &result), &f->error);
+            assert_int_equal(result.rows_written, 2);
+            assert_int_equal(result.duplicate, again);
+            plinth_rows_result_deinit(&result);
+        }
+        if (keyed) { /* another row has the value meanwhile */
+            assert_ok(call_api(f, true, "host string, time int64", "b,2", NULL, NULL), &f->error);
+            assert_ok(call_api(f, false, METRICS, "c,3,2", NULL, NULL), &f->error);
+            assert_ok(call_api(f, false, METRICS, "a,1,1;b,2,2", &options, &result), &f->error);
+            assert_true(result.duplicate);
+            plinth_rows_result_deinit(&result);
+        }
+        options.write.sequence = 2;
+        assert_ok(call_api(f, false, METRICS, "d,4,1", &options, &result), &f->error);
+        assert_int_equal(result.rows_rejected, 1);
+        plinth_rows_result_deinit(&result);
+        test_table_check(f->db, "metrics", keyed ? "a,1,1;c,3,2" : "a,1,1;b,2,2");
+        assert_ok(plinth_table_drop(f->db, NULL, "metrics", &f->error), &f->error);
+    }
+}
+
 /* ---- several records ---- */
 
 enum { WIDE_ROWS = 12, WIDE_BYTES = 400 << 10 }; /* two rows a record */
@@ -677,6 +710,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(new_columns_are_added_where_the_table_allows_it, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_of_a_dropped_table_are_refused_and_skipped_in_the_log, setup, teardown),
         cmocka_unit_test_setup_teardown(arrow_batches_are_written_and_their_rejects_are_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_repeated_write_with_a_unique_index_is_known_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_retried_batch_is_applied_once_chunk_by_chunk, setup, teardown),
         cmocka_unit_test_setup_teardown(a_retried_batch_is_applied_once_chunk_by_chunk_without_a_key, setup, teardown),
         cmocka_unit_test_setup_teardown(an_atomic_write_is_there_as_a_whole_or_not_at_all, setup, teardown),
