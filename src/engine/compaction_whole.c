@@ -196,9 +196,8 @@ enum plinth_status engine_compact_all(struct plinth *db, struct plinth_error *er
 /* ---- one segment ---- */
 
 /* The first segment of the table that is wanted; false when there is none. */
-static bool find_segment(const struct view *view, struct table_id table,
-                         bool (*is_wanted)(const struct segment *, void *), void *context, struct group *group,
-                         size_t *run, size_t *segment) {
+static bool find_segment(const struct view *view, struct table_id table, bool (*is_wanted)(struct segment *, void *),
+                         void *context, struct group *group, size_t *run, size_t *segment) {
     const struct view_table *found = view_find_table(view, table);
     for (size_t r = 0; found && r < found->run_count; r++) {
         for (size_t s = 0; s < run_segment_count(found->runs[r].run); s++) {
@@ -216,7 +215,7 @@ static bool find_segment(const struct view *view, struct table_id table,
 
 /* With no other step in the group: the segment may have gone in the meantime, then nothing is done. */
 static enum plinth_status rewrite_in_group(struct plinth *db, struct plan *plan,
-                                           bool (*is_wanted)(const struct segment *, void *), void *context,
+                                           bool (*is_wanted)(struct segment *, void *), void *context,
                                            const atomic_bool *cancelled, atomic_ullong *progress,
                                            struct plinth_error *error) {
     struct group group;
@@ -243,7 +242,7 @@ static enum plinth_status rewrite_in_group(struct plinth *db, struct plan *plan,
 }
 
 enum plinth_status engine_rewrite_segment(struct plinth *db, struct table_id table,
-                                          bool (*is_wanted)(const struct segment *, void *), void *context,
+                                          bool (*is_wanted)(struct segment *, void *), void *context,
                                           const atomic_bool *cancelled, atomic_ullong *progress, bool *more,
                                           struct plinth_error *error) {
     struct group group;

@@ -259,10 +259,9 @@ PLINTH_MUST_CHECK enum plinth_status engine_compact_all(struct plinth *db, struc
 /* Rewrites one segment of a table that `is_wanted` says true of; `*more` is false when there is none. Rows read are
  * added to `progress`. Takes compaction_mutex; merges of the segment's group wait. PLINTH_CANCELLED as merge_run. */
 PLINTH_MUST_CHECK enum plinth_status engine_rewrite_segment(struct plinth *db, struct table_id table,
-                                                            bool (*is_wanted)(const struct segment *, void *),
-                                                            void *context, const atomic_bool *cancelled,
-                                                            atomic_ullong *progress, bool *more,
-                                                            struct plinth_error *error);
+                                                            bool (*is_wanted)(struct segment *, void *), void *context,
+                                                            const atomic_bool *cancelled, atomic_ullong *progress,
+                                                            bool *more, struct plinth_error *error);
 uint64_t engine_compactions_pending(struct plinth *db);
 /* Whether a partition is older than its table keeps, and no snapshot needs it. */
 bool engine_retention_is_due(struct plinth *db);

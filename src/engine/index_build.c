@@ -386,9 +386,11 @@ static enum plinth_status build_sorted(struct build *build, struct plinth_error 
 
 /* ---- indexes that live in segments ---- */
 
-static bool lacks_index(const struct segment *segment, void *context) {
+/* What is wrong with a file that cannot be read, its rewriting will say. */
+static bool lacks_index(struct segment *segment, void *context) {
     const struct build *build = context;
-    return segment_schema_version(segment) < build->version;
+    uint64_t version;
+    return segment_schema_version(segment, &version, NULL) || version < build->version;
 }
 
 static enum plinth_status build_in_segments(struct build *build, struct plinth_error *error) {

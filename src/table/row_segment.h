@@ -58,8 +58,9 @@ void row_segment_writer_abort(struct row_segment_writer *writer);
 /* ---- an open segment of a typed table ---- */
 
 bool segment_is_rows(const struct segment *segment);
-/* The version of the table's schema that it was written with; 0: the file does not say. */
-uint64_t segment_schema_version(const struct segment *segment);
+/* The version of the table's schema that it was written with; 0: the file does not say. Reads the footer if need be. */
+PLINTH_MUST_CHECK enum plinth_status segment_schema_version(struct segment *segment, uint64_t *version,
+                                                            struct plinth_error *error);
 /* Whether a reader at `lsn` sees all its rows as they are: no version of a key twice, no delete, nothing above. */
 bool segment_is_plain_at(const struct segment *segment, uint64_t lsn);
 

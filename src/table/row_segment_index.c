@@ -490,8 +490,11 @@ enum plinth_status row_segment_load(struct segment *segment, struct plinth_error
     return st;
 }
 
-uint64_t segment_schema_version(const struct segment *segment) {
-    return segment->rows ? segment->rows->schema_version : 0;
+enum plinth_status segment_schema_version(struct segment *segment, uint64_t *version, struct plinth_error *error) {
+    *version = 0;
+    enum plinth_status st = segment_load(segment, error);
+    if (!st && segment->rows) *version = segment->rows->schema_version;
+    return st;
 }
 
 void row_segment_unload(struct segment *segment) {
