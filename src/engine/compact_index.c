@@ -55,12 +55,23 @@ static bool has_rows_in_memory(const struct merge *merge) {
     return any;
 }
 
+/* Whether the index still has the runs of the merge's view. That view is older than the state of the index: steps of
+ * its build may have come in between. */
+static bool has_same_runs(const struct merge *merge) {
+    struct view *now = view_current(&merge->db->views);
+    const struct view_table *a = view_find_table(merge->view, merge->table), *b = view_find_table(now, merge->table);
+    bool same = a && b && a->run_count == b->run_count;
+    for (size_t i = 0; same && i < a->run_count; i++) same = a->runs[i].id == b->runs[i].id;
+    view_unref(now);
+    return same;
+}
+
 /* Whether no entry can be dead: rows never change and never go; or there are exactly as many entries as rows, none of
  * which is dead, and each row has its entry, as it has once the index is built. */
 static bool all_are_live(const struct merge *merge) {
     if (!merge->schema->key_count && !merge->schema->retention_us) return true;
     if (!table_index_has_one_entry_a_row(merge->index)) return false;
-    if (!merge->is_all || merge->index->state != INDEX_READY) return false;
+    if (!merge->is_all || merge->index->state != INDEX_READY || !has_same_runs(merge)) return false;
     uint64_t entries = 0;
     for (size_t i = 0; i < merge->count; i++) entries += run_rows(merge->inputs[i].run);
     return entries == plain_rows(merge) && !has_rows_in_memory(merge);
