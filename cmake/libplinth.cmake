@@ -1,4 +1,4 @@
-# libplinth.so: the embedded engine, from the rooms up to query/. Only what include/plinth.h declares is visible.
+# libplinth.so: the embedded engine, from the rooms up to query/. Only what include/plinth.h and plinth_jobs.h declare is visible.
 include(GNUInstallDirs)
 
 file(WRITE ${PROJECT_BINARY_DIR}/libplinth.c "/* The library is made of the rooms' static libraries. */\n")
@@ -9,7 +9,7 @@ target_link_libraries(libplinth PRIVATE plinth_query plinth_engine plinth_base)
 set_target_properties(libplinth PROPERTIES
   OUTPUT_NAME plinth PREFIX lib VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
   LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib
-  PUBLIC_HEADER "${PROJECT_SOURCE_DIR}/include/plinth.h;${PROJECT_SOURCE_DIR}/include/plinth_status.h;${PROJECT_SOURCE_DIR}/include/plinth_arrow.h")
+  PUBLIC_HEADER "${PROJECT_SOURCE_DIR}/include/plinth.h;${PROJECT_SOURCE_DIR}/include/plinth_jobs.h;${PROJECT_SOURCE_DIR}/include/plinth_status.h;${PROJECT_SOURCE_DIR}/include/plinth_arrow.h")
 target_include_directories(libplinth INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 

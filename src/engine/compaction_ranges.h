@@ -6,7 +6,6 @@
 
 /* Drops segments that range deletes hide wholly, or else rewrites some that many of them hide in part; *done tells
  * whether there was something to do. Takes compaction_mutex. */
-PLINTH_MUST_CHECK enum plinth_status compaction_apply_ranges(struct plinth *db, bool *done,
-                                                             struct plinth_error *error);
+PLINTH_MUST_CHECK enum plinth_status compaction_apply_ranges(struct plinth *db, bool *done, struct plinth_error *error);
 
 #endif

@@ -12,7 +12,7 @@
 #include "engine/view.h"
 #include "engine/write_delay.h"
 #include "log/log.h"
-#include "plinth.h"
+#include "plinth_jobs.h"
 #include "store/store.h"
 #include "table/page_cache.h"
 

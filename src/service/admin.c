@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "plinth/v1/admin.pb-c.h"
+#include "plinth_jobs.h"
 #include "service/encode.h"
 #include "service/methods.h"
 #include "service/numbers.h"

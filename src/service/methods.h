@@ -31,7 +31,7 @@ extern const struct service_method admin_drop_space, admin_create_table, admin_l
 extern const struct service_method admin_keep_snapshot, admin_list_snapshots, admin_drop_snapshot, admin_move_snapshot,
     admin_keep_history; /* admin_history.c */
 extern const struct service_method processor_list_jobs, processor_pause_jobs, processor_resume_jobs, processor_run_job,
-    processor_cancel_job, processor_list_files;                                              /* processor.c */
+    processor_cancel_job, processor_list_files;                        /* processor.c */
 extern const struct service_method health_check, health_watch;         /* health.c */
 extern const struct service_method reflection_v1, reflection_v1_alpha; /* reflection.c */
 

@@ -3,6 +3,7 @@
 #include "plinth/v1/processor.pb-c.h"
 
 #include "base/status.h"
+#include "plinth_jobs.h"
 #include "service/methods.h"
 #include "service/service_private.h"
 

@@ -47,5 +47,4 @@ static inline int row_block_compare(const struct row_block *block, uint32_t row,
 PLINTH_MUST_CHECK enum plinth_status column_list_of(struct arena *arena, const struct block_read *read,
                                                     struct column_list *columns, struct plinth_error *error);
 
-
 #endif
