@@ -730,7 +730,7 @@ PLINTH_API void plinth_feed_close(struct plinth_feed *feed);
  * less after a flush): a transaction whose state is older than that cannot be judged and has to begin again. Everything
  * that it read and writes must fit into PLINTH_TRANSACTION_BYTES_MAX. One thread at a time may use a transaction. */
 struct plinth_transaction;
-enum { PLINTH_TRANSACTION_BYTES_MAX = 64 << 20 };
+enum { PLINTH_TRANSACTION_BYTES_MAX = (64 << 20) - (4 << 10) };
 
 /* Begins at the newest state that reads see; that state stays readable until plinth_transaction_destroy. */
 PLINTH_API PLINTH_MUST_CHECK enum plinth_status

@@ -24,7 +24,7 @@
 /* ---- what is appended (transaction_append.c) ---- */
 
 /* Of a body: its parts with their heads fit into UNIT_BYTES_MAX. */
-enum { TRANSACTION_BYTES_MAX = (64 << 20) - (4 << 10) };
+enum { TRANSACTION_BYTES_MAX = PLINTH_TRANSACTION_BYTES_MAX };
 
 /* Sorted rows of one table. A key is at most once in all of a content's rows of a table. */
 struct transaction_rows {

@@ -221,7 +221,7 @@ enum plinth_status handle_acquire(struct handle_cache *cache, struct handle *han
             }
         }
         if (!there) return st;
-        if (st) error_clear(error);
+        error_clear(error);
     }
     *file = handle->file;
     return PLINTH_OK;
@@ -249,7 +249,10 @@ static enum plinth_status keep(struct handle_cache *cache, struct handle *handle
             close_all(&closing);
             if (closing.count) st = env_open(cache->env, handle->path, ENV_READ, &file, error);
         }
-        if (!st) publish(handle, file, 0);
+        if (!st) {
+            error_clear(error);
+            publish(handle, file, 0);
+        }
     }
     handle->is_kept = !st;
     return st;
