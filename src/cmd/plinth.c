@@ -585,7 +585,7 @@ static void print_general_help(FILE *out) {
           "[ARGUMENT...]\n\nCommands:\n",
           out);
     for (const struct cli_command *command = cli_commands; command->words; command++)
-        fprintf(out, "  %-24s  %s\n", command->words, command->summary);
+        fprintf(out, "  %-25s  %s\n", command->words, command->summary);
     fputs("\nOptions, before or behind the command:\n", out);
     options_print(out, cli_global_options);
     fputs("\nExit codes:\n"

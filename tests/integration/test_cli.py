@@ -39,7 +39,7 @@ def space(shared_server, request):
 def test_help_is_everywhere():
     top = run_cli("--help")
     assert top.code == 0 and "Exit codes:" in top.out
-    commands = [line[2:26].strip() for line in top.out.split("Commands:")[1].split("\n\n")[0].splitlines() if line]
+    commands = [line.strip().split("  ")[0] for line in top.out.split("Commands:")[1].split("\n\n")[0].splitlines() if line]
     assert len(commands) >= 15 and "kv compare-and-set" in commands
     for command in commands:
         for form in ([*command.split(), "--help"], ["help", *command.split()], ["--help", *command.split()]):

@@ -16,7 +16,13 @@ class Error(ctypes.Structure):
 
 
 class Column(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("type", ctypes.c_char_p), ("nullable", ctypes.c_bool), ("id", ctypes.c_uint32)]
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("type", ctypes.c_char_p),
+        ("nullable", ctypes.c_bool),
+        ("id", ctypes.c_uint32),
+        ("default_value", ctypes.c_char_p),
+    ]
 
 
 class Definition(ctypes.Structure):

@@ -246,7 +246,7 @@ def test_filters_that_are_wrong_say_why(tables):
     path, _ = tables
     cases = {
         "nme = 'x'": "did you mean name?",
-        "lower(name) = 'x'": "function lower() at character 1",
+        "length(name) = 1": "function length() at character 1",
         "day = 'abc'": "column day: 'abc' is not a valid date",
         "name > 5": "5 is not a valid string",
         "i8 LIKE 'x'": "LIKE needs a string",
