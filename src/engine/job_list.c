@@ -73,6 +73,7 @@ void job_leave(struct plinth *db, struct job_entry *entry, enum plinth_status st
 }
 
 uint64_t job_retry_us(struct plinth *db, enum plinth_job_kind kind) {
+    if (kind == PLINTH_JOB_FLUSH) return RETRY_US; /* writers wait for it */
     pthread_mutex_lock(&db->jobs->mutex);
     unsigned failures = db->jobs->kinds[kind].failures;
     pthread_mutex_unlock(&db->jobs->mutex);

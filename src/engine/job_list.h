@@ -3,7 +3,7 @@
  * Flushes, checkpoints, trims and the deletion of files that nobody needs are entered here while they run; merges and
  * retention are plans (compaction.h); index builds and verifications are entered by the thread that asked for them. Of
  * a kind that fails the list keeps the last reason and how often it failed in a row, and says when it is due again:
- * after half a second, then twice as long each time, up to five seconds.
+ * after half a second, then, but for flushes, twice as long each time, up to five seconds.
  *
  * Which kinds are paused is state of the shard (a JOBS record), so that it outlasts a restart. */
 #ifndef PLINTH_ENGINE_JOB_LIST_H

@@ -647,7 +647,7 @@ static void rows_are_deleted_and_updated_by_condition(void **state) {
                   &f->error);
 }
 
-#if !defined(__SANITIZE_THREAD__) /* minutes of it */
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__) /* minutes of it */
 static void more_rows_than_a_transaction_takes_are_changed_by_several(void **state) {
     struct fixture *f = *state;
     enum { ROWS = 900000, STEP = 60000 };
@@ -819,7 +819,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_transaction_of_many_records_is_one, setup, teardown),
         cmocka_unit_test_setup_teardown(transactions_agree_with_a_model_through_flushes_and_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_are_deleted_and_updated_by_condition, setup, teardown),
-#if !defined(__SANITIZE_THREAD__)
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
         cmocka_unit_test_setup_teardown(more_rows_than_a_transaction_takes_are_changed_by_several, setup, teardown),
 #endif
         cmocka_unit_test_setup_teardown(a_delete_by_condition_ends_though_others_write_all_the_time, setup, teardown),
