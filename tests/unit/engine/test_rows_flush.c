@@ -400,9 +400,9 @@ static uint64_t check_runs(struct fixture *f) {
 /* ---- tests ---- */
 
 #if defined(__SANITIZE_THREAD__)
-enum { SEEDS = 2, SLOW = 1 };
+enum { SEEDS = 2 };
 #else
-enum { SEEDS = 6, SLOW = 0 };
+enum { SEEDS = 6 };
 #endif
 
 static void run_random(struct fixture *f, uint64_t seed, bool keyless, uint64_t partition_us, bool indexed) {
@@ -918,7 +918,7 @@ static void a_large_memtable_is_flushed_in_ranges(void **state) {
     struct plinth *db;
     struct plinth_error error;
     const struct plinth_options large = {.memtable_bytes = 256 << 20, .no_background_compaction = true};
-    enum { ROWS = SLOW ? 100 * 1000 : 250 * 1000, BATCH = 10 * 1000 };
+    enum { ROWS = 250 * 1000, BATCH = 10 * 1000 };
     test_directory_create(path);
     assert_ok(plinth_open(path, &large, &db, &error), &error);
     struct fixture f = {.db = db};
