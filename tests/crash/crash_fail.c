@@ -22,7 +22,7 @@ enum { STRIDE = 5 };
 enum { STRIDE = 1 };
 #endif
 
-enum { WATCH_SECONDS = 60, RETRIES = 100, WRITES_MAX = 3000 };
+enum { WATCH_SECONDS = 60, RETRIES = 300, WRITES_MAX = 3000 };
 
 static const struct plinth_options small = {
     .memtable_bytes = 8192, .cache_bytes = 1 << 20, .log_segment_bytes = 16384, .log_sync_interval_ms = 2};
