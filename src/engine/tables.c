@@ -232,6 +232,14 @@ static enum plinth_status index_change(const struct table_schema *schema, const 
     return PLINTH_OK;
 }
 
+/* What the catalog's change to this version made, under whichever name: a rebuild that is ready has another one. Null
+ * when it was dropped. */
+static const struct catalog_table *find_made_by(const struct catalog *catalog, uint64_t version) {
+    for (uint32_t i = catalog->table_count; i > 0; i--)
+        if (catalog->tables[i - 1].version == version) return &catalog->tables[i - 1];
+    return NULL;
+}
+
 /* Appends the change; its entries are made of what is written from now on, and the builder makes the others. */
 static enum plinth_status begin_build(struct plinth *db, struct catalog_change *change, struct table_id *index,
                                       struct plinth_error *error) {
@@ -240,7 +248,7 @@ static enum plinth_status begin_build(struct plinth *db, struct catalog_change *
     if (!st) st = wait_durable(db, lsn, error);
     *index = (struct table_id){.tenant = change->tenant, .database = change->database};
     pthread_rwlock_rdlock(&db->catalog_lock);
-    const struct catalog_table *made = catalog_find_index(&db->shard.catalog, change->space, change->name);
+    const struct catalog_table *made = find_made_by(&db->shard.catalog, change->version);
     if (made) index->table = made->id.table; /* else it was dropped already */
     pthread_rwlock_unlock(&db->catalog_lock);
     engine_want_index_builds(db);

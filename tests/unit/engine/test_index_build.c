@@ -432,6 +432,20 @@ static void a_rebuilt_index_takes_the_place_of_the_old_one(void **state) {
 
 /* ---- tables of other shapes ---- */
 
+/* The builder is at work on another one, and takes it up before whoever asked for it has looked. */
+static void a_rebuild_that_is_ready_at_once_is_no_dropped_one(void **state) {
+    struct fixture *f = *state;
+    const struct plinth_index other = {
+        .name = "other", .kind = PLINTH_INDEX_SORTED, .columns = words_columns, .column_count = 1};
+    test_table_create(f->db, "items", "id int64, value int32?, words string?", "id", false);
+    assert_ok(plinth_table_index_create(f->db, NULL, "items", &by_value, &f->error), &f->error);
+    for (int i = 0; i < 100; i++) {
+        assert_ok(plinth_table_index_begin(f->db, NULL, "items", &other, &f->error), &f->error);
+        assert_ok(plinth_table_index_rebuild(f->db, NULL, "items", "by_value", false, &f->error), &f->error);
+        assert_ok(plinth_table_index_drop(f->db, NULL, "items", "other", &f->error), &f->error);
+    }
+}
+
 static void a_partitioned_table_is_built_partition_by_partition(void **state) {
     struct fixture *f = *state;
     static const struct plinth_column columns[] = {{.name = "at", .type = "timestamp(us)"},
@@ -557,6 +571,7 @@ int main(void) {
         TEST(a_cancelled_build_leaves_nothing),
         TEST(an_index_is_dropped_while_it_is_built),
         TEST(a_rebuilt_index_takes_the_place_of_the_old_one),
+        TEST(a_rebuild_that_is_ready_at_once_is_no_dropped_one),
         TEST(a_partitioned_table_is_built_partition_by_partition),
         TEST(a_table_without_a_key_is_built_in_the_order_of_arrival),
         TEST(an_empty_table_has_its_index_at_once),
