@@ -29,6 +29,9 @@ static const char *const kind_names[] = {
     [CHANGE_JOBS] = "jobs",
     [CHANGE_RANGES_GONE] = "ranges_gone",
     [CHANGE_INDEX_STEP] = "index_step",
+    [CHANGE_HOST_JOIN] = "host_join",
+    [CHANGE_HOST_NEEDS] = "host_needs",
+    [CHANGE_HOST_EXPEL] = "host_expel",
 };
 
 const char *change_kind_name(enum change_kind kind) {

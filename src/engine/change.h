@@ -23,6 +23,7 @@
  *                   window of rows (rows_window.h)
  *   MERGE_COMMIT    merge_change.h
  *   INDEX_STEP      index_builds.h
+ *   HOST_JOIN, HOST_NEEDS, HOST_EXPEL  shard_hosts.h
  *   ROWS            table: tenant, database, table | operation u8 (1 upsert, 2 delete) | flags u8: 1 part of a unit,
  *                   2 its last one, 4 a chunk of a batch of several | part of a unit: unit id u64, rows of the parts
  *                   before it | chunk: u32 cut (producers.h) | row count | column count | columns: id, type
@@ -76,7 +77,13 @@ enum change_kind {
     CHANGE_JOBS = 20,
     CHANGE_RANGES_GONE = 22,
     CHANGE_INDEX_STEP = 24,
+    CHANGE_HOST_JOIN = 27,
+    CHANGE_HOST_NEEDS = 28,
+    CHANGE_HOST_EXPEL = 29,
 };
+
+/* Of a host's name. */
+enum { HOST_NAME_BYTES_MAX = 63 };
 
 const char *change_kind_name(enum change_kind kind);
 
@@ -91,6 +98,7 @@ enum {
     FEATURE_LEVEL_INDEX_BUILDS = 5,
     FEATURE_LEVEL_RANGES = 5,
     FEATURE_LEVEL_EXPIRY = 5,
+    FEATURE_LEVEL_HOSTS = 5,
     FEATURE_LEVEL = 5
 };
 

@@ -313,7 +313,10 @@ bool feed_shows(enum change_kind kind) {
     case CHANGE_KEEP:
     case CHANGE_HISTORY:
     case CHANGE_JOBS:
-    case CHANGE_INDEX_STEP: return false;
+    case CHANGE_INDEX_STEP:
+    case CHANGE_HOST_JOIN:
+    case CHANGE_HOST_NEEDS:
+    case CHANGE_HOST_EXPEL: return false;
     }
     return false;
 }

@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "engine/merge_change.h"
+#include "engine/shard_hosts.h"
 #include "engine/transaction_change.h"
 
 enum { TABLES_NAMED = 3, TABLE_TEXT_BYTES = 160 };
@@ -268,6 +269,18 @@ static void say_host(struct slice payload, struct record_text *text) {
     say(text, "host %" PRIu64 ", incarnation %" PRIu64, id, incarnation);
 }
 
+static void say_host_change(enum change_kind kind, struct slice payload, struct record_text *text) {
+    struct host_change change;
+    if (!host_change_decode(kind, payload, &change)) {
+        say_malformed(text);
+        return;
+    }
+    say(text, "host %" PRIu64 ", incarnation %" PRIu64, change.id, change.incarnation);
+    if (kind == CHANGE_HOST_JOIN) say(text, ", \"%.*s\", joins", (int)change.name.size, change.name.data);
+    if (kind == CHANGE_HOST_NEEDS) say(text, ", needs what is behind %" PRIu64, change.needed_lsn);
+    if (kind == CHANGE_HOST_EXPEL) say(text, ", is expelled");
+}
+
 void record_describe(const struct catalog *catalog, const struct record *record, struct record_text *text) {
     struct slice payload = record->payload;
     *text = (struct record_text){.rows = 0};
@@ -287,6 +300,9 @@ void record_describe(const struct catalog *catalog, const struct record *record,
     case CHANGE_JOB_ABORT: say(text, "job %" PRIu64 " was given up", number_of(payload)); break;
     case CHANGE_FILES_GONE: say_files_gone(payload, text); break;
     case CHANGE_HOST: say_host(payload, text); break;
+    case CHANGE_HOST_JOIN:
+    case CHANGE_HOST_NEEDS:
+    case CHANGE_HOST_EXPEL: say_host_change((enum change_kind)record->header.kind, payload, text); break;
     case CHANGE_TICK: say(text, "time goes on"); break;
     case CHANGE_FEATURE_LEVEL: say(text, "feature level %" PRIu64, number_of(payload)); break;
     case CHANGE_WINDOW: say(text, "the conflict window has %" PRIu64 " keys", number_of(payload)); break;

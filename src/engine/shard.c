@@ -8,6 +8,8 @@
 #include "engine/array.h"
 #include "engine/merge_change.h"
 #include "engine/rows_record.h"
+#include "engine/shard_hash.h"
+#include "engine/shard_hosts.h"
 #include "engine/shard_private.h"
 #include "table/partition.h"
 
@@ -421,8 +423,9 @@ static enum plinth_status decide_job_begin(struct shard *shard, uint64_t lsn, st
     struct reader from = reader_of(payload);
     struct shard_job job = {.id = lsn, .kind = (enum job_kind)reader_varint(&from)};
     job.host = reader_u64(&from);
-    if (from.failed) {
-        decision->verdict = VERDICT_REFUSED;
+    const struct shard_host *host = shard_find_host(shard, job.host);
+    if (from.failed || (host && host->expelled)) {
+        decision->verdict = from.failed ? VERDICT_REFUSED : VERDICT_VOID;
         return PLINTH_OK;
     }
     return ARRAY_PUSH(shard->jobs, shard->job_count, job) ? PLINTH_OK : error_no_memory(error, "jobs");
@@ -680,7 +683,7 @@ static enum plinth_status decide_host(struct shard *shard, struct slice payload,
     }
     for (uint64_t i = 0; i < shard->host_count; i++) {
         if (shard->hosts[i].id != host.id) continue;
-        if (host.incarnation < shard->hosts[i].incarnation)
+        if (shard->hosts[i].joined || host.incarnation < shard->hosts[i].incarnation)
             decision->verdict = VERDICT_VOID;
         else
             shard->hosts[i] = host;
@@ -895,6 +898,11 @@ enum plinth_status shard_decide(struct shard *shard, uint64_t lsn, const struct 
     case CHANGE_JOB_ABORT: st = decide_job_abort(shard, payload, decision); break;
     case CHANGE_FILES_GONE: st = decide_files_gone(shard, payload, decision); break;
     case CHANGE_HOST: st = decide_host(shard, payload, decision, error); break;
+    case CHANGE_HOST_JOIN:
+    case CHANGE_HOST_NEEDS:
+    case CHANGE_HOST_EXPEL:
+        st = shard_decide_hosts(shard, lsn, (enum change_kind)header->kind, payload, decision, error);
+        break;
     case CHANGE_TICK: break;
     case CHANGE_FEATURE_LEVEL: st = decide_feature_level(shard, lsn, payload, decision); break;
     case CHANGE_WINDOW: st = decide_window(shard, lsn, payload, decision, error); break;
@@ -903,6 +911,8 @@ enum plinth_status shard_decide(struct shard *shard, uint64_t lsn, const struct 
     case CHANGE_JOBS: st = decide_jobs(shard, payload, decision); break;
     default: decision->verdict = VERDICT_REFUSED;
     }
+    if (decision->verdict != VERDICT_APPLIED && shard_has_hosts(shard))
+        shard->verdict_sum += shard_verdict_hash(lsn, decision);
     if (decision->verdict == VERDICT_REFUSED) {
         shard->alarms++;
         log_event(LOG_ERROR, "record_refused", "lsn=%llu kind=%d feature_level=%u", (unsigned long long)lsn,

@@ -57,6 +57,11 @@ struct shard_host {
     uint64_t incarnation;
     uint64_t needed_lsn;
     bool expelled;
+    /* Of hosts that share the log (shard_hosts.h). */
+    bool joined;
+    uint64_t needed_time_us;
+    uint64_t expelled_us; /* shard time */
+    char name[HOST_NAME_BYTES_MAX + 1];
 };
 
 /* A file that the log has declared garbage. */
@@ -111,6 +116,7 @@ struct shard {
     uint64_t voids_from; /* how far back is the host's choice: no part of the state that hosts agree on */
     uint64_t alarms;     /* records refused */
     uint64_t time_alarms;
+    uint64_t verdict_sum; /* of hashes of all verdicts but "applied", since hosts have joined */
 };
 
 /* What a data record writes, prepared and checked by the writer's thread so that deciding costs little under the
@@ -181,7 +187,7 @@ PLINTH_MUST_CHECK bool shard_encode(struct buffer *into, const struct shard *sha
 /* PLINTH_CORRUPT or PLINTH_UNSUPPORTED name what is wrong; `shard` is then empty. The window is empty at first:
  * replay fills it. */
 PLINTH_MUST_CHECK enum plinth_status shard_decode(struct slice bytes, struct shard *shard, struct plinth_error *error);
-/* A hash of everything that two replicas at the same LSN must agree on. */
+/* A hash of everything that two replicas at the same LSN must agree on (shard_hash.h); 0 when memory is out. */
 uint64_t shard_hash(const struct shard *shard);
 
 #endif

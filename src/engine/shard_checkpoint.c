@@ -4,18 +4,20 @@
  * time | catalog | producers | window: keys, bytes, floor LSN | last cut | flushed LSN | cuts | tables: runs: segments
  * | jobs | hosts | garbage | voids | 0 | time alarms, alarms | from feature level 2 on: units | from feature level 3
  * on: history | from feature level 5 on: kinds of jobs that are paused, window of rows: runs, bytes, floor LSN, index
- * builds | range deletes
+ * builds | range deletes | sections, ascending by number: number, string
+ *
+ * Sections are of what only some directories have; one without has none of them. 1: hosts (shard_hosts.c)
  *
  * Magic, format and checksum stand like this in every format, so that damage is told from a newer version.
  * Counts and numbers are varints where no width is said. */
 #include "base/crc32c.h"
-#include "base/hash.h"
 #include "base/status.h"
 #include "engine/array.h"
-#include "engine/shard.h"
+#include "engine/shard_hosts.h"
 
 static const char magic[8] = {'P', 'L', 'I', 'N', 'C', 'K', 'P', 'T'};
 enum { CHECKPOINT_FORMAT = 1, CHECKPOINT_HEAD_BYTES = 16, RESERVED = 0 };
+enum section { SECTION_HOSTS = 1 };
 
 static bool encode_tables(struct buffer *into, const struct shard *shard) {
     bool ok = buffer_append_varint(into, shard->table_count);
@@ -57,6 +59,19 @@ static bool encode_lists(struct buffer *into, const struct shard *shard) {
            buffer_append_varint(into, shard->alarms);
 }
 
+static bool encode_section(struct buffer *into, enum section section, const struct shard *shard,
+                           bool (*encode)(struct buffer *, const struct shard *)) {
+    struct buffer bytes = BUFFER_INIT;
+    bool ok = encode(&bytes, shard) && buffer_append_varint(into, section) &&
+              buffer_append_string(into, buffer_slice(&bytes));
+    buffer_deinit(&bytes);
+    return ok;
+}
+
+static bool encode_sections(struct buffer *into, const struct shard *shard) {
+    return !shard_has_hosts(shard) || encode_section(into, SECTION_HOSTS, shard, shard_hosts_encode);
+}
+
 static bool encode_state(struct buffer *into, const struct shard *shard) {
     bool ok = buffer_append_varint(into, shard->feature_level) && buffer_append_varint(into, shard->time_us) &&
               catalog_encode(into, &shard->catalog) && producers_encode(into, &shard->producers) &&
@@ -74,7 +89,8 @@ static bool encode_state(struct buffer *into, const struct shard *shard) {
                 (buffer_append_varint(into, rows->runs_max) && buffer_append_varint(into, rows->bytes_max) &&
                  buffer_append_varint(into, rows->floor_lsn)));
     ok = ok && (shard->feature_level < FEATURE_LEVEL_INDEX_BUILDS || index_builds_encode(into, &shard->index_builds));
-    return ok && (shard->feature_level < FEATURE_LEVEL_RANGES || ranges_encode(into, &shard->ranges));
+    ok = ok && (shard->feature_level < FEATURE_LEVEL_RANGES || ranges_encode(into, &shard->ranges));
+    return ok && encode_sections(into, shard);
 }
 
 /* `bytes` is a whole checkpoint. */
@@ -174,6 +190,18 @@ static bool decode_rows_window(struct reader *from, struct shard *shard) {
     return true;
 }
 
+static bool decode_sections(struct reader *from, struct shard *shard) {
+    uint64_t before = 0;
+    while (reader_left(from) && !from->failed) {
+        uint64_t section = reader_varint(from);
+        struct slice bytes = reader_string(from);
+        if (from->failed || section <= before) return false;
+        before = section;
+        if (section != SECTION_HOSTS || !shard_hosts_decode(bytes, shard)) return false;
+    }
+    return !from->failed;
+}
+
 static enum plinth_status decode_state(struct reader *from, struct shard *shard, struct plinth_error *error) {
     shard->feature_level = reader_varint32(from);
     shard->time_us = reader_varint(from);
@@ -202,8 +230,7 @@ static enum plinth_status decode_state(struct reader *from, struct shard *shard,
         (!history_follows || history_decode(from, &shard->history)) && decode_paused(from, shard) &&
         (shard->feature_level < FEATURE_LEVEL_TRANSACTIONS || decode_rows_window(from, shard)) &&
         (!builds_follow || index_builds_decode(from, &shard->index_builds)) &&
-
-        (!ranges_follow || ranges_decode(from, &shard->ranges)) && reader_left(from) == 0)
+        (!ranges_follow || ranges_decode(from, &shard->ranges)) && decode_sections(from, shard))
         return PLINTH_OK;
     return error_set(error, PLINTH_CORRUPT, "malformed checkpoint");
 }
@@ -226,11 +253,4 @@ enum plinth_status shard_decode(struct slice bytes, struct shard *shard, struct 
     else
         shard->voids_from = shard_verdicts_lsn(shard);
     return st;
-}
-
-uint64_t shard_hash(const struct shard *shard) {
-    struct buffer bytes = BUFFER_INIT;
-    uint64_t hash = shard_encode(&bytes, shard) ? hash_stable(bytes.data, bytes.size) : 0;
-    buffer_deinit(&bytes);
-    return hash;
 }

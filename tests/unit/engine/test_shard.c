@@ -5,7 +5,8 @@
 #include "base/crc32c.h"
 #include "base/hash.h"
 #include "engine/rows_record.h"
-#include "engine/shard.h"
+#include "engine/shard_hash.h"
+#include "engine/shard_hosts.h"
 #include "support/test_support.h"
 
 enum { RECORDS_MAX = 6000 };
@@ -188,6 +189,24 @@ static enum verdict decide(struct shard *shard, const struct script *script, uin
                            &decision, &error),
               &error);
     return decision.verdict;
+}
+
+static void add_host(struct script *script, enum change_kind kind, uint64_t id, uint64_t incarnation, uint64_t needed) {
+    struct host_change change = {.id = id,
+                                 .incarnation = incarnation,
+                                 .name = slice_of_string("a host"),
+                                 .needed_lsn = needed,
+                                 .needed_time_us = 1000 * needed};
+    assert_true(host_change_encode(add(script, kind), kind, &change));
+}
+
+/* Fails with the names of the parts that differ. */
+static void assert_same_state(const struct shard *a, const struct shard *b) {
+    struct shard_hashes left, right;
+    assert_true(shard_hash_parts(a, &left) && shard_hash_parts(b, &right));
+    for (int part = 0; part < SHARD_PARTS; part++)
+        if (left.parts[part] != right.parts[part])
+            fail_msg("at %llu: %s differ", (unsigned long long)a->lsn, shard_part_name((enum shard_part)part));
 }
 
 static void script_deinit(struct script *script) {
@@ -492,8 +511,13 @@ static struct script *random_script(struct test_random *random) {
             struct buffer body = transaction_body(before > back ? before - back : 0, table, read_id, dice < 28,
                                                   first_id, 1 + (uint32_t)test_random_below(random, 4));
             add_transaction(script, 90000 + ++transactions, 1 + (uint32_t)test_random_below(random, 3), body);
+        } else if (dice < 49) {
+            static const enum change_kind kinds[] = {CHANGE_HOST_JOIN, CHANGE_HOST_NEEDS, CHANGE_HOST_NEEDS,
+                                                     CHANGE_HOST_NEEDS, CHANGE_HOST_EXPEL};
+            enum change_kind kind = kinds[test_random_below(random, 5)];
+            add_host(script, kind, 1 + test_random_below(random, 3), 1 + test_random_below(random, 9), before);
         } else if (dice < 60) {
-            add_write(script, key, dice < 48 ? NULL : "value");
+            add_write(script, key, dice < 52 ? NULL : "value");
         } else if (dice < 85) {
             uint64_t back = test_random_below(random, 400);
             add_conditional(script, before > back ? before - back : 0, key, "other");
@@ -526,6 +550,66 @@ static struct script *random_script(struct test_random *random) {
     return script;
 }
 
+static void an_expelled_host_begins_and_commits_nothing_until_it_joins_again(void **state) {
+    (void)state;
+    struct script *script = calloc(1, sizeof *script);
+    struct shard shard;
+    assert_ok(shard_init(&shard, NULL), NULL);
+    add_host(script, CHANGE_HOST_JOIN, 1, 1, 0);
+    assert_int_equal(decide(&shard, script, 1), VERDICT_REFUSED); /* below its feature level */
+    assert_false(shard_has_hosts(&shard));
+    add_varint(script, CHANGE_FEATURE_LEVEL, FEATURE_LEVEL_HOSTS);
+    add_host(script, CHANGE_HOST_JOIN, 1, 1, 0);
+    add_host(script, CHANGE_HOST_JOIN, 2, 1, 0);
+    add_host(script, CHANGE_HOST_JOIN, 1, 1, 0); /* a repeated append */
+    for (uint64_t lsn = 2; lsn <= 4; lsn++) assert_int_equal(decide(&shard, script, lsn), VERDICT_APPLIED);
+    assert_int_equal(decide(&shard, script, 5), VERDICT_VOID);
+    assert_int_equal(shard_needed_lsn(&shard, 0), 3);
+    assert_int_equal(shard_needed_lsn(&shard, 1), 4);
+    assert_int_equal(shard_lead_host(&shard), 1);
+
+    uint64_t cut = add_varint(script, CHANGE_CUT, 0);
+    uint64_t job = add_job(script, JOB_FLUSH); /* of host 1 */
+    add_host(script, CHANGE_HOST_NEEDS, 1, 1, job);
+    for (uint64_t lsn = cut; lsn <= script->count; lsn++)
+        assert_int_equal(decide(&shard, script, lsn), VERDICT_APPLIED);
+    assert_int_equal(shard_needed_lsn(&shard, 2), job);
+    add_host(script, CHANGE_HOST_NEEDS, 1, 1, job - 1); /* it has given that up */
+    assert_int_equal(decide(&shard, script, script->count), VERDICT_VOID);
+    add_host(script, CHANGE_HOST_EXPEL, 1, 1, 0);
+    assert_int_equal(decide(&shard, script, script->count), VERDICT_APPLIED);
+    assert_true(shard_find_job(&shard, job)->aborted);
+    assert_int_equal(shard_lead_host(&shard), 2);
+    assert_int_equal(shard_needed_lsn(&shard, 0), 4);
+
+    add_flush(script, job, cut);
+    add_job(script, JOB_FLUSH);
+    add_host(script, CHANGE_HOST_NEEDS, 1, 1, script->count);
+    add_host(script, CHANGE_HOST_EXPEL, 1, 1, 0);
+    for (uint64_t lsn = script->count - 3; lsn <= script->count; lsn++)
+        assert_int_equal(decide(&shard, script, lsn), VERDICT_VOID);
+    assert_int_equal(shard.flushed_lsn, 0);
+
+    add_host(script, CHANGE_HOST_JOIN, 1, 2, 0);
+    assert_int_equal(decide(&shard, script, script->count), VERDICT_APPLIED);
+    assert_true(shard_host_is_in(&shard, 1, 2) && !shard_host_is_in(&shard, 1, 1));
+    job = add_job(script, JOB_FLUSH);
+    assert_int_equal(decide(&shard, script, job), VERDICT_APPLIED);
+    assert_int_equal(decide(&shard, script, add_flush(script, job, cut)), VERDICT_APPLIED);
+
+    struct buffer bytes = BUFFER_INIT;
+    struct shard other;
+    struct plinth_error error;
+    assert_true(shard_encode(&bytes, &shard));
+    assert_ok(shard_decode(buffer_slice(&bytes), &other, &error), &error);
+    assert_same_state(&other, &shard);
+    assert_string_equal(shard_find_host(&other, 1)->name, "a host");
+    buffer_deinit(&bytes);
+    shard_deinit(&other);
+    shard_deinit(&shard);
+    script_deinit(script);
+}
+
 static void a_checkpoint_and_the_log_behind_it_give_the_same_state(void **state) {
     (void)state;
     uint64_t seed = 41;
@@ -549,6 +633,7 @@ static void a_checkpoint_and_the_log_behind_it_give_the_same_state(void **state)
                 header->kind == CHANGE_TRANSACTION || header->kind == CHANGE_TRANSACTION_PART)
                 assert_int_equal(shard_is_void(&other, replay), was_void[replay]);
         }
+        assert_same_state(&other, &shard);
         for (uint64_t later = lsn + 1; later <= script->count; later++) decide(&other, script, later);
         struct shard whole;
         assert_ok(shard_init(&whole, NULL), NULL);
@@ -601,6 +686,7 @@ int main(void) {
         cmocka_unit_test(a_replay_begins_at_the_first_part_of_what_is_not_in_segments),
         cmocka_unit_test(a_transaction_loses_when_rows_that_it_read_were_written_since),
         cmocka_unit_test(a_unit_that_begins_below_the_feature_level_is_remembered_as_a_whole),
+        cmocka_unit_test(an_expelled_host_begins_and_commits_nothing_until_it_joins_again),
         cmocka_unit_test(a_checkpoint_and_the_log_behind_it_give_the_same_state),
         cmocka_unit_test(a_damaged_checkpoint_is_refused),
     };
