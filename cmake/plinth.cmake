@@ -31,15 +31,19 @@ function(plinth_room name)
   target_link_libraries(plinth_${name} PUBLIC plinth_options ${ROOM_DEPENDS})
 endfunction()
 
-# plinth_test(NAME SOURCES ... DEPENDS ... [TIMEOUT seconds] [LABELS ...])
-# One cmocka program, registered with ctest under its own name; exit code 77 means skipped.
+# plinth_test(NAME SOURCES ... DEPENDS ... [TIMEOUT seconds] [LABELS ...] [ONE_THREAD])
+# One cmocka program, registered with ctest under its own name; exit code 77 means skipped. ONE_THREAD: there is nothing
+# in it that ThreadSanitizer could find, or only what other tests do, too (label one_thread).
 function(plinth_test name)
-  cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
+  cmake_parse_arguments(TEST "ONE_THREAD" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
   if(NOT TEST_TIMEOUT)
     set(TEST_TIMEOUT 120)
   endif()
   if(CMAKE_CROSSCOMPILING OR PLINTH_ASAN OR PLINTH_TSAN) # slow; it is there to end what hangs
     math(EXPR TEST_TIMEOUT "${TEST_TIMEOUT} * 4")
+  endif()
+  if(TEST_ONE_THREAD)
+    list(APPEND TEST_LABELS one_thread)
   endif()
   add_executable(${name} ${TEST_SOURCES})
   target_link_libraries(${name} PRIVATE ${TEST_DEPENDS} plinth_test_support PkgConfig::CMOCKA)

@@ -137,7 +137,8 @@ part_tsan() {
     if have setarch && setarch -R true 2>/dev/null; then
         WRAPPER=(setarch -R)
     fi
-    TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 PLINTH_CRASH_ROUNDS=5 run_ctest tsan tsan
+    TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 PLINTH_CRASH_ROUNDS=5 run_ctest tsan tsan \
+        --label-exclude one_thread
     WRAPPER=()
 }
 
