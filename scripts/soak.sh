@@ -46,6 +46,7 @@ crash() {
     local seed
     seed=$(new_seed)
     round "$BUILD/tests/crash/crash_sim" --seed "$seed" --rounds 100 &&
+        round "$BUILD/tests/crash/crash_features" --seed "$seed" --rounds 50 &&
         round "$BUILD/tests/crash/crash_kill" --seed "$seed" --rounds 10
 }
 

@@ -22,8 +22,10 @@ static uint64_t number_of(const char *name, const char *text) {
 
 void crash_options_read(struct crash_options *options, int argc, char **argv) {
     if (getenv("PLINTH_SEED")) options->seed = number_of("PLINTH_SEED", getenv("PLINTH_SEED"));
-    if (getenv("PLINTH_CRASH_ROUNDS"))
-        options->rounds = number_of("PLINTH_CRASH_ROUNDS", getenv("PLINTH_CRASH_ROUNDS"));
+    if (getenv("PLINTH_CRASH_ROUNDS")) {
+        uint64_t cost = options->cost ? options->cost : 1;
+        options->rounds = (number_of("PLINTH_CRASH_ROUNDS", getenv("PLINTH_CRASH_ROUNDS")) + cost - 1) / cost;
+    }
     for (int i = 1; i < argc; i += 2) {
         uint64_t *into = strcmp(argv[i], "--seed") == 0     ? &options->seed
                          : strcmp(argv[i], "--rounds") == 0 ? &options->rounds

@@ -16,6 +16,7 @@ struct crash_options {
     uint64_t seed;
     uint64_t rounds;
     uint64_t cycles; /* crashes a round */
+    uint64_t cost;   /* of a round, in rounds of $PLINTH_CRASH_ROUNDS; 0: one */
 };
 
 /* Fills in what the command line and the environment say; exits with 2 when they make no sense. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "plinth.h"
+#include "support/list_history.h"
 #include "support/test_support.h"
 
 struct fixture {
@@ -453,41 +454,30 @@ static void money_that_is_moved_about_stays_the_same(void **state) {
     assert_int_equal(total(f), ACCOUNTS * START);
 }
 
-/* Lists that are only appended to tell the order of the transactions that wrote them, and what a transaction read tells
- * its place among them; a circle in these orders is an anomaly (Kingsbury and Alvaro, Elle, VLDB 2020). */
-enum { LISTS = 5, WRITERS = 4, APPENDS = 120, HISTORY = WRITERS * APPENDS };
-
-struct seen {
-    int list;
-    uint32_t length;
-};
-
-struct history {
-    struct seen reads[3];
-    int read_count;
-};
+enum { LISTS = 5, WRITERS = 4, APPENDS = 120, LISTS_READ = 3 };
 
 struct appender {
     struct fixture *f;
-    struct history *histories; /* by transaction number */
-    uint32_t first;
+    struct list_history *history;
+    uint64_t seed;
 };
 
+/* Reads three lists and appends to the first, and sometimes to others. */
 static void append_in(struct appender *appender, struct plinth_transaction *transaction, struct test_random *random,
                       uint32_t number, struct plinth_error *error) {
-    struct history *history = &appender->histories[number];
+    struct list_event *event = list_history_event(appender->history, number);
     struct fixture *f = appender->f;
-    *history = (struct history){0};
-    int first = (int)test_random_below(random, LISTS);
-    for (int i = 0; i < 3; i++) {
+    uint32_t first = (uint32_t)test_random_below(random, LISTS);
+    for (uint32_t i = 0; i < LISTS_READ; i++) {
         char key[8];
-        int list = (first + i) % LISTS;
-        snprintf(key, sizeof key, "list%d", list);
+        uint32_t list = (first + i) % LISTS;
+        snprintf(key, sizeof key, "list%u", list);
         struct plinth_buffer value = {0};
         enum plinth_status st = plinth_transaction_get(transaction, f->space, plinth_text(key), &value, NULL, error);
         if (st != PLINTH_NOT_FOUND) assert_ok(st, error);
-        history->reads[history->read_count++] = (struct seen){list, (uint32_t)(value.size / sizeof number)};
+        list_event_read(event, list, (uint32_t)(value.size / sizeof number));
         if (i == 0 || test_random_below(random, 3) == 0) {
+            list_event_append(event, list);
             struct plinth_buffer longer = {malloc(value.size + sizeof number), value.size + sizeof number, 0};
             if (value.size) memcpy(longer.data, value.data, value.size);
             memcpy(longer.data + value.size, &number, sizeof number);
@@ -504,68 +494,49 @@ static void append_in(struct appender *appender, struct plinth_transaction *tran
 
 static void *appender_run(void *argument) {
     struct appender *appender = argument;
-    struct test_random random = test_random_of(appender->first + 99);
+    struct test_random random = test_random_of(appender->seed);
     struct plinth_error error = {0};
+    uint32_t number = 0;
     for (uint32_t done = 0; done < APPENDS;) {
         struct plinth_transaction *transaction;
+        if (!number) number = list_history_begin(appender->history);
+        list_event_restart(list_history_event(appender->history, number));
         assert_ok(plinth_transaction_begin(appender->f->db, &transaction, &error), &error);
-        append_in(appender, transaction, &random, appender->first + done, &error);
+        append_in(appender, transaction, &random, number, &error);
         enum plinth_status st = plinth_transaction_commit(transaction, NULL, NULL, NULL, &error);
         plinth_transaction_destroy(transaction);
-        if (!st)
-            done++;
-        else if (st != PLINTH_CONFLICT)
-            assert_ok(st, &error);
+        if (st == PLINTH_CONFLICT) continue;
+        assert_ok(st, &error);
+        list_history_event(appender->history, number)->outcome = LIST_COMMITTED;
+        number = 0;
+        done++;
     }
     return NULL;
 }
 
-static bool edges[HISTORY][HISTORY];
-static uint8_t marks[HISTORY];
-
-static void walk(uint32_t from) {
-    marks[from] = 1;
-    for (uint32_t to = 0; to < HISTORY; to++) {
-        if (!edges[from][to]) continue;
-        if (marks[to] == 1) fail_msg("transactions %u and %u come before each other", from, to);
-        if (!marks[to]) walk(to);
-    }
-    marks[from] = 2;
-}
-
 static void appends_to_lists_are_in_one_order(void **state) {
     struct fixture *f = *state;
-    static struct history histories[HISTORY];
+    struct list_history history;
     struct appender appenders[WRITERS];
     pthread_t threads[WRITERS];
-    memset(edges, 0, sizeof edges);
-    memset(marks, 0, sizeof marks);
+    struct plinth_buffer values[LISTS] = {0};
+    struct list_elements lists[LISTS];
+    list_history_init(&history, WRITERS * APPENDS);
     for (uint32_t i = 0; i < WRITERS; i++) {
-        appenders[i] = (struct appender){f, histories, i * APPENDS};
+        appenders[i] = (struct appender){f, &history, i * APPENDS + 99};
         assert_int_equal(pthread_create(&threads[i], NULL, appender_run, &appenders[i]), 0);
     }
     for (int i = 0; i < WRITERS; i++) pthread_join(threads[i], NULL);
-    for (int list = 0; list < LISTS; list++) {
+    for (uint32_t list = 0; list < LISTS; list++) {
         char key[8];
-        snprintf(key, sizeof key, "list%d", list);
-        struct plinth_buffer value = {0};
-        assert_ok(plinth_get(f->db, f->space, plinth_text(key), NULL, &value, NULL, &f->error), &f->error);
-        const uint32_t *order = (const uint32_t *)(const void *)value.data;
-        uint32_t count = (uint32_t)(value.size / sizeof *order);
-        for (uint32_t i = 1; i < count; i++) edges[order[i - 1]][order[i]] = true;
-        for (uint32_t reader = 0; reader < HISTORY; reader++) {
-            for (int r = 0; r < histories[reader].read_count; r++) {
-                struct seen seen = histories[reader].reads[r];
-                if (seen.list != list) continue;
-                assert_true(seen.length <= count);
-                if (seen.length) edges[order[seen.length - 1]][reader] = true;
-                if (seen.length < count && order[seen.length] != reader) edges[reader][order[seen.length]] = true;
-            }
-        }
-        plinth_buffer_deinit(&value);
+        snprintf(key, sizeof key, "list%u", list);
+        assert_ok(plinth_get(f->db, f->space, plinth_text(key), NULL, &values[list], NULL, &f->error), &f->error);
+        lists[list] = (struct list_elements){(const uint32_t *)(const void *)values[list].data,
+                                             (uint32_t)(values[list].size / sizeof(uint32_t))};
     }
-    for (uint32_t i = 0; i < HISTORY; i++)
-        if (!marks[i]) walk(i);
+    list_history_check(&history, lists, LISTS);
+    for (int list = 0; list < LISTS; list++) plinth_buffer_deinit(&values[list]);
+    list_history_deinit(&history);
 }
 
 int main(void) {
