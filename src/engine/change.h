@@ -155,10 +155,12 @@ struct condition {
 };
 bool condition_decode(struct slice payload, struct condition *condition);
 
+enum rows_operation { ROWS_UPSERT = 1, ROWS_DELETE = 2 /* the batch has the key's columns only */ };
+
 /* The head of a ROWS payload; `columns` is what follows it (rows_record.h). */
 struct rows_change {
     struct table_id table;
-    uint8_t operation;      /* 1 upsert, 2 delete (enum rows_operation) */
+    uint8_t operation;      /* enum rows_operation */
     bool in_unit, last;     /* `last` only in a unit */
     bool chunked;           /* not in a unit */
     uint32_t cut;           /* of a chunked one */

@@ -18,7 +18,7 @@
 #include "engine/compact.h"
 #include "engine/index_output.h"
 #include "engine/job_list.h"
-#include "engine/rows_unique.h"
+#include "engine/index_doubles.h"
 #include "engine/table_ddl.h"
 #include "table/row_segment.h"
 
@@ -448,7 +448,7 @@ static enum plinth_status run_build(struct build *build, struct plinth_error *er
     atomic_store(&build->job.done, build->rows);
     if (!st) st = build->index->kind == INDEX_SORTED ? build_sorted(build, error) : build_in_segments(build, error);
     if (!st) st = check_wanted(build, error);
-    if (!st && build->index->unique) st = engine_find_doubles(db, build->schema, build->index, error);
+    if (!st && build->index->unique) st = engine_check_doubles(db, build->schema, build->index, error);
     if (!st) st = make_ready(build, error);
     bool cancelled = st == PLINTH_CANCELLED && atomic_load(&build->job.cancelled);
     if (cancelled) drop_cancelled(build);

@@ -33,6 +33,12 @@ void key_runs_append(struct key_run **runs, struct key_run *more) {
     *runs = more;
 }
 
+uint64_t key_runs_count(const struct key_run *runs) {
+    uint64_t count = 0;
+    for (; runs; runs = runs->next) count++;
+    return count;
+}
+
 /* The first key at or above `key`. */
 static uint32_t find(const struct key_run *run, struct slice key) {
     uint32_t low = 0, high = run->count;

@@ -24,6 +24,7 @@ struct key_run *key_run_create(struct table_id table, const struct row_keys *key
 /* Frees a list; null is allowed. */
 void key_runs_free(struct key_run *runs);
 void key_runs_append(struct key_run **runs, struct key_run *more);
+uint64_t key_runs_count(const struct key_run *runs);
 
 /* The first key of the run in [lower, upper) (an empty upper is no bound); false when there is none. A run of
  * everything has every key, and gives an empty one. */

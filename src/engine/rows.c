@@ -147,8 +147,9 @@ static enum plinth_status prepare_chunk(struct submission *submission, uint32_t 
     /* Of units always: the level may be raised before their last part. */
     if (!submission->change.in_unit && !atomic_load_explicit(&submission->db->remembers_rows, memory_order_relaxed))
         return PLINTH_OK;
-    return rows_runs_make(plan->schema, plan->schema->key_count ? &block->keys : NULL, block->rows, &submission->runs,
-                          error);
+    const struct rows_written written = {block->columns, block->column_ids,
+                                         plan->schema->key_count ? &block->keys : NULL, plan->write->operation};
+    return rows_runs_make(plan->schema, &written, &submission->runs, error);
 }
 
 /* Each chunk for itself. */
@@ -243,16 +244,6 @@ static enum plinth_status check_unit(const struct rows_plan *plan, struct plinth
                      plan->chunk_count, ROWS_UNIT_BYTES_MAX / RECORD_PAYLOAD_BYTES_MAX);
 }
 
-/* Whether all of the write has been logged before: it is to be answered as that, whatever is there now. */
-static bool is_repeated(struct plinth *db, const struct record_header *header) {
-    uint64_t first_lsn;
-    pthread_mutex_lock(&db->sequence_mutex);
-    bool repeated =
-        shard_check_producer(&db->shard, header, (struct producer_part){0}, &first_lsn) == PRODUCER_DUPLICATE;
-    pthread_mutex_unlock(&db->sequence_mutex);
-    return repeated;
-}
-
 /* The write against one version of the schema; inside of the table's gate. */
 static enum plinth_status write_with(struct plinth *db, const struct table_schema *schema,
                                      const struct rows_write *write, const struct record_header *header, bool no_wait,
@@ -262,8 +253,7 @@ static enum plinth_status write_with(struct plinth *db, const struct table_schem
     enum plinth_status st = rows_plan_match(&plan, schema, write, result, unknown, error);
     if (db->rows_record_bytes_max) plan.record_bytes_max = db->rows_record_bytes_max;
     if (!st && !unknown->count) {
-        if (schema_has_unique(schema) && !is_repeated(db, header)) st = rows_check_unique(db, &plan, error);
-        if (!st) st = rows_plan_sort(&plan, error);
+        st = rows_plan_sort(&plan, error);
         if (!st) st = check_rejects(&plan, error);
         if (!st) st = check_unit(&plan, error);
         if (!st && plan.count) st = write_plan(db, &plan, header, no_wait, error);
@@ -309,42 +299,31 @@ enum plinth_status rows_settle_unknown(struct plinth *db, const struct table_sch
     return st;
 }
 
-/* One attempt; `*again` when the table has got new columns. */
+/* One attempt; `*again` when the table has got new columns. `*checked`: nothing was done, for a unique index asks for a
+ * transaction. */
 static enum plinth_status attempt(struct plinth *db, struct table_id table, const struct rows_write *write,
                                   const struct record_header *header, bool no_wait, struct rows_result *result,
-                                  bool *again, struct plinth_error *error) {
+                                  bool *again, bool *checked, struct plinth_error *error) {
     struct rows_unknown unknown = {0};
     const struct table_schema *schema = NULL;
-    bool alone = false;
     *again = false;
     if (!engine_table_gate_enter(db, table.table, no_wait))
         return error_set(error, PLINTH_WOULD_BLOCK, "waiting for a change of the table");
     enum plinth_status st = engine_schema_by_id(db, table.table, &schema, error);
-    if (!st && write->operation == ROWS_UPSERT && schema_has_unique(schema)) {
-        /* One after the other (rows_unique.h). */
-        engine_table_gate_leave(db, table.table);
-        table_schema_unref(schema);
-        schema = NULL;
-        if (no_wait) return error_set(error, PLINTH_WOULD_BLOCK, "a unique index has to be looked into");
-        engine_table_gate_close(db, table.table);
-        st = engine_schema_by_id(db, table.table, &schema, error);
-        alone = true;
-    }
     if (!st && (schema->kind != TABLE_ROWS || table_id_compare(schema->id, table) != 0))
         st = error_set(error, PLINTH_NOT_FOUND, "no table of rows with id %u", table.table);
-    if (!st) st = write_with(db, schema, write, header, no_wait, result, &unknown, error);
-    if (alone)
-        engine_table_gate_open(db, table.table);
-    else
-        engine_table_gate_leave(db, table.table);
+    *checked = !st && write->operation == ROWS_UPSERT && schema_has_unique(schema);
+    if (!st && !*checked) st = write_with(db, schema, write, header, no_wait, result, &unknown, error);
+    engine_table_gate_leave(db, table.table);
     if (!st && unknown.count) st = rows_settle_unknown(db, schema, write, &unknown, again, error);
     table_schema_unref(schema);
     free(unknown.columns);
     return st;
 }
 
-static void count_rows(struct plinth *db, const struct rows_write *write, const struct rows_result *result) {
-    if (!result->duplicate)
+static void count_rows(struct plinth *db, const struct rows_write *write, const struct rows_result *result,
+                       bool checked) {
+    if (!result->duplicate && !checked) /* a transaction has counted its own */
         counter_add(write->operation == ROWS_UPSERT ? &db->counters.rows_upserted : &db->counters.rows_deleted,
                     result->rows_written);
     counter_add(&db->counters.rows_rejected, result->rows_rejected);
@@ -358,17 +337,17 @@ enum plinth_status rows_submit(struct plinth *db, struct table_id table, const s
     struct record_header header;
     enum plinth_status st = write_header_init(db, options, CHANGE_ROWS, &header, error);
     if (!st) st = engine_check(db, error);
-    bool again = !st;
-    if (!st && write->if_absent) {
-        st = rows_insert_absent(db, table, write, options, result, error);
-        again = false;
-    }
-    while (!st && again) st = attempt(db, table, write, &header, options && options->no_wait, result, &again, error);
+    bool again = !st, checked = write->if_absent, no_wait = options && options->no_wait;
+    while (!st && again && !checked) st = attempt(db, table, write, &header, no_wait, result, &again, &checked, error);
+    if (!st && checked && no_wait && !write->if_absent)
+        st = error_set(error, PLINTH_WOULD_BLOCK, "a unique index has to be looked into");
+    else if (!st && checked)
+        st = rows_write_checked(db, table, write, options, result, error);
     if (result->last_lsn) {
         result->position = engine_position(db, result->last_lsn);
         log_request(db->log, result->last_lsn, header.durability);
     }
-    if (!st) count_rows(db, write, result);
+    if (!st) count_rows(db, write, result, checked);
     return st;
 }
 

@@ -36,8 +36,6 @@ struct rows_unfit {
     uint32_t reason_count;
 };
 
-enum rows_operation { ROWS_UPSERT = 1, ROWS_DELETE = 2 /* the batch has the key's columns only */ };
-
 struct rows_write {
     enum rows_operation operation;
     const struct arrow_schema *schema; /* names and types of the batch's columns */
@@ -68,8 +66,9 @@ PLINTH_MUST_CHECK enum plinth_status rows_submit(struct plinth *db, struct table
                                                  const struct rows_write *write,
                                                  const struct plinth_write_options *options, struct rows_result *result,
                                                  struct plinth_error *error);
-/* rows_submit of a write with `if_absent` (rows_if_absent.c): waits until it is as durable as asked for. */
-PLINTH_MUST_CHECK enum plinth_status rows_insert_absent(struct plinth *db, struct table_id table,
+/* rows_submit of a write with `if_absent`, or of upserts to a table with a unique index (rows_checked.c): waits until
+ * it is as durable as asked for. PLINTH_CONFLICT when it lost against others again and again. */
+PLINTH_MUST_CHECK enum plinth_status rows_write_checked(struct plinth *db, struct table_id table,
                                                         const struct rows_write *write,
                                                         const struct plinth_write_options *options,
                                                         struct rows_result *result, struct plinth_error *error);

@@ -2,7 +2,7 @@
 
 #include "base/status.h"
 #include "column/row_key.h"
-#include "engine/rows.h"
+#include "table/row_block.h"
 
 bool rows_record_encode(struct buffer *into, const struct rows_change *change, const uint32_t *column_ids,
                         const struct batch *batch) {
@@ -85,11 +85,75 @@ static enum plinth_status check_columns(const struct table_schema *schema, const
     return PLINTH_OK;
 }
 
-enum plinth_status rows_runs_make(const struct table_schema *schema, const struct row_keys *keys, uint32_t rows,
-                                  struct key_run **runs, struct plinth_error *error) {
-    *runs = key_run_create(schema->id, keys, rows);
-    return *runs ? PLINTH_OK : error_no_memory(error, "conflict window");
+/* ---- key runs ---- */
+
+static const struct column *written_column(const struct rows_written *written, uint32_t id) {
+    for (uint32_t i = 0; i < written->batch->column_count; i++)
+        if (written->column_ids[i] == id) return &written->batch->columns[i];
+    return NULL;
 }
+
+/* The heads without nulls, in order and each once, as the keys of a run. */
+static struct key_run *run_of_heads(struct arena *arena, const struct table_schema *schema,
+                                    const struct table_index *index, const struct index_heads *heads) {
+    uint32_t *order = arena_alloc(arena, ((size_t)heads->count + 1) * sizeof *order), count = 0, at = 0;
+    uint32_t *offsets = arena_alloc(arena, ((size_t)heads->count + 1) * sizeof *offsets);
+    uint8_t *bytes = arena_alloc(arena, (size_t)heads->keys.offsets[heads->count] + 1);
+    if (!order || !offsets || !bytes || !row_keys_sort(&heads->keys, heads->count, order, NULL)) return NULL;
+    for (uint32_t i = 0; i < heads->count; i++) {
+        struct slice head = row_keys_at(&heads->keys, order[i]);
+        struct reader reader = reader_of(head);
+        bool has_null = true;
+        if (!index_head_skip(&reader, schema, index, &has_null) || has_null) continue;
+        if (count && slice_equal(head, slice_of(bytes + offsets[count - 1], at - offsets[count - 1]))) continue;
+        offsets[count++] = at;
+        memcpy(bytes + at, head.data, head.size);
+        at += (uint32_t)head.size;
+    }
+    offsets[count] = at;
+    const struct row_keys keys = {offsets, bytes};
+    return key_run_create(index->id, &keys, count);
+}
+
+static struct key_run *index_run(const struct table_schema *schema, const struct table_index *index,
+                                 const struct rows_written *written) {
+    const struct column *columns[ROW_KEY_PARTS_MAX];
+    struct index_heads heads;
+    struct key_run *run = NULL;
+    struct arena arena;
+    arena_init(&arena);
+    for (uint32_t i = 0; i < index->column_count; i++) columns[i] = written_column(written, index->columns[i]);
+    if (index_heads_encode(&arena, schema, index, columns, written->batch->rows, &heads))
+        run = run_of_heads(&arena, schema, index, &heads);
+    arena_deinit(&arena);
+    return run;
+}
+
+enum plinth_status rows_runs_make(const struct table_schema *schema, const struct rows_written *written,
+                                  struct key_run **runs, struct plinth_error *error) {
+    *runs = key_run_create(schema->id, written->keys, written->batch->rows);
+    bool ok = *runs != NULL;
+    for (uint32_t i = 0; ok && written->operation == ROWS_UPSERT && i < schema->index_count; i++) {
+        if (!schema->indexes[i].unique) continue;
+        struct key_run *run = index_run(schema, &schema->indexes[i], written);
+        ok = run != NULL;
+        key_runs_append(runs, run);
+    }
+    if (ok) return PLINTH_OK;
+    key_runs_free(*runs);
+    *runs = NULL;
+    return error_no_memory(error, "conflict window");
+}
+
+static enum plinth_status runs_of_record(const struct table_schema *schema, const struct rows_record *record,
+                                         const struct row_keys *keys, struct key_run **runs,
+                                         struct plinth_error *error) {
+    const struct rows_written written = {record->batch, record->column_ids, keys,
+                                         (enum rows_operation)record->change.operation};
+    return rows_runs_make(schema, &written, runs, error);
+}
+
+/* ---- order ---- */
 
 static enum plinth_status encode_keys(const struct table_schema *schema, const struct rows_record *record,
                                       struct row_keys *keys, struct plinth_error *error) {
@@ -106,7 +170,7 @@ static enum plinth_status check_order(const struct table_schema *schema, const s
                                       struct key_run **runs, struct plinth_error *error) {
     if (!schema->key_count) {
         if (record->change.operation == ROWS_UPSERT)
-            return runs ? rows_runs_make(schema, NULL, record->batch->rows, runs, error) : PLINTH_OK;
+            return runs ? runs_of_record(schema, record, NULL, runs, error) : PLINTH_OK;
         return error_set(error, PLINTH_CORRUPT, "a delete from a table without a key");
     }
     struct row_keys keys;
@@ -115,7 +179,7 @@ static enum plinth_status check_order(const struct table_schema *schema, const s
     for (uint32_t i = 1; i < record->batch->rows; i++)
         if (slice_compare(row_keys_at(&keys, i - 1), row_keys_at(&keys, i)) >= 0)
             return error_set(error, PLINTH_CORRUPT, "rows %u and %u are not in the order of their keys", i - 1, i);
-    return runs ? rows_runs_make(schema, &keys, record->batch->rows, runs, error) : PLINTH_OK;
+    return runs ? runs_of_record(schema, record, &keys, runs, error) : PLINTH_OK;
 }
 
 enum plinth_status rows_record_runs(const struct table_schema *schema, struct slice payload, struct key_run **runs,
@@ -126,7 +190,7 @@ enum plinth_status rows_record_runs(const struct table_schema *schema, struct sl
     enum plinth_status st = rows_record_decode(payload, &record, error);
     if (st) return st;
     if (schema->key_count) st = encode_keys(schema, &record, &keys, error);
-    if (!st) st = rows_runs_make(schema, schema->key_count ? &keys : NULL, record.batch->rows, runs, error);
+    if (!st) st = runs_of_record(schema, &record, schema->key_count ? &keys : NULL, runs, error);
     rows_record_deinit(&record);
     return st;
 }

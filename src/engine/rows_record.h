@@ -23,11 +23,20 @@ PLINTH_MUST_CHECK bool rows_record_encode(struct buffer *into, const struct rows
 PLINTH_MUST_CHECK enum plinth_status rows_record_decode(struct slice payload, struct rows_record *record,
                                                         struct plinth_error *error);
 void rows_record_deinit(struct rows_record *record);
-/* The key runs by which the conflict window knows the rows of one record: writers make them of the block that goes into
- * the memtable, and a replay of the record, so both must come to the same. `keys` are those of all rows, in order;
- * null: the table has no key. */
-PLINTH_MUST_CHECK enum plinth_status rows_runs_make(const struct table_schema *schema, const struct row_keys *keys,
-                                                    uint32_t rows, struct key_run **runs, struct plinth_error *error);
+/* Rows as they are written. */
+struct rows_written {
+    const struct batch *batch;
+    const uint32_t *column_ids;
+    const struct row_keys *keys; /* in order; null: the table has no key */
+    enum rows_operation operation;
+};
+/* The key runs by which the conflict window knows the rows of one record: one of the table's keys; and of upserts one
+ * for each unique index of the table, whose keys are the values that the rows have in it (heads of its entries, but
+ * those with a null). Writers make them of the block that goes into the memtable, and a replay of the record, so both
+ * must come to the same. */
+PLINTH_MUST_CHECK enum plinth_status rows_runs_make(const struct table_schema *schema,
+                                                    const struct rows_written *written, struct key_run **runs,
+                                                    struct plinth_error *error);
 /* The same of a record that was applied, under a schema that may have changed since but for the key. */
 PLINTH_MUST_CHECK enum plinth_status rows_record_runs(const struct table_schema *schema, struct slice payload,
                                                       struct key_run **runs, struct plinth_error *error);

@@ -1,14 +1,13 @@
 #include "engine/rows_unique.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/status.h"
 #include "engine/array.h"
-#include "engine/table_gate.h"
+#include "engine/row_text.h"
+#include "table/row_block.h"
 
-#define NEWEST_LSN (UINT64_MAX >> 1)
+enum { NOBODY = UINT32_MAX };
 
 bool schema_has_unique(const struct table_schema *schema) {
     for (uint32_t i = 0; i < schema->index_count; i++)
@@ -16,47 +15,275 @@ bool schema_has_unique(const struct table_schema *schema) {
     return false;
 }
 
-/* Moves `entry` behind the index's parts; *has_null when one of them is null. */
-static bool skip_head(struct reader *entry, const struct table_schema *schema, const struct table_index *index,
-                      bool *has_null) {
-    *has_null = false;
-    for (uint32_t i = 0; i < index->column_count; i++) {
-        struct column_type type = table_index_part_type(schema, index, i);
-        *has_null |= reader_left(entry) && entry->at[0] == 1; /* row_key.h */
-        if (!row_key_skip(entry, &type, 1)) return false;
+/* Rows are numbered from 0 on, over all that is written. */
+
+/* An entry of the index with a value that is written. */
+struct holder {
+    struct slice key; /* of its row */
+    uint64_t lsn;
+    uint32_t value; /* in the index's list */
+    uint32_t own;   /* the row that is written with this key, or NOBODY */
+    enum { UNKNOWN, LIVE, DEAD } state;
+};
+
+/* A value without nulls, and who is to have it: wanted[first ..]. */
+struct value {
+    struct slice head;
+    uint32_t first, count;
+    uint32_t holder_first, holder_count;
+};
+
+struct checked_index {
+    const struct table_index *index;
+    struct buffer bytes;
+    struct row_keys heads; /* of all upserts; bytes are in the buffer */
+    uint32_t *rows;        /* by head */
+    uint32_t head_count;
+    uint32_t *wanted; /* rows, by value */
+    struct value *values;
+    uint32_t value_count;
+    struct holder *holders; /* by value */
+    uint64_t holder_count;
+    uint32_t *by_own; /* those that are written, by row */
+    uint32_t own_count;
+};
+
+/* A value that has to be looked at again. */
+struct affected {
+    uint32_t index, value;
+};
+
+struct unique_check {
+    const struct unique_rows *in;
+    struct arena arena;
+    uint32_t *bases; /* by rows: the number of the first one; and behind the last */
+    struct buffer key_bytes;
+    struct row_keys keys; /* of all rows; offsets null: the table has no key */
+    uint32_t *by_key;
+    uint32_t count;
+    uint8_t *lost; /* bitmap */
+    struct checked_index *indexes;
+    uint32_t index_count;
+    struct affected *stack;
+    uint64_t stack_count;
+};
+
+static void check_deinit(struct unique_check *check) {
+    for (uint32_t i = 0; i < check->index_count; i++) {
+        buffer_deinit(&check->indexes[i].bytes);
+        free(check->indexes[i].holders);
+    }
+    buffer_deinit(&check->key_bytes);
+    free(check->stack);
+    arena_deinit(&check->arena);
+}
+
+/* ---- what is written ---- */
+
+static size_t rows_of(const struct unique_check *check, uint32_t number) {
+    size_t low = 0, high = check->in->count;
+    while (low + 1 < high) {
+        size_t middle = low + (high - low) / 2;
+        if (check->bases[middle] <= number)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static uint32_t arrival_of(const struct unique_check *check, uint32_t number) {
+    return check->in->arrival ? check->in->arrival[number] : number;
+}
+
+static const struct column *column_of(const struct transaction_rows *rows, uint32_t id) {
+    for (uint32_t i = 0; i < rows->batch->column_count; i++)
+        if (rows->column_ids[i] == id) return &rows->batch->columns[i];
+    return NULL;
+}
+
+/* Appends keys to those before them; offsets[0] of the first is 0. */
+static bool join_keys(struct buffer *bytes, uint32_t *offsets, const struct row_keys *keys, uint32_t count) {
+    uint64_t base = bytes->size, first = keys->offsets[0];
+    if (base + keys->offsets[count] > UINT32_MAX) return false;
+    for (uint32_t i = 0; i < count; i++) offsets[i + 1] = (uint32_t)(base + keys->offsets[i + 1] - first);
+    return buffer_append(bytes, keys->bytes + first, keys->offsets[count] - first);
+}
+
+static bool number_rows(struct unique_check *check) {
+    const struct unique_rows *in = check->in;
+    check->bases = arena_alloc(&check->arena, (in->count + 1) * sizeof *check->bases);
+    if (!check->bases) return false;
+    for (size_t i = 0; i < in->count; i++) {
+        check->bases[i] = check->count;
+        check->count += in->rows[i].batch->rows;
+    }
+    check->bases[in->count] = check->count;
+    check->lost = arena_zalloc(&check->arena, check->count / 8 + 1);
+    return check->lost != NULL;
+}
+
+static bool encode_keys(struct unique_check *check) {
+    const struct table_schema *schema = check->in->schema;
+    if (!schema->key_count) return true;
+    uint32_t *offsets = arena_zalloc(&check->arena, ((size_t)check->count + 1) * sizeof *offsets);
+    check->by_key = arena_alloc(&check->arena, ((size_t)check->count + 1) * sizeof *check->by_key);
+    bool ok = offsets && check->by_key;
+    struct arena work;
+    arena_init(&work);
+    for (size_t i = 0; ok && i < check->in->count; i++) {
+        const struct column *parts[ROW_KEY_PARTS_MAX];
+        const struct transaction_rows *rows = &check->in->rows[i];
+        struct row_keys keys;
+        for (uint32_t k = 0; k < schema->key_count; k++) parts[k] = column_of(rows, schema->key[k]);
+        ok = row_keys_encode(&work, parts, schema->key_count, ROW_KEY_PRIMARY, rows->batch->rows, &keys) &&
+             join_keys(&check->key_bytes, offsets + check->bases[i], &keys, rows->batch->rows);
+        arena_reset(&work);
+    }
+    arena_deinit(&work);
+    check->keys = (struct row_keys){offsets, check->key_bytes.data};
+    return ok && row_keys_sort(&check->keys, check->count, check->by_key, NULL);
+}
+
+/* Empty in tables without a key. */
+static struct slice key_of(const struct unique_check *check, uint32_t number) {
+    return check->keys.offsets ? row_keys_at(&check->keys, number) : slice_of(NULL, 0);
+}
+
+/* The row that is written with this key, or NOBODY. */
+static uint32_t find_own(const struct unique_check *check, struct slice key) {
+    uint32_t low = 0, high = check->keys.offsets ? check->count : 0;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (slice_compare(row_keys_at(&check->keys, check->by_key[middle]), key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool found =
+        check->keys.offsets && low < check->count && slice_equal(row_keys_at(&check->keys, check->by_key[low]), key);
+    return found ? check->by_key[low] : NOBODY;
+}
+
+/* ---- values ---- */
+
+static bool append_heads(struct unique_check *check, struct checked_index *of, struct buffer *offsets,
+                         struct buffer *numbers, size_t number, struct arena *work) {
+    const struct transaction_rows *rows = &check->in->rows[number];
+    const struct column *columns[ROW_KEY_PARTS_MAX];
+    struct index_heads heads;
+    for (uint32_t i = 0; i < of->index->column_count; i++) columns[i] = column_of(rows, of->index->columns[i]);
+    if (!index_heads_encode(work, check->in->schema, of->index, columns, rows->batch->rows, &heads) ||
+        !buffer_reserve(offsets, (heads.count + (size_t)1) * sizeof(uint32_t)) ||
+        !buffer_reserve(numbers, (heads.count + (size_t)1) * sizeof(uint32_t)))
+        return false;
+    uint32_t *ends = (uint32_t *)(offsets->data + offsets->size) - 1,
+             *row = (uint32_t *)(numbers->data + numbers->size);
+    if (!join_keys(&of->bytes, ends, &heads.keys, heads.count)) return false;
+    for (uint32_t i = 0; i < heads.count; i++) row[i] = check->bases[number] + (heads.rows ? heads.rows[i] : i);
+    offsets->size += heads.count * sizeof(uint32_t);
+    numbers->size += heads.count * sizeof(uint32_t);
+    of->head_count += heads.count;
+    return true;
+}
+
+/* The heads of all upserts. */
+static bool encode_heads(struct unique_check *check, struct checked_index *of) {
+    struct buffer offsets = BUFFER_INIT, numbers = BUFFER_INIT;
+    struct arena work;
+    arena_init(&work);
+    bool ok = buffer_append_u32(&offsets, 0);
+    for (size_t i = 0; ok && i < check->in->count; i++) {
+        if (check->in->rows[i].operation == ROWS_UPSERT) ok = append_heads(check, of, &offsets, &numbers, i, &work);
+        arena_reset(&work);
+    }
+    if (ok) {
+        of->heads = (struct row_keys){arena_alloc(&check->arena, offsets.size), of->bytes.data};
+        of->rows = arena_alloc(&check->arena, numbers.size + 1);
+        ok = of->heads.offsets && of->rows;
+    }
+    if (ok) {
+        memcpy(of->heads.offsets, offsets.data, offsets.size);
+        if (numbers.size) memcpy(of->rows, numbers.data, numbers.size);
+    }
+    buffer_deinit(&offsets);
+    buffer_deinit(&numbers);
+    arena_deinit(&work);
+    return ok;
+}
+
+/* Brings equal heads together. */
+static bool find_values(struct unique_check *check, struct checked_index *of) {
+    uint32_t *order = arena_alloc(&check->arena, ((size_t)of->head_count + 1) * sizeof *order);
+    of->wanted = arena_alloc(&check->arena, ((size_t)of->head_count + 1) * sizeof *of->wanted);
+    of->values = arena_alloc(&check->arena, ((size_t)of->head_count + 1) * sizeof *of->values);
+    if (!order || !of->wanted || !of->values || !row_keys_sort(&of->heads, of->head_count, order, NULL)) return false;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < of->head_count; i++) {
+        struct slice head = row_keys_at(&of->heads, order[i]);
+        struct reader reader = reader_of(head);
+        bool has_null = true;
+        if (!index_head_skip(&reader, check->in->schema, of->index, &has_null) || has_null) continue;
+        if (!of->value_count || !slice_equal(of->values[of->value_count - 1].head, head))
+            of->values[of->value_count++] = (struct value){.head = head, .first = at};
+        of->values[of->value_count - 1].count++;
+        of->wanted[at++] = of->rows[order[i]];
     }
     return true;
 }
 
-/* An entry that may count, and what asks. */
-struct holder {
-    struct slice key; /* of its row */
-    uint64_t lsn;
-    uint32_t of; /* a number of the asker's */
-};
+/* ---- who has them ---- */
 
-static int compare_holders(const void *a, const void *b) {
-    return slice_compare(((const struct holder *)a)->key, ((const struct holder *)b)->key);
+/* The entries with a value; of those of one row the newest that the state has. */
+static enum plinth_status read_holders(struct unique_check *check, struct checked_index *of, struct iterator *it,
+                                       uint32_t number, struct plinth_error *error) {
+    struct value *value = &of->values[number];
+    value->holder_first = (uint32_t)of->holder_count;
+    enum plinth_status st = iterator_seek(it, value->head, UINT64_MAX, error);
+    for (; !st && it->valid && slice_starts_with(it->row.key, value->head); st = iterator_next(it, error)) {
+        struct slice key = slice_of(it->row.key.data + value->head.size, it->row.key.size - value->head.size);
+        if (it->row.operation != ROW_SET || it->row.lsn > check->in->lsn) continue;
+        if (value->holder_count && slice_equal(of->holders[of->holder_count - 1].key, key)) continue;
+        const uint8_t *copy = arena_copy(&check->arena, key);
+        struct holder holder = {slice_of(copy, key.size), it->row.lsn, number, find_own(check, key), UNKNOWN};
+        if (!copy || of->holder_count == NOBODY || !ARRAY_PUSH(of->holders, of->holder_count, holder))
+            return error_no_memory(error, "unique index");
+        value->holder_count++;
+    }
+    return st;
 }
 
-/* Calls `found` for those of the holders (sorted here) whose rows are there as the entries say. */
-static enum plinth_status visit_live(struct view *view, const struct table_schema *schema, struct holder *holders,
-                                     uint64_t count, void (*found)(void *, const struct holder *), void *context,
-                                     struct plinth_error *error) {
+static void judge_holder(struct holder *holder, const struct row_place *place) {
+    bool live = place->lsn && place->operation == ROW_SET && place->lsn <= holder->lsn;
+    holder->state = live ? LIVE : DEAD;
+}
+
+static int compare_holders(const void *a, const void *b, void *context) {
+    const struct holder *holders = context;
+    return slice_compare(holders[*(const uint32_t *)a].key, holders[*(const uint32_t *)b].key);
+}
+
+static int compare_owns(const void *a, const void *b, void *context) {
+    const struct holder *holders = context;
+    uint32_t left = holders[*(const uint32_t *)a].own, right = holders[*(const uint32_t *)b].own;
+    return (left > right) - (left < right);
+}
+
+/* Looks the rows up that are not written now. */
+static enum plinth_status judge_foreign(struct unique_check *check, struct checked_index *of, uint32_t *order,
+                                        uint32_t count, struct plinth_error *error) {
     enum { AT_ONCE = 4096 };
     if (!count) return PLINTH_OK;
-    qsort(holders, count, sizeof *holders, compare_holders);
+    qsort_r(order, count, sizeof *order, compare_holders, of->holders);
     struct slice *keys = malloc(AT_ONCE * sizeof *keys);
     struct row_place *places = malloc(AT_ONCE * sizeof *places);
     enum plinth_status st = keys && places ? PLINTH_OK : error_no_memory(error, "unique index");
-    for (uint64_t begin = 0; !st && begin < count; begin += AT_ONCE) {
-        uint32_t some = (uint32_t)(count - begin < AT_ONCE ? count - begin : AT_ONCE);
-        for (uint32_t i = 0; i < some; i++) keys[i] = holders[begin + i].key;
-        st = view_find_rows(view, schema, keys, some, NEWEST_LSN, places, error);
+    for (uint32_t begin = 0; !st && begin < count; begin += AT_ONCE) {
+        uint32_t some = count - begin < AT_ONCE ? count - begin : AT_ONCE;
+        for (uint32_t i = 0; i < some; i++) keys[i] = of->holders[order[begin + i]].key;
+        st = view_find_entries(check->in->view, check->in->schema, keys, some, check->in->lsn, false, places, error);
         for (uint32_t i = 0; !st && i < some; i++) {
-            const struct row_place *place = &places[i];
-            if (place->lsn && place->operation == ROW_SET && place->lsn <= holders[begin + i].lsn)
-                found(context, &holders[begin + i]);
+            judge_holder(&of->holders[order[begin + i]], &places[i]);
             row_place_release(&places[i]);
         }
     }
@@ -65,213 +292,191 @@ static enum plinth_status visit_live(struct view *view, const struct table_schem
     return st;
 }
 
-/* ---- a batch ---- */
-
-struct unique_check {
-    struct plinth *db;
-    struct rows_plan *plan;
-    const struct table_index *index;
-    struct arena arena;
-    struct row_keys keys;  /* primary keys of all rows */
-    uint8_t *passed_over;  /* rows that are rejected, or whose key comes again */
-    struct holder *others; /* entries of other rows with a value of the batch */
-    uint64_t other_count;
-    enum plinth_status status;
-    struct plinth_error *error;
-};
-
-static const struct column *plan_column(const struct rows_plan *plan, uint32_t id) {
-    for (uint32_t i = 0; i < plan->column_count; i++)
-        if (plan->column_ids[i] == id) return &plan->columns[i];
-    return NULL;
-}
-
-static bool encode_keys(struct unique_check *check) {
-    const struct table_schema *schema = check->plan->schema;
-    const struct column *parts[ROW_KEY_PARTS_MAX];
-    for (uint32_t i = 0; i < schema->key_count; i++)
-        if (!(parts[i] = plan_column(check->plan, schema->key[i]))) return false;
-    return row_keys_encode(&check->arena, parts, schema->key_count, ROW_KEY_PRIMARY, check->plan->rows, &check->keys);
-}
-
-/* Of rows with one key the last counts. */
-static bool find_passed_over(struct unique_check *check) {
-    uint32_t rows = check->plan->rows;
-    uint32_t *order = arena_alloc(&check->arena, ((size_t)rows + 1) * sizeof *order);
-    check->passed_over = arena_zalloc(&check->arena, rows / 8 + 1);
-    if (!order || !check->passed_over) return false;
-    for (uint32_t i = 0; i < rows; i++)
-        if (check->plan->rejected && bitmap_get(check->plan->rejected, i)) bitmap_set(check->passed_over, i);
-    if (!check->plan->schema->key_count) return true;
-    if (!row_keys_sort(&check->keys, rows, order, NULL)) return false;
-    for (uint32_t i = 1; i < rows; i++)
-        if (slice_equal(row_keys_at(&check->keys, order[i - 1]), row_keys_at(&check->keys, order[i])))
-            bitmap_set(check->passed_over, order[i - 1]);
-    return true;
-}
-
-static void reject(struct unique_check *check, uint32_t row, const char *who) {
-    if (check->status) return;
-    bitmap_set(check->passed_over, row);
-    check->status = rows_reject(check->plan, row, PLINTH_ALREADY_EXISTS, check->error,
-                                "unique index \"%s\": %s has the same values", check->index->name, who);
-}
-
-static void reject_holder(void *context, const struct holder *holder) {
-    struct unique_check *check = context;
-    if (!bitmap_get(check->passed_over, holder->of)) reject(check, holder->of, "another row");
-}
-
-/* Entries of other rows that begin with the head. */
-static enum plinth_status look_for(struct unique_check *check, struct iterator *it, struct slice head, uint32_t row) {
-    struct slice own = check->plan->schema->key_count ? row_keys_at(&check->keys, row) : slice_of(NULL, 0);
-    enum plinth_status st = iterator_seek(it, head, UINT64_MAX, check->error);
-    for (; !st && it->valid && slice_starts_with(it->row.key, head); st = iterator_next(it, check->error)) {
-        struct slice key = slice_of(it->row.key.data + head.size, it->row.key.size - head.size);
-        if (it->row.operation != ROW_SET || (check->plan->schema->key_count && slice_equal(key, own))) continue;
-        const uint8_t *copy = arena_copy(&check->arena, key);
-        struct holder holder = {slice_of(copy, key.size), it->row.lsn, row};
-        if (!copy || !ARRAY_PUSH(check->others, check->other_count, holder))
-            return error_no_memory(check->error, "unique index");
+static enum plinth_status find_holders(struct unique_check *check, struct checked_index *of,
+                                       struct plinth_error *error) {
+    struct iterator *it = NULL;
+    uint32_t foreign_count = 0, *foreign = NULL;
+    enum plinth_status st = view_index_iterator(check->in->view, check->in->schema, of->index, &it, error);
+    for (uint32_t i = 0; !st && i < of->value_count; i++) st = read_holders(check, of, it, i, error);
+    iterator_close(it);
+    if (!st) {
+        foreign = arena_alloc(&check->arena, (of->holder_count + 1) * sizeof *foreign);
+        of->by_own = arena_alloc(&check->arena, (of->holder_count + 1) * sizeof *of->by_own);
+        if (!foreign || !of->by_own) st = error_no_memory(error, "unique index");
     }
+    for (uint32_t i = 0; !st && i < of->holder_count; i++) {
+        if (of->holders[i].own == NOBODY)
+            foreign[foreign_count++] = i;
+        else
+            of->by_own[of->own_count++] = i;
+    }
+    if (!st && of->own_count) qsort_r(of->by_own, of->own_count, sizeof *of->by_own, compare_owns, of->holders);
+    return st ? st : judge_foreign(check, of, foreign, foreign_count, error);
+}
+
+/* Whether the entry is its row's, as the state has it. */
+static enum plinth_status is_live(struct unique_check *check, struct holder *holder, bool *live,
+                                  struct plinth_error *error) {
+    struct row_place place;
+    enum plinth_status st = PLINTH_OK;
+    if (holder->state == UNKNOWN) {
+        st = view_find_rows(check->in->view, check->in->schema, &holder->key, 1, check->in->lsn, &place, error);
+        if (st) return st;
+        judge_holder(holder, &place);
+        row_place_release(&place);
+    }
+    *live = holder->state == LIVE;
     return st;
 }
 
-static enum plinth_status check_index(struct unique_check *check, struct view *view) {
-    const struct rows_plan *plan = check->plan;
-    const struct column *columns[ROW_KEY_PARTS_MAX];
-    struct index_heads heads;
-    struct iterator *it = NULL;
-    for (uint32_t i = 0; i < check->index->column_count; i++) columns[i] = plan_column(plan, check->index->columns[i]);
-    uint32_t *order;
-    if (!index_heads_encode(&check->arena, plan->schema, check->index, columns, plan->rows, &heads) ||
-        !(order = arena_alloc(&check->arena, ((size_t)heads.count + 1) * sizeof *order)) ||
-        !row_keys_sort(&heads.keys, heads.count, order, NULL))
-        return error_no_memory(check->error, "unique index");
-    enum plinth_status st = view_index_iterator(view, plan->schema, check->index, &it, check->error);
-    struct slice taken = slice_of(NULL, 0); /* the value that a row before has */
-    for (uint32_t i = 0; !st && !check->status && i < heads.count; i++) {
-        uint32_t row = heads.rows ? heads.rows[order[i]] : order[i];
-        struct slice head = row_keys_at(&heads.keys, order[i]);
-        struct reader reader = reader_of(head);
-        bool has_null = true;
-        if (bitmap_get(check->passed_over, row)) continue;
-        if (!skip_head(&reader, plan->schema, check->index, &has_null) || has_null) continue;
-        if (taken.data && slice_equal(taken, head)) {
-            reject(check, row, "another row of the same write");
-            continue;
+/* ---- who cannot have them ---- */
+
+/* Everything whose row would have moved away from it, were it not lost, is to be looked at again. */
+static enum plinth_status note_affected(struct unique_check *check, uint32_t number, struct plinth_error *error) {
+    for (uint32_t i = 0; i < check->index_count; i++) {
+        const struct checked_index *of = &check->indexes[i];
+        uint32_t low = 0, high = of->own_count;
+        while (low < high) {
+            uint32_t middle = low + (high - low) / 2;
+            if (of->holders[of->by_own[middle]].own < number)
+                low = middle + 1;
+            else
+                high = middle;
         }
-        taken = head;
-        st = look_for(check, it, head, row);
+        for (; low < of->own_count && of->holders[of->by_own[low]].own == number; low++) {
+            struct affected affected = {i, of->holders[of->by_own[low]].value};
+            if (!ARRAY_PUSH(check->stack, check->stack_count, affected)) return error_no_memory(error, "unique index");
+        }
     }
-    iterator_close(it);
-    if (!st) st = check->status;
-    if (!st) st = visit_live(view, plan->schema, check->others, check->other_count, reject_holder, check, check->error);
-    check->other_count = 0;
-    free(check->others);
-    check->others = NULL;
-    return st ? st : check->status;
+    return PLINTH_OK;
 }
 
-enum plinth_status rows_check_unique(struct plinth *db, struct rows_plan *plan, struct plinth_error *error) {
-    struct unique_check check = {.db = db, .plan = plan, .error = error};
-    if (plan->write->operation != ROWS_UPSERT || !plan->rows) return PLINTH_OK;
+/* `holder_key` is empty when it is that of a row without a key, which is written, too. */
+static enum plinth_status lose(struct unique_check *check, const struct checked_index *of, const struct value *value,
+                               uint32_t number, struct slice holder_key, struct plinth_error *error) {
+    const struct unique_rows *in = check->in;
+    struct buffer text = BUFFER_INIT;
+    size_t rows = rows_of(check, number);
+    bool ok = buffer_append(&text, "unique index \"", 14) &&
+              buffer_append(&text, of->index->name, strlen(of->index->name)) && buffer_append(&text, "\": ", 3);
+    static const char row[] = " is that of the row with ", other[] = " is that of another row of the same write";
+    const char *whose = holder_key.size ? row : other;
+    ok = ok && row_text_head(in->schema, of->index, value->head, &text) && buffer_append(&text, whose, strlen(whose)) &&
+         (!holder_key.size || row_text_key(in->schema, holder_key, &text));
+    enum plinth_status st = ok && buffer_append_u8(&text, 0) ? PLINTH_OK : error_no_memory(error, "unique index");
+    bitmap_set(check->lost, number);
+    if (!st) st = in->reject(in->context, rows, number - check->bases[rows], (const char *)text.data, error);
+    buffer_deinit(&text);
+    return st ? st : note_affected(check, number, error);
+}
+
+/* Rows lose that want a value which another row keeps. */
+static enum plinth_status lose_to_holders(struct unique_check *check, struct affected at, struct plinth_error *error) {
+    struct checked_index *of = &check->indexes[at.index];
+    const struct value *value = &of->values[at.value];
+    enum plinth_status st = PLINTH_OK;
+    for (uint32_t h = 0; !st && h < value->holder_count; h++) {
+        struct holder *holder = &of->holders[value->holder_first + h];
+        bool keeps = holder->own == NOBODY || bitmap_get(check->lost, holder->own), live = false;
+        if (keeps) st = is_live(check, holder, &live, error);
+        for (uint32_t i = 0; !st && live && i < value->count; i++) {
+            uint32_t number = of->wanted[value->first + i];
+            if (!bitmap_get(check->lost, number)) st = lose(check, of, value, number, holder->key, error);
+        }
+    }
+    return st;
+}
+
+static enum plinth_status settle(struct unique_check *check, struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    while (!st && check->stack_count) st = lose_to_holders(check, check->stack[--check->stack_count], error);
+    return st;
+}
+
+/* Who of several gets a value: the row that has it, else the first. */
+static enum plinth_status find_winner(struct unique_check *check, struct checked_index *of, const struct value *value,
+                                      uint32_t *winner, struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    *winner = NOBODY;
+    for (uint32_t h = 0; !st && h < value->holder_count; h++) {
+        struct holder *holder = &of->holders[value->holder_first + h];
+        bool live = false;
+        for (uint32_t i = 0; !st && !live && holder->own != NOBODY && i < value->count; i++)
+            if (of->wanted[value->first + i] == holder->own && !bitmap_get(check->lost, holder->own))
+                st = is_live(check, holder, &live, error);
+        if (live) *winner = holder->own;
+    }
+    bool held = *winner != NOBODY;
+    for (uint32_t i = 0; !st && !held && i < value->count; i++) {
+        uint32_t number = of->wanted[value->first + i];
+        if (bitmap_get(check->lost, number)) continue;
+        if (*winner == NOBODY || arrival_of(check, number) < arrival_of(check, *winner)) *winner = number;
+    }
+    return st;
+}
+
+static enum plinth_status lose_to_each_other(struct unique_check *check, uint32_t index, uint32_t number,
+                                             struct plinth_error *error) {
+    struct checked_index *of = &check->indexes[index];
+    const struct value *value = &of->values[number];
+    uint32_t winner, left = 0;
+    for (uint32_t i = 0; i < value->count; i++) left += !bitmap_get(check->lost, of->wanted[value->first + i]);
+    if (left < 2) return PLINTH_OK;
+    enum plinth_status st = find_winner(check, of, value, &winner, error);
+    for (uint32_t i = 0; !st && i < value->count; i++) {
+        uint32_t row = of->wanted[value->first + i];
+        if (row != winner && !bitmap_get(check->lost, row))
+            st = lose(check, of, value, row, key_of(check, winner), error);
+    }
+    return st ? st : settle(check, error);
+}
+
+/* ---- all of it ---- */
+
+static enum plinth_status prepare(struct unique_check *check, struct plinth_error *error) {
+    const struct table_schema *schema = check->in->schema;
+    check->indexes = arena_zalloc(&check->arena, schema->index_count * sizeof *check->indexes + 1);
+    if (!check->indexes || !number_rows(check) || !encode_keys(check)) return error_no_memory(error, "unique index");
+    enum plinth_status st = PLINTH_OK;
+    for (uint32_t i = 0; !st && i < schema->index_count; i++) {
+        if (!schema->indexes[i].unique) continue;
+        struct checked_index *of = &check->indexes[check->index_count++];
+        of->index = &schema->indexes[i];
+        if (!encode_heads(check, of) || !find_values(check, of)) return error_no_memory(error, "unique index");
+        if (of->value_count) st = find_holders(check, of, error);
+    }
+    return st;
+}
+
+static enum plinth_status note_reads(const struct unique_check *check, struct row_reads *reads,
+                                     struct plinth_error *error) {
+    for (uint32_t i = 0; i < check->index_count; i++) {
+        const struct checked_index *of = &check->indexes[i];
+        struct row_reads *into = &reads[of->index - check->in->schema->indexes];
+        into->table = of->index->id;
+        for (uint32_t v = 0; v < of->value_count; v++) {
+            bool written = false;
+            for (uint32_t m = 0; !written && m < of->values[v].count; m++)
+                written = !bitmap_get(check->lost, of->wanted[of->values[v].first + m]);
+            if (written && !row_reads_key(into, of->values[v].head)) return error_no_memory(error, "unique index");
+        }
+    }
+    return PLINTH_OK;
+}
+
+enum plinth_status rows_check_unique(const struct unique_rows *unique, struct row_reads *reads,
+                                     struct plinth_error *error) {
+    struct unique_check check = {.in = unique};
     arena_init(&check.arena);
-    struct view *view = view_current(&db->views);
-    bool ok = (!plan->schema->key_count || encode_keys(&check)) && find_passed_over(&check);
-    enum plinth_status st = ok ? PLINTH_OK : error_no_memory(error, "unique index");
-    for (uint32_t i = 0; !st && i < plan->schema->index_count; i++) {
-        check.index = &plan->schema->indexes[i];
-        if (check.index->unique) st = check_index(&check, view);
-    }
-    view_unref(view);
-    arena_deinit(&check.arena);
+    enum plinth_status st = prepare(&check, error);
+    /* First what others keep, so that of two that want one value the one is written that can be. */
+    for (uint32_t i = 0; !st && i < check.index_count; i++)
+        for (uint32_t v = 0; !st && v < check.indexes[i].value_count; v++)
+            st = lose_to_holders(&check, (struct affected){i, v}, error);
+    if (!st) st = settle(&check, error);
+    for (uint32_t i = 0; !st && i < check.index_count; i++)
+        for (uint32_t v = 0; !st && v < check.indexes[i].value_count; v++) st = lose_to_each_other(&check, i, v, error);
+    if (!st) st = note_reads(&check, reads, error);
+    check_deinit(&check);
     return st;
-}
-
-/* ---- all entries ---- */
-
-/* Entries with the same values. */
-struct doubles {
-    struct view *view;
-    const struct table_schema *schema;
-    const struct table_index *index;
-    struct buffer head;
-    struct arena arena;
-    struct holder *holders;
-    uint64_t count;
-    uint64_t live; /* of the holders at hand */
-    uint64_t values;
-    char first[64]; /* a row's key in hex */
-};
-
-static void count_live(void *context, const struct holder *holder) {
-    struct doubles *doubles = context;
-    size_t used = 0;
-    if (doubles->live++ != 1 || doubles->values) return;
-    for (size_t i = 0; i < holder->key.size && used + 3 < sizeof doubles->first; i++)
-        used += (size_t)snprintf(doubles->first + used, sizeof doubles->first - used, "%02x", holder->key.data[i]);
-}
-
-static enum plinth_status end_value(struct doubles *doubles, struct plinth_error *error) {
-    enum plinth_status st = PLINTH_OK;
-    doubles->live = 0;
-    if (doubles->count > 1)
-        st = visit_live(doubles->view, doubles->schema, doubles->holders, doubles->count, count_live, doubles, error);
-    doubles->values += doubles->live > 1;
-    doubles->count = 0;
-    free(doubles->holders);
-    doubles->holders = NULL;
-    arena_reset(&doubles->arena);
-    return st;
-}
-
-static enum plinth_status add_entry(struct doubles *doubles, const struct row *row, struct plinth_error *error) {
-    struct reader reader = reader_of(row->key);
-    bool has_null;
-    if (!skip_head(&reader, doubles->schema, doubles->index, &has_null))
-        return error_set(error, PLINTH_CORRUPT, "malformed entry in index \"%s\"", doubles->index->name);
-    struct slice head = slice_of(row->key.data, (size_t)(reader.at - row->key.data));
-    struct slice key = slice_of(reader.at, reader_left(&reader));
-    enum plinth_status st = PLINTH_OK;
-    if (has_null) return PLINTH_OK;
-    if (!slice_equal(buffer_slice(&doubles->head), head)) {
-        st = end_value(doubles, error);
-        buffer_clear(&doubles->head);
-        if (!st && !buffer_append(&doubles->head, head.data, head.size)) st = error_no_memory(error, "unique index");
-    }
-    /* Entries of one row stand together, newest first: the newest is the one that may count. */
-    if (st || (doubles->count && slice_equal(doubles->holders[doubles->count - 1].key, key))) return st;
-    const uint8_t *copy = arena_copy(&doubles->arena, key);
-    struct holder holder = {slice_of(copy, key.size), row->lsn, 0};
-    return copy && ARRAY_PUSH(doubles->holders, doubles->count, holder) ? PLINTH_OK
-                                                                        : error_no_memory(error, "unique index");
-}
-
-enum plinth_status engine_find_doubles(struct plinth *db, const struct table_schema *schema,
-                                       const struct table_index *index, struct plinth_error *error) {
-    struct doubles doubles = {.schema = schema, .index = index};
-    struct iterator *it = NULL;
-    /* Who has looked before all entries were there has written behind this. */
-    engine_table_gate_close(db, schema->id.table);
-    engine_table_gate_open(db, schema->id.table);
-    doubles.view = view_current(&db->views);
-    arena_init(&doubles.arena);
-    enum plinth_status st = view_index_iterator(doubles.view, schema, index, &it, error);
-    if (!st) st = iterator_seek_first(it, error);
-    while (!st && it->valid) {
-        st = add_entry(&doubles, &it->row, error);
-        if (!st) st = iterator_next(it, error);
-    }
-    if (!st) st = end_value(&doubles, error);
-    iterator_close(it);
-    view_unref(doubles.view);
-    free(doubles.holders);
-    buffer_deinit(&doubles.head);
-    arena_deinit(&doubles.arena);
-    if (st || !doubles.values) return st;
-    return error_set(error, PLINTH_ALREADY_EXISTS,
-                     "index \"%s\" is unique, and %" PRIu64
-                     " of its values are there more than once, one of them in the row with key 0x%s",
-                     index->name, doubles.values, doubles.first);
 }

@@ -291,6 +291,50 @@ static enum plinth_status judge_rows(const struct shard *shard, const struct rec
     return st;
 }
 
+/* ---- key runs ---- */
+
+static bool is_known_index(const struct shard *shard, const struct record_header *header, uint32_t index) {
+    const struct catalog_table *table = catalog_table_by_id(&shard->catalog, index);
+    return table && table->kind == CATALOG_INDEX && table->version <= header->schema_version;
+}
+
+void shard_keep_runs(const struct shard *shard, const struct record_header *header, struct key_run **runs) {
+    while (*runs) {
+        struct key_run *run = *runs;
+        const struct catalog_table *table = catalog_table_by_id(&shard->catalog, run->table.table);
+        if (table && (table->kind != CATALOG_INDEX || is_known_index(shard, header, run->table.table))) {
+            runs = &run->next;
+        } else {
+            *runs = run->next;
+            free(run);
+        }
+    }
+}
+
+uint64_t shard_runs_wanted(const struct shard *shard, const struct record_header *header,
+                           const struct table_schema *schema, uint8_t operation) {
+    uint64_t wanted = 1;
+    for (uint32_t i = 0; operation == ROWS_UPSERT && i < schema->index_count; i++)
+        wanted += schema->indexes[i].unique && is_known_index(shard, header, schema->indexes[i].id.table);
+    return wanted;
+}
+
+/* Takes the writer's runs, unless its schema was older: an index has come since, or the feature level has been raised.
+ */
+static enum plinth_status settle_runs(const struct shard *shard, const struct record_header *header,
+                                      struct slice payload, const struct rows_change *change, struct key_run **runs,
+                                      struct plinth_error *error) {
+    const struct table_schema *schema = shard_table_schema(shard, change->table);
+    shard_keep_runs(shard, header, runs);
+    bool wanted = *runs || shard->feature_level >= FEATURE_LEVEL_TRANSACTIONS;
+    if (!wanted || key_runs_count(*runs) == shard_runs_wanted(shard, header, schema, change->operation))
+        return PLINTH_OK;
+    key_runs_free(*runs);
+    enum plinth_status st = rows_record_runs(schema, payload, runs, error);
+    shard_keep_runs(shard, header, runs);
+    return st;
+}
+
 /* Registers the key runs of an applied ROWS record (taken over), or keeps them until the last part of its unit comes.
  */
 static enum plinth_status register_rows(struct shard *shard, uint64_t lsn, const struct rows_change *change,
@@ -334,9 +378,7 @@ static enum plinth_status decide_rows(struct shard *shard, uint64_t lsn, const s
         runs = *written->runs;
         *written->runs = NULL;
     }
-    /* The feature level has been raised since the writer looked. */
-    if (!runs && shard->feature_level >= FEATURE_LEVEL_TRANSACTIONS)
-        st = rows_record_runs(shard_table_schema(shard, change.table), payload, &runs, error);
+    st = settle_runs(shard, header, payload, &change, &runs, error);
     if (st) return st;
     st = register_rows(shard, lsn, &change, runs, error);
     if (st || (change.in_unit && !change.last)) return st;
@@ -377,7 +419,7 @@ void shard_forget_voids(struct shard *shard, uint64_t lsn) {
 }
 
 /* The key runs of a ROWS record again; the window has them if its record, or its unit's last one, is in it. */
-static void replay_rows(struct shard *shard, uint64_t lsn, struct slice payload) {
+static void replay_rows(struct shard *shard, uint64_t lsn, const struct record_header *header, struct slice payload) {
     struct rows_change change;
     struct key_run *runs;
     const struct table_schema *schema =
@@ -388,12 +430,33 @@ static void replay_rows(struct shard *shard, uint64_t lsn, struct slice payload)
     if (change.in_unit && !unit) return; /* flushed, or forgotten */
     struct plinth_error error;
     if (rows_record_runs(schema, payload, &runs, &error)) return;
+    shard_keep_runs(shard, header, &runs);
     (void)register_rows(shard, lsn, &change, runs, &error);
+}
+
+/* Who has looked into a unique index before a step of its build has not seen the step's entries: for the window a step
+ * writes all values. */
+static bool register_step(struct shard *shard, uint64_t lsn, const struct index_step *step) {
+    const struct catalog_table *index = catalog_table_by_id(&shard->catalog, step->index.table);
+    const struct catalog_table *table = index ? catalog_table_by_id(&shard->catalog, index->space) : NULL;
+    const struct table_index *of =
+        table && table->schema ? table_schema_find_index_id(table->schema, step->index.table) : NULL;
+    if (!of || !of->unique || !step->segment_count) return true;
+    struct key_run *run = key_run_create(step->index, NULL, 0);
+    return run && rows_window_add(&shard->rows_window, lsn, run);
+}
+
+static void replay_index_step(struct shard *shard, uint64_t lsn, struct slice payload) {
+    struct index_step step;
+    if (lsn <= shard->rows_window.floor_lsn || index_step_decode(payload, &step, NULL)) return;
+    (void)register_step(shard, lsn, &step);
+    index_step_deinit(&step);
 }
 
 void shard_replay(struct shard *shard, uint64_t lsn, const struct record_header *header, struct slice payload) {
     if (shard_is_void(shard, lsn)) return;
-    if (header->kind == CHANGE_ROWS) replay_rows(shard, lsn, payload);
+    if (header->kind == CHANGE_ROWS) replay_rows(shard, lsn, header, payload);
+    if (header->kind == CHANGE_INDEX_STEP) replay_index_step(shard, lsn, payload);
     if (header->kind == CHANGE_TRANSACTION || header->kind == CHANGE_TRANSACTION_PART)
         shard_replay_transaction(shard, lsn, header, payload);
     if (header->kind != CHANGE_WRITE && header->kind != CHANGE_CONDITIONAL) return;
@@ -637,11 +700,13 @@ static enum plinth_status decide_index_step(struct shard *shard, uint64_t lsn, s
     if (st) return st;
     if (!step_is_valid(shard, &step)) {
         decision->verdict = VERDICT_VOID;
+        st = shard_note_void(shard, lsn, error);
     } else {
+        bool registered = register_step(shard, lsn, &step);
         bool ok = index_build_advance(index_builds_find(&shard->index_builds, step.index.table), &step);
         if (step.job) job_remove(shard, shard_find_job(shard, step.job));
         if (ok && step.segment_count) ok = insert_run(shard, step.index, 0, lsn, 0, step.segments, step.segment_count);
-        if (!ok) st = error_no_memory(error, "index build");
+        if (!ok || !registered) st = error_no_memory(error, "index build");
     }
     index_step_deinit(&step);
     return st;

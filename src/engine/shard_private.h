@@ -17,6 +17,12 @@ PLINTH_MUST_CHECK enum plinth_status shard_add_producer(struct shard *shard, uin
                                                         const struct record_header *header, struct producer_part part,
                                                         struct plinth_error *error);
 PLINTH_MUST_CHECK enum plinth_status shard_note_void(struct shard *shard, uint64_t lsn, struct plinth_error *error);
+/* What the window knows the rows of a record by: of the runs that were made for it (rows_record.h) those of the table
+ * and of unique indexes that are not younger than the record's schema version, and gone. A replay finds the same. */
+void shard_keep_runs(const struct shard *shard, const struct record_header *header, struct key_run **runs);
+/* How many that are for one table's rows in a record. */
+uint64_t shard_runs_wanted(const struct shard *shard, const struct record_header *header,
+                           const struct table_schema *schema, uint8_t operation);
 
 /* shard_transaction.c: TRANSACTION and TRANSACTION_PART records. */
 PLINTH_MUST_CHECK enum plinth_status shard_decide_transaction(struct shard *shard, uint64_t lsn,

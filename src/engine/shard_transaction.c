@@ -181,6 +181,37 @@ static enum plinth_status decide_part(struct shard *shard, uint64_t lsn, const s
     return st;
 }
 
+/* The runs of all rows of a change, from its bytes. Rows of tables dropped since have no place in the window. */
+static struct key_run *runs_of_change(const struct shard *shard, const struct record_header *header,
+                                      const struct transaction_change *change) {
+    struct reader rows = reader_of(change->rows);
+    struct key_run *runs = NULL;
+    for (uint64_t i = 0; i < change->rows_count; i++) {
+        struct slice payload = reader_string(&rows);
+        struct rows_change head;
+        struct key_run *more;
+        struct plinth_error error;
+        const struct table_schema *schema =
+            rows_change_decode(payload, &head) ? shard_table_schema(shard, head.table) : NULL;
+        if (schema && !rows_record_runs(schema, payload, &more, &error)) key_runs_append(&runs, more);
+    }
+    shard_keep_runs(shard, header, &runs);
+    return runs;
+}
+
+static uint64_t runs_wanted(const struct shard *shard, const struct record_header *header,
+                            const struct transaction_change *change) {
+    struct reader rows = reader_of(change->rows);
+    uint64_t wanted = 0;
+    for (uint64_t i = 0; i < change->rows_count; i++) {
+        struct rows_change head;
+        const struct table_schema *schema =
+            rows_change_decode(reader_string(&rows), &head) ? shard_table_schema(shard, head.table) : NULL;
+        if (schema) wanted += shard_runs_wanted(shard, header, schema, head.operation);
+    }
+    return wanted;
+}
+
 static enum plinth_status apply(struct shard *shard, uint64_t lsn, const struct record_header *header,
                                 const struct transaction_change *change, const struct write_keys *written,
                                 struct key_run **runs, struct plinth_error *error) {
@@ -192,6 +223,16 @@ static enum plinth_status apply(struct shard *shard, uint64_t lsn, const struct 
         return error_no_memory(error, "range deletes");
     struct key_run *taken = *runs;
     *runs = NULL;
+    shard_keep_runs(shard, header, &taken);
+    uint64_t wanted = runs_wanted(shard, header, change);
+    if (key_runs_count(taken) != wanted) { /* a unique index has come since the writer took its schema */
+        key_runs_free(taken);
+        taken = runs_of_change(shard, header, change);
+        if (key_runs_count(taken) != wanted) {
+            key_runs_free(taken);
+            return error_no_memory(error, "conflict window");
+        }
+    }
     return rows_window_add(&shard->rows_window, lsn, taken) ? PLINTH_OK : error_no_memory(error, "conflict window");
 }
 
@@ -239,22 +280,6 @@ enum plinth_status shard_decide_transaction(struct shard *shard, uint64_t lsn, c
     return st || decision->verdict == VERDICT_APPLIED ? st : shard_note_void(shard, lsn, error);
 }
 
-/* Rows of tables dropped since have no place in the window. */
-static struct key_run *replayed_runs(const struct shard *shard, const struct transaction_change *change) {
-    struct reader rows = reader_of(change->rows);
-    struct key_run *runs = NULL;
-    for (uint64_t i = 0; i < change->rows_count; i++) {
-        struct slice payload = reader_string(&rows);
-        struct rows_change head;
-        struct key_run *more;
-        struct plinth_error error;
-        const struct table_schema *schema =
-            rows_change_decode(payload, &head) ? shard_table_schema(shard, head.table) : NULL;
-        if (schema && !rows_record_runs(schema, payload, &more, &error)) key_runs_append(&runs, more);
-    }
-    return runs;
-}
-
 void shard_replay_transaction(struct shard *shard, uint64_t lsn, const struct record_header *header,
                               struct slice payload) {
     struct transaction_part part;
@@ -270,7 +295,7 @@ void shard_replay_transaction(struct shard *shard, uint64_t lsn, const struct re
     if (!take_body(shard, &part, &whole, &body, &error) && transaction_change_decode(body, &change)) {
         if (lsn > shard->window.floor_lsn) (void)shard_register_keys(shard, lsn, change.condition.operations, NULL);
         if (lsn > shard->rows_window.floor_lsn)
-            (void)!rows_window_add(&shard->rows_window, lsn, replayed_runs(shard, &change));
+            (void)!rows_window_add(&shard->rows_window, lsn, runs_of_change(shard, header, &change));
     }
     buffer_deinit(&whole);
 }

@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "engine/array.h"
+#include "engine/rows_unique.h"
 #include "engine/transaction.h"
 
 /* ---- commits -------------------------------------------------------------------------------------------------------
@@ -301,6 +302,54 @@ static bool gather(const struct plinth_transaction *transaction, struct account 
     return true;
 }
 
+static enum plinth_status refuse_double(void *context, size_t number, uint32_t row, const char *reason,
+                                        struct plinth_error *error) {
+    const struct transaction_rows *rows = context;
+    (void)row;
+    return error_set(error, PLINTH_ALREADY_EXISTS, "table \"%s\": %s", rows[number].schema->name, reason);
+}
+
+/* What is to be written, against the unique indexes of its tables. A retry of what was logged is told so, whatever is
+ * there now. */
+static enum plinth_status check_unique(struct plinth_transaction *transaction, const struct record_header *header,
+                                       struct transaction_rows *rows, uint64_t count, struct plinth_error *error) {
+    struct plinth *db = transaction->db;
+    uint64_t first_lsn;
+    bool any = false;
+    for (uint64_t i = 0; i < count; i++) any |= schema_has_unique(rows[i].schema);
+    if (!any) return PLINTH_OK;
+    pthread_mutex_lock(&db->sequence_mutex);
+    bool repeated =
+        shard_check_producer(&db->shard, header, (struct producer_part){0}, &first_lsn) == PRODUCER_DUPLICATE;
+    pthread_mutex_unlock(&db->sequence_mutex);
+    enum plinth_status st = PLINTH_OK;
+    for (uint64_t i = 0, end; !repeated && !st && i < count; i = end) {
+        struct transaction_table *table = NULL;
+        for (end = i + 1; end < count && rows[end].schema == rows[i].schema; end++) continue;
+        for (uint64_t t = 0; !table && t < transaction->table_count; t++)
+            if (transaction->tables[t].schema == rows[i].schema) table = &transaction->tables[t];
+        if (!table || !schema_has_unique(table->schema) || table->checked_writes == table->writes) continue;
+        struct unique_rows unique = {.rows = rows + i, .count = end - i, .reject = refuse_double, .context = rows + i};
+        st = transaction_check_unique(transaction, table, &unique, error);
+    }
+    return st;
+}
+
+/* What was read of tables and of unique indexes. */
+static struct row_reads *gather_reads(const struct plinth_transaction *transaction, size_t *count) {
+    size_t most = transaction->table_count;
+    for (uint64_t t = 0; t < transaction->table_count; t++) most += transaction->tables[t].unique_read_count;
+    struct row_reads *reads = calloc(most + 1, sizeof *reads);
+    *count = 0;
+    for (uint64_t t = 0; reads && t < transaction->table_count; t++) {
+        const struct transaction_table *table = &transaction->tables[t];
+        if (table->reads.key_count || table->reads.range_count) reads[(*count)++] = table->reads;
+        for (uint32_t i = 0; i < table->unique_read_count; i++)
+            if (table->unique_reads[i].key_count) reads[(*count)++] = table->unique_reads[i];
+    }
+    return reads;
+}
+
 /* As a TRANSACTION: with rows, or more than one record's worth of keys. */
 static enum plinth_status commit_large(struct plinth_transaction *transaction, const struct account *account,
                                        const struct plinth_reads *reads, const struct plinth_write_options *options,
@@ -311,16 +360,10 @@ static enum plinth_status commit_large(struct plinth_transaction *transaction, c
     struct decision decision;
     struct transaction_rows *rows = NULL;
     uint64_t rows_count = 0;
-    struct row_reads *table_reads = calloc(transaction->table_count + 1, sizeof *table_reads);
-    struct transaction_content content = {.snapshot_lsn = reads->snapshot.lsn,
-                                          .key_reads = reads,
-                                          .reads = table_reads,
-                                          .gate_held = transaction->gate_held};
-    enum plinth_status st = table_reads ? PLINTH_OK : error_no_memory(error, "transaction");
-    for (uint64_t t = 0; !st && t < transaction->table_count; t++)
-        if (transaction->tables[t].reads.key_count || transaction->tables[t].reads.range_count)
-            table_reads[content.read_count++] = transaction->tables[t].reads;
-    if (!st) st = check_reads(db, reads, error);
+    struct row_reads *table_reads = NULL;
+    struct transaction_content content = {
+        .snapshot_lsn = reads->snapshot.lsn, .key_reads = reads, .gate_held = transaction->gate_held};
+    enum plinth_status st = check_reads(db, reads, error);
     if (!st) st = write_header_init(db, options, CHANGE_TRANSACTION, &header, error);
     if (!st) st = engine_check(db, error);
     if (!st && account->operation_count)
@@ -330,6 +373,10 @@ static enum plinth_status commit_large(struct plinth_transaction *transaction, c
     if (!st) st = transaction_rows_gather(transaction, &rows, &rows_count, error);
     content.rows = rows;
     content.rows_count = rows_count;
+    if (!st) st = check_unique(transaction, &header, rows, rows_count, error);
+    if (!st && !(table_reads = gather_reads(transaction, &content.read_count)))
+        st = error_no_memory(error, "transaction");
+    content.reads = table_reads;
     if (!st)
         st = transaction_append(db, &header, &content, options && options->no_wait, lsn, &decision, conflict, error);
     transaction_rows_free(rows, rows_count);

@@ -1,9 +1,8 @@
 /* The inside of a transaction, and of everything else that is judged by what it read.
  *
- * A conditional write of rows is made like this, by a transaction's commit and by whoever else has a condition (a
- * unique index): read at an LSN S; keep account of what was read, of rows as `struct row_reads` (also of an index's own
- * table: keys and ranges are then those of its entries, and conflict with what rows_runs_make says of the rows of
- * others); then
+ * A conditional write of rows is made like this, by a transaction's commit and by whoever else has a condition: read at
+ * an LSN S; keep account of what was read, of rows as `struct row_reads` (also of a unique index's own table: keys are
+ * then values, as the entries begin with them, and conflict with what rows_runs_make says of the rows of others); then
  *
  *     struct transaction_content content = {.snapshot_lsn = S, .reads = ..., .rows = ...};
  *     do {
@@ -84,6 +83,9 @@ struct transaction_range {
 struct transaction_table {
     const struct table_schema *schema; /* of the first use; referenced */
     struct row_reads reads;
+    struct row_reads *unique_reads; /* by index of the schema, once what is written was checked (rows_unique.h) */
+    uint32_t unique_read_count;
+    uint64_t checked_writes; /* `writes` when it was */
     /* Its own rows, oldest first. Their LSNs are above all others, and tell which is the newest of a key. */
     struct row_block **own;
     uint64_t own_count;
@@ -170,6 +172,13 @@ transaction_rows_look_up(struct plinth_transaction *transaction, const char *dat
 PLINTH_MUST_CHECK enum plinth_status transaction_rows_note(struct plinth_transaction *transaction, const char *database,
                                                            const char *table, const struct arrow_schema *schema,
                                                            const struct batch *keys, struct plinth_error *error);
+/* Looks at what is to be written, all of it in the table's order, for values that other rows have in its unique
+ * indexes, and adds those that nobody has to the account. PLINTH_ALREADY_EXISTS names index, values and row; with
+ * `unique` (whose view, LSN and schema are set here) rejects go where it says, and do not fail the call. */
+struct unique_rows;
+PLINTH_MUST_CHECK enum plinth_status transaction_check_unique(struct plinth_transaction *transaction,
+                                                              struct transaction_table *table,
+                                                              struct unique_rows *unique, struct plinth_error *error);
 /* What is to be written of all tables, newest row of each key; the array and what it points to are freed with
  * transaction_rows_free. */
 PLINTH_MUST_CHECK enum plinth_status transaction_rows_gather(const struct plinth_transaction *transaction,

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
-#include "column/column_builder.h"
+#include "engine/row_text.h"
 #include "engine/rows_record.h"
 #include "engine/rows_unique.h"
 #include "engine/table_gate.h"
@@ -38,34 +38,26 @@ static bool set_key(struct plinth_conflict *conflict, struct slice key) {
     return ok;
 }
 
-/* The values of a row's key: "host = a, time = 5". */
-static bool describe_row(const struct table_schema *schema, struct slice key, struct buffer *text) {
-    struct column_builder builders[ROW_KEY_PARTS_MAX] = {0}, *parts[ROW_KEY_PARTS_MAX];
-    struct reader from = reader_of(key);
-    bool ok = schema->key_count != 0;
-    for (uint32_t i = 0; ok && i < schema->key_count; i++) {
-        parts[i] = &builders[i];
-        ok = column_builder_init(parts[i], schema->columns[table_schema_find_id(schema, schema->key[i])].type);
-    }
-    ok = ok && row_key_decode(&from, parts, schema->key_count, ROW_KEY_PRIMARY);
-    for (uint32_t i = 0; ok && i < schema->key_count; i++) {
-        const char *name = schema->columns[table_schema_find_id(schema, schema->key[i])].name;
-        struct column view = column_builder_view(parts[i]);
-        ok = (!i || buffer_append(text, ", ", 2)) && buffer_append(text, name, strlen(name)) &&
-             buffer_append(text, " = ", 3) && column_format(text, &view, 0);
-    }
-    for (uint32_t i = 0; i < schema->key_count; i++) column_builder_deinit(&builders[i]);
-    return ok;
-}
-
+/* The table, and the key as text; of an index the values that were read, with its name. */
 static void name_row(struct plinth *db, const struct transaction_conflict *why, struct plinth_conflict *conflict) {
     const struct table_schema *schema = NULL;
     struct buffer text = BUFFER_INIT;
     conflict->rows = true;
     conflict->space = (struct plinth_space){why->table.tenant, why->table.database, why->table.table};
-    if (engine_schema_by_id(db, why->table.table, &schema, NULL)) return;
+    pthread_rwlock_rdlock(&db->catalog_lock);
+    const struct catalog_table *table = catalog_table_by_id(&db->shard.catalog, why->table.table);
+    if (table && table->kind == CATALOG_INDEX) table = catalog_table_by_id(&db->shard.catalog, table->space);
+    if (table && table->schema) schema = table_schema_ref(table->schema);
+    pthread_rwlock_unlock(&db->catalog_lock);
+    if (!schema) return;
+    conflict->space.table = schema->id.table;
+    const struct table_index *index = table_schema_find_index_id(schema, why->table.table);
     snprintf(conflict->table, sizeof conflict->table, "%s", schema->name);
-    if (why->key.size && describe_row(schema, why->key, &text)) (void)!set_key(conflict, buffer_slice(&text));
+    bool ok = why->key.size &&
+              (index ? row_text_head(schema, index, why->key, &text) && buffer_append(&text, " in index ", 10) &&
+                           buffer_append(&text, index->name, strlen(index->name))
+                     : row_text_key(schema, why->key, &text));
+    if (ok) (void)!set_key(conflict, buffer_slice(&text));
     buffer_deinit(&text);
     table_schema_unref(schema);
 }
@@ -172,8 +164,9 @@ static enum plinth_status add_rows(struct appending *appending, const struct tra
                                  : NULL;
     if (!block) return error_no_memory(error, "transaction");
     appending->blocks[appending->block_count++] = block;
-    enum plinth_status st =
-        rows_runs_make(rows->schema, rows->schema->key_count ? &block->keys : NULL, block->rows, &runs, error);
+    const struct rows_written written = {rows->batch, rows->column_ids, rows->schema->key_count ? &block->keys : NULL,
+                                         rows->operation};
+    enum plinth_status st = rows_runs_make(rows->schema, &written, &runs, error);
     if (!st) key_runs_append(&appending->runs, runs);
     return st;
 }
@@ -231,9 +224,16 @@ static enum plinth_status enter_gates(struct appending *appending, uint32_t **ta
     return PLINTH_OK;
 }
 
+/* Whether each unique index of `a` is one of `b`. */
+static bool has_unique_of(const struct table_schema *a, const struct table_schema *b) {
+    for (uint32_t i = 0; i < a->index_count; i++)
+        if (a->indexes[i].unique && !table_schema_find_index_id(b, a->indexes[i].id.table)) return false;
+    return true;
+}
+
 bool transaction_schema_extends(const struct table_schema *now, const struct table_schema *then) {
     if (now->version == then->version) return true;
-    if (schema_has_unique(now) && !schema_has_unique(then)) return false;
+    if (!has_unique_of(now, then) || !has_unique_of(then, now)) return false;
     bool same_key =
         now->key_count == then->key_count && memcmp(now->key, then->key, now->key_count * sizeof *now->key) == 0;
     for (uint32_t i = 0; same_key && i < then->column_count; i++) {

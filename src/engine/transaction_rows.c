@@ -18,12 +18,21 @@ enum { OWN_BLOCKS_A_MERGE = 16, OWN_BYTES_MAX = TRANSACTION_BYTES_MAX };
 
 /* ---- tables ---- */
 
+static void forget_unique(struct transaction_table *table) {
+    for (uint32_t i = 0; i < table->unique_read_count; i++) row_reads_deinit(&table->unique_reads[i]);
+    free(table->unique_reads);
+    table->unique_reads = NULL;
+    table->unique_read_count = 0;
+    table->checked_writes = 0;
+}
+
 void transaction_tables_deinit(struct plinth_transaction *transaction) {
     for (uint64_t t = 0; t < transaction->table_count; t++) {
         struct transaction_table *table = &transaction->tables[t];
         for (uint64_t i = 0; i < table->own_count; i++) row_block_unref(table->own[i]);
         free(table->own);
         row_reads_deinit(&table->reads);
+        forget_unique(table);
         table_schema_unref(table->schema);
     }
     free(transaction->tables);
@@ -65,6 +74,7 @@ static enum plinth_status table_for(struct plinth_transaction *transaction, cons
             (there->own_count || there->reads.key_count || there->reads.range_count))
             return table_changed(schema, error);
         if (there->schema->version != schema->version) {
+            forget_unique(there);
             table_schema_unref(there->schema);
             there->schema = table_schema_ref(schema);
         }
@@ -239,10 +249,6 @@ enum plinth_status transaction_rows_submit(struct plinth_transaction *transactio
         struct transaction_table *found;
         again = false;
         st = transaction_table_of(transaction, database, table, &found, error);
-        if (!st && write->operation == ROWS_UPSERT && schema_has_unique(found->schema))
-            st = error_set(error, PLINTH_UNSUPPORTED,
-                           "table \"%s\" has a unique index: a transaction can delete its rows, but not write any",
-                           found->schema->name);
         if (!st) st = write_once(transaction, found, write, &unknown, error);
         if (!st && unknown.count)
             st = rows_settle_unknown(transaction->db, found->schema, write, &unknown, &again, error);
@@ -553,5 +559,41 @@ enum plinth_status transaction_rows_gather(const struct plinth_transaction *tran
     if (st) transaction_rows_free(gathered.rows, gathered.count);
     *rows = st ? NULL : gathered.rows;
     *count = st ? 0 : gathered.count;
+    return st;
+}
+
+/* ---- unique indexes ---- */
+
+/* The view and LSN that the transaction reads; of one whose caller reads, the present state: its own is no newer. */
+static enum plinth_status begin_check(struct plinth_transaction *transaction, struct plinth_snapshot **present,
+                                      struct view **view, uint64_t *lsn, struct plinth_error *error) {
+    struct plinth_read_options read = {.snapshot = transaction->snapshot};
+    *present = NULL;
+    *view = NULL;
+    enum plinth_status st = PLINTH_OK;
+    if (!read.snapshot) {
+        st = plinth_snapshot_create(transaction->db, (struct plinth_position){0, 0}, present, error);
+        read.snapshot = *present;
+    }
+    return st ? st : engine_begin_read(transaction->db, &read, view, lsn, error);
+}
+
+enum plinth_status transaction_check_unique(struct plinth_transaction *transaction, struct transaction_table *table,
+                                            struct unique_rows *unique, struct plinth_error *error) {
+    struct plinth_snapshot *present;
+    const struct table_schema *schema = table->schema;
+    forget_unique(table);
+    table->unique_reads = calloc(schema->index_count + 1, sizeof *table->unique_reads);
+    if (!table->unique_reads) return error_no_memory(error, "transaction");
+    table->unique_read_count = schema->index_count;
+    enum plinth_status st = begin_check(transaction, &present, &unique->view, &unique->lsn, error);
+    if (!st && !engine_table_exists(transaction->db, schema->id))
+        st = error_set(error, PLINTH_NOT_FOUND, "table \"%s\" was dropped", schema->name);
+    unique->schema = schema;
+    if (!st) st = rows_check_unique(unique, table->unique_reads, error);
+    if (unique->view) view_unref(unique->view);
+    plinth_snapshot_destroy(present);
+    unique->view = NULL;
+    table->checked_writes = table->writes;
     return st;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "engine/index_doubles.h"
 #include "engine/rows.h"
 
 enum { BATCH_ENTRIES = 4096 };
@@ -191,6 +192,22 @@ static enum plinth_status add_entry(struct index_check *check, const struct row 
     return ++check->count == BATCH_ENTRIES ? check_batch(check, error) : PLINTH_OK;
 }
 
+/* Values that several rows have. */
+static enum plinth_status check_doubles(const struct index_check *check, struct plinth_error *error) {
+    struct index_doubles doubles;
+    char what[256], problem[512];
+    enum plinth_status st = view_find_doubles(check->view, check->lsn, check->schema, check->index, &doubles, error);
+    if (!st && doubles.values) {
+        snprintf(what, sizeof what, "unique index \"%.64s\" of table \"%.64s\"", check->index->name,
+                 check->schema->name);
+        snprintf(problem, sizeof problem, "%" PRIu64 " values are there more than once: %.*s", doubles.values,
+                 (int)(doubles.first.size < 400 ? doubles.first.size : 400), (const char *)doubles.first.data);
+        check->verify->report(check->verify->context, what, problem);
+    }
+    buffer_deinit(&doubles.first);
+    return st;
+}
+
 static enum plinth_status check_index(struct index_check *check, uint64_t rows, struct plinth_error *error) {
     struct iterator *it = NULL;
     for (uint32_t i = 0; i < check->index->column_count; i++)
@@ -205,6 +222,7 @@ static enum plinth_status check_index(struct index_check *check, uint64_t rows, 
     iterator_close(it);
     uint64_t entries = rows;
     if (!st) st = count_entries(check->view, check->lsn, check->schema, check->index, rows, &entries, error);
+    if (!st && check->index->unique) st = check_doubles(check, error);
     if (st || check->live_entries == entries) return st;
     char what[256], problem[128];
     snprintf(what, sizeof what, "index \"%.64s\" of table \"%.64s\"", check->index->name, check->schema->name);

@@ -317,6 +317,17 @@ bool index_heads_encode(struct arena *arena, const struct table_schema *schema, 
     return elements < 0 || drop_doubles(arena, heads);
 }
 
+bool index_head_skip(struct reader *entry, const struct table_schema *schema, const struct table_index *index,
+                     bool *has_null) {
+    *has_null = false;
+    for (uint32_t i = 0; i < index->column_count; i++) {
+        struct column_type type = table_index_part_type(schema, index, i);
+        *has_null |= reader_left(entry) && entry->at[0] == 1; /* row_key.h */
+        if (!row_key_skip(entry, &type, 1)) return false;
+    }
+    return true;
+}
+
 /* The index columns' values of all rows as INDEX keys, without the primary key. */
 static bool encode_heads(struct arena *arena, const struct row_block *block, const struct table_schema *schema,
                          const struct table_index *index, struct index_heads *heads) {

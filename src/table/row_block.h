@@ -104,6 +104,10 @@ PLINTH_MUST_CHECK bool index_heads_encode(struct arena *arena, const struct tabl
                                           const struct table_index *index, const struct column *const *columns,
                                           uint32_t rows, struct index_heads *heads);
 
+/* Moves `entry` behind its head; *has_null when one of the index's parts is null. False when it is malformed. */
+PLINTH_MUST_CHECK bool index_head_skip(struct reader *entry, const struct table_schema *schema,
+                                       const struct table_index *index, bool *has_null);
+
 /* The sorted index entries of the rows of a block that are ROW_SET: entry i is of row rows[i]. Memory from `arena`. */
 struct index_entries {
     uint32_t count;
