@@ -10,38 +10,13 @@
 #include "engine/rows_record.h"
 #include "engine/table_ddl.h"
 #include "expr/predicate.h"
+#include "support/engine_fixture.h"
 #include "support/table_support.h"
 #include "table/row_segment.h"
 
-struct fixture {
-    char path[TEST_PATH_MAX];
-    struct plinth *db;
-    struct plinth_error error;
-};
-
 static const struct plinth_options small_options = {.memtable_bytes = 256 << 10, .no_background_compaction = true};
 
-static int setup(void **state) {
-    struct fixture *f = calloc(1, sizeof *f);
-    test_directory_create(f->path);
-    assert_ok(plinth_open(f->path, &small_options, &f->db, &f->error), &f->error);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct fixture *f = *state;
-    plinth_close(f->db);
-    test_directory_remove(f->path);
-    free(f);
-    return 0;
-}
-
-static void reopen(struct fixture *f) {
-    plinth_close(f->db);
-    f->db = NULL;
-    assert_ok(plinth_open(f->path, &small_options, &f->db, &f->error), &f->error);
-}
+static int setup(void **state) { return fixture_setup(state, &small_options, NULL); }
 
 static void flush(struct fixture *f) { assert_ok(plinth_flush(f->db, &f->error), &f->error); }
 static void compact(struct fixture *f) { assert_ok(plinth_compact(f->db, &f->error), &f->error); }
@@ -57,13 +32,13 @@ static void upsert(struct fixture *f, const char *columns, const char *rows) {
 /* In memory, replayed, in a segment, merged. */
 static void reads_as(struct fixture *f, const char *wanted) {
     test_table_check(f->db, "t", wanted);
-    reopen(f);
+    fixture_reopen(f);
     test_table_check(f->db, "t", wanted);
     flush(f);
     test_table_check(f->db, "t", wanted);
     compact(f);
     test_table_check(f->db, "t", wanted);
-    reopen(f);
+    fixture_reopen(f);
     test_table_check(f->db, "t", wanted);
 }
 
@@ -188,7 +163,7 @@ static void a_dropped_column_goes_when_no_state_has_it(void **state) {
     compact(f);
     count_segments(f, 2, &having, &all);
     assert_int_equal(having, all);
-    reopen(f);
+    fixture_reopen(f);
     assert_ok(plinth_snapshot_drop(f->db, "kept", &f->error), &f->error);
     upsert(f, "id int32, b int8", "1,4");
     flush(f);
@@ -370,7 +345,7 @@ static void tables_are_altered_under_writers(void **state) {
     }
     assert_ok(test_table_visit(f->db, "t", count_rows, &shown, &f->error), &f->error);
     assert_int_equal(shown, written);
-    reopen(f);
+    fixture_reopen(f);
     compact(f);
     shown = 0;
     assert_ok(test_table_visit(f->db, "t", count_rows, &shown, &f->error), &f->error);
@@ -378,7 +353,7 @@ static void tables_are_altered_under_writers(void **state) {
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(defaults_are_for_rows_without_the_column),
         TEST(a_not_null_column_needs_its_default),

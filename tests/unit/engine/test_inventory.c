@@ -5,38 +5,13 @@
 #include <stdlib.h>
 
 #include "engine/record_text.h"
-#include "support/test_support.h"
+#include "support/engine_fixture.h"
 
 enum { FILES_MAX = 64 };
 
-struct fixture {
-    char path[TEST_PATH_MAX];
-    struct plinth *db;
-    struct plinth_space space;
-    struct plinth_error error;
-};
+static const struct plinth_options small_options = {.no_background_compaction = true};
 
-static void open_db(struct fixture *f) {
-    const struct plinth_options options = {.no_background_compaction = true};
-    assert_ok(plinth_open(f->path, &options, &f->db, &f->error), &f->error);
-    assert_ok(plinth_space_find(f->db, NULL, NULL, &f->space, &f->error), &f->error);
-}
-
-static int setup(void **state) {
-    struct fixture *f = calloc(1, sizeof *f);
-    test_directory_create(f->path);
-    open_db(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct fixture *f = *state;
-    plinth_close(f->db);
-    test_directory_remove(f->path);
-    free(f);
-    return 0;
-}
+static int setup(void **state) { return fixture_setup(state, &small_options, NULL); }
 
 static void set(struct fixture *f, const char *key) {
     assert_ok(plinth_set(f->db, f->space, plinth_text(key), plinth_text("value"), NULL, NULL, &f->error), &f->error);
@@ -143,9 +118,10 @@ static void records_of_any_bytes_are_described(void **state) {
 }
 
 int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(files_are_what_the_manifest_says, setup, teardown),
-        cmocka_unit_test_setup_teardown(open_feeds_hold_the_log_and_reads_hold_segments, setup, teardown),
+        TEST(files_are_what_the_manifest_says),
+        TEST(open_feeds_hold_the_log_and_reads_hold_segments),
         cmocka_unit_test(records_of_any_bytes_are_described),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

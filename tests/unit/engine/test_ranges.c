@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "engine/engine.h"
-#include "support/test_support.h"
+#include "support/engine_fixture.h"
 
 /* ---- sets ---- */
 
@@ -97,41 +97,11 @@ static void a_memtable_finds_every_range_that_was_added(void **state) {
 
 /* ---- the engine ---- */
 
-struct fixture {
-    char path[TEST_PATH_MAX];
-    struct plinth *db;
-    struct plinth_space space;
-    struct plinth_error error;
-};
+static const struct plinth_options small_options = {
+    .memtable_bytes = 1 << 20, .cache_bytes = 4 << 20, .log_segment_bytes = 1 << 20};
+static const struct engine_sizes sizes = {.segment_raw_bytes_max = 32 << 10};
 
-static void open_db(struct fixture *f) {
-    static const struct plinth_options options = {
-        .memtable_bytes = 1 << 20, .cache_bytes = 4 << 20, .log_segment_bytes = 1 << 20};
-    const struct engine_parts parts = {.env = env_posix(), .sizes = {.segment_raw_bytes_max = 32 << 10}};
-    assert_ok(engine_open(f->path, &options, &parts, &f->db, &f->error), &f->error);
-    assert_ok(plinth_space_find(f->db, NULL, NULL, &f->space, &f->error), &f->error);
-}
-
-static int setup(void **state) {
-    struct fixture *f = calloc(1, sizeof *f);
-    test_directory_create(f->path);
-    open_db(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct fixture *f = *state;
-    plinth_close(f->db);
-    test_directory_remove(f->path);
-    free(f);
-    return 0;
-}
-
-static void reopen(struct fixture *f) {
-    plinth_close(f->db);
-    open_db(f);
-}
+static int setup(void **state) { return fixture_setup(state, &small_options, &sizes); }
 
 static void set(struct fixture *f, const char *key, const char *value) {
     assert_ok(plinth_set(f->db, f->space, plinth_text(key), plinth_text(value), NULL, NULL, &f->error), &f->error);
@@ -224,7 +194,7 @@ static void whole_segments_go_unread_and_then_the_range_delete_too(void **state)
     assert_true(stats_of(f).cache_misses - before.cache_misses < 20);
     assert_false(exists(f, "k000100"));
     assert_true(exists(f, "k000099") && exists(f, "k019900"));
-    reopen(f);
+    fixture_reopen(f);
     assert_int_equal(count_rows(f, NULL, false), 200);
     flush(f);
     assert_ok(plinth_jobs_run(f->db, PLINTH_JOB_COMPACTION, &f->error), &f->error);
@@ -237,7 +207,7 @@ static void whole_segments_go_unread_and_then_the_range_delete_too(void **state)
     assert_int_equal(ranges_kept(f), 0);
     assert_int_equal(stats_of(f).segment_rows, 201);
     assert_int_equal(count_rows(f, NULL, true), 200);
-    reopen(f);
+    fixture_reopen(f);
     assert_int_equal(ranges_kept(f), 0);
     assert_int_equal(count_rows(f, NULL, false), 200);
 }
@@ -299,7 +269,7 @@ static void many_small_ranges_make_their_segments_be_written_again(void **state)
     for (int i = 0; i < 500 && ranges_kept(f) > 1024; i++) usleep(10000);
     assert_true(ranges_kept(f) <= 1024);
     assert_int_equal(count_rows(f, NULL, false), 3500);
-    reopen(f);
+    fixture_reopen(f);
     assert_int_equal(count_rows(f, NULL, true), 3500);
     check_verify(f);
 }
@@ -320,7 +290,7 @@ static void within_a_batch_the_order_decides(void **state) {
         assert_false(exists(f, "a"));
         assert_true(exists(f, "b") && exists(f, "c") && exists(f, "d"));
         if (round == 0) flush(f);
-        if (round == 1) reopen(f);
+        if (round == 1) fixture_reopen(f);
     }
 }
 
@@ -367,7 +337,7 @@ static void a_dropped_space_takes_its_range_deletes_along(void **state) {
     assert_ok(plinth_space_drop(f->db, NULL, "other", &f->error), &f->error);
     assert_int_equal(ranges_kept(f), 0);
     flush(f);
-    reopen(f);
+    fixture_reopen(f);
     assert_int_equal(ranges_kept(f), 0);
 }
 
@@ -427,7 +397,7 @@ static void a_transaction_sees_its_own_range_delete(void **state) {
     for (int round = 0; round < 2; round++) {
         assert_true(exists(f, "a") && exists(f, "d") && exists(f, "e") && exists(f, "x"));
         assert_false(exists(f, "b") || exists(f, "c"));
-        reopen(f);
+        fixture_reopen(f);
     }
 }
 
@@ -518,21 +488,22 @@ static void a_feed_shows_the_range_once(void **state) {
 }
 
 int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_newest_range_over_a_key_is_found_whatever_the_ranges_are),
         cmocka_unit_test(a_memtable_finds_every_range_that_was_added),
-        cmocka_unit_test_setup_teardown(whole_segments_go_unread_and_then_the_range_delete_too, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_snapshot_keeps_what_is_deleted_after_it, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_range_delete_over_nothing_goes_with_the_next_flush, setup, teardown),
-        cmocka_unit_test_setup_teardown(many_small_ranges_make_their_segments_be_written_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(within_a_batch_the_order_decides, setup, teardown),
-        cmocka_unit_test_setup_teardown(wrong_ranges_are_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_prefix_of_high_bytes_has_no_end_within_the_space, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_dropped_space_takes_its_range_deletes_along, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_transaction_sees_its_own_range_delete, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_range_delete_conflicts_with_what_was_read_in_it, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_transaction_of_long_bounds_takes_more_than_a_record, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_feed_shows_the_range_once, setup, teardown),
+        TEST(whole_segments_go_unread_and_then_the_range_delete_too),
+        TEST(a_snapshot_keeps_what_is_deleted_after_it),
+        TEST(a_range_delete_over_nothing_goes_with_the_next_flush),
+        TEST(many_small_ranges_make_their_segments_be_written_again),
+        TEST(within_a_batch_the_order_decides),
+        TEST(wrong_ranges_are_refused),
+        TEST(a_prefix_of_high_bytes_has_no_end_within_the_space),
+        TEST(a_dropped_space_takes_its_range_deletes_along),
+        TEST(a_transaction_sees_its_own_range_delete),
+        TEST(a_range_delete_conflicts_with_what_was_read_in_it),
+        TEST(a_transaction_of_long_bounds_takes_more_than_a_record),
+        TEST(a_feed_shows_the_range_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,54 +8,16 @@
 #include <unistd.h>
 
 #include "engine/table_ddl.h"
+#include "support/engine_fixture.h"
 #include "support/table_support.h"
 #include "table/row_segment.h"
-
-struct fixture {
-    char path[TEST_PATH_MAX];
-    struct plinth *db;
-    struct plinth_error error;
-};
 
 static const struct plinth_options small_options = {.memtable_bytes = 256 << 10,
                                                     .cache_bytes = 4 << 20,
                                                     .log_segment_bytes = 1 << 20,
                                                     .no_background_compaction = true};
 
-static int setup(void **state) {
-    struct fixture *f = calloc(1, sizeof *f);
-    test_directory_create(f->path);
-    assert_ok(plinth_open(f->path, &small_options, &f->db, &f->error), &f->error);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct fixture *f = *state;
-    plinth_close(f->db);
-    test_directory_remove(f->path);
-    free(f);
-    return 0;
-}
-
-static void reopen(struct fixture *f) {
-    plinth_close(f->db);
-    f->db = NULL;
-    assert_ok(plinth_open(f->path, &small_options, &f->db, &f->error), &f->error);
-}
-
-/* Goes on with what the disk has now, as after a crash. */
-static void crash(struct fixture *f) {
-    char copy[TEST_PATH_MAX], command[3 * TEST_PATH_MAX];
-    test_directory_create(copy);
-    snprintf(command, sizeof command, "cp -a '%s/.' '%s/'", f->path, copy);
-    assert_int_equal(system(command), 0);
-    plinth_close(f->db);
-    test_directory_remove(f->path);
-    memcpy(f->path, copy, sizeof copy);
-    f->db = NULL;
-    assert_ok(plinth_open(f->path, &small_options, &f->db, &f->error), &f->error);
-}
+static int setup(void **state) { return fixture_setup(state, &small_options, NULL); }
 
 static const struct plinth_column metric_columns[] = {{.name = "host", .type = "string"},
                                                       {.name = "at", .type = "timestamp(ms)"},
@@ -114,9 +76,9 @@ static void a_table_is_there_after_a_crash_and_after_reopening(void **state) {
     struct fixture *f = *state;
     make_metrics(f);
     expect_metrics(f);
-    crash(f); /* from the log */
+    fixture_crash(f); /* from the log */
     expect_metrics(f);
-    reopen(f); /* from a checkpoint */
+    fixture_reopen(f); /* from a checkpoint */
     expect_metrics(f);
     assert_status(plinth_table_create(f->db, "shop", "metrics", &metrics, &f->error), PLINTH_ALREADY_EXISTS, &f->error);
     assert_error_names(&f->error, "table \"metrics\" exists already");
@@ -127,11 +89,11 @@ static void only_typed_tables_and_drops_raise_the_feature_level(void **state) {
     struct plinth_space space;
     assert_ok(plinth_space_create(f->db, "shop", "users", &space, &f->error), &f->error);
     assert_int_equal(feature_level(f), 1);
-    reopen(f);
+    fixture_reopen(f);
     assert_int_equal(feature_level(f), 1);
     make_metrics(f);
     assert_int_equal(feature_level(f), 2);
-    crash(f);
+    fixture_crash(f);
     assert_int_equal(feature_level(f), 2);
     expect_metrics(f);
 }
@@ -215,7 +177,7 @@ static void columns_are_added_all_or_none(void **state) {
     expect_metrics(f);
     more[1] = (struct plinth_column){.name = "rack", .type = "string", .nullable = true};
     assert_ok(plinth_table_add_columns(f->db, "shop", "metrics", more, 2, &f->error), &f->error);
-    crash(f);
+    fixture_crash(f);
     struct plinth_table_description table;
     assert_ok(plinth_table_describe(f->db, "shop", "metrics", &table, &f->error), &f->error);
     assert_int_equal(table.definition.column_count, 6);
@@ -292,7 +254,7 @@ static void indexes_are_made_listed_and_dropped(void **state) {
     assert_ok(plinth_table_index_create(f->db, "shop", "metrics", &words, &f->error), &f->error);
     assert_status(plinth_table_index_create(f->db, "shop", "metrics", &words, &f->error), PLINTH_ALREADY_EXISTS,
                   &f->error);
-    crash(f);
+    fixture_crash(f);
     struct plinth_table_description table;
     assert_ok(plinth_table_describe(f->db, "shop", "metrics", &table, &f->error), &f->error);
     assert_int_equal(table.index_count, 2);
@@ -306,7 +268,7 @@ static void indexes_are_made_listed_and_dropped(void **state) {
     assert_ok(plinth_table_index_drop(f->db, "shop", "metrics", "by_load", &f->error), &f->error);
     assert_status(plinth_table_index_drop(f->db, "shop", "metrics", "by_load", &f->error), PLINTH_NOT_FOUND, &f->error);
     assert_error_names(&f->error, "table \"metrics\" has no index \"by_load\"");
-    reopen(f);
+    fixture_reopen(f);
     assert_ok(plinth_table_describe(f->db, "shop", "metrics", &table, &f->error), &f->error);
     assert_int_equal(table.index_count, 1);
     plinth_table_description_deinit(&table);
@@ -336,7 +298,7 @@ static void an_index_that_an_older_version_left_half_built_is_dropped_at_open(vo
     uint64_t lsn;
     assert_ok(engine_change_catalog(f->db, &change, &lsn, &f->error), &f->error);
     table_schema_unref(schema);
-    reopen(f);
+    fixture_reopen(f);
     struct plinth_table_description table;
     assert_ok(plinth_table_describe(f->db, "shop", "metrics", &table, &f->error), &f->error);
     assert_int_equal(table.index_count, 0);
@@ -408,7 +370,7 @@ static void a_dropped_space_leaves_no_file(void **state) {
     plinth_buffer_deinit(&value);
     assert_status(plinth_set(f->db, space, plinth_text("a"), plinth_text("b"), NULL, NULL, &f->error), PLINTH_NOT_FOUND,
                   &f->error);
-    crash(f);
+    fixture_crash(f);
     assert_ok(plinth_compact(f->db, &f->error), &f->error); /* the rows of the memtable are not written any more */
     plinth_stats_read(f->db, &stats);
     assert_int_equal(stats.segments, 0);
@@ -486,7 +448,7 @@ static void dropping_under_flushes_and_merges_loses_nothing_else(void **state) {
         assert_int_equal(result.index_entries, 2000);
         for (int i = 0; i < 500 && segments_in_store(f) > 2; i++) usleep(10000);
         assert_int_equal(segments_in_store(f), 2);
-        if (pass == 0) crash(f);
+        if (pass == 0) fixture_crash(f);
     }
 }
 
@@ -502,7 +464,7 @@ static void a_dropped_table_is_gone_and_its_name_free(void **state) {
     assert_status(plinth_table_drop(f->db, NULL, "default", &f->error), PLINTH_INVALID_ARGUMENT, &f->error);
     assert_error_names(&f->error, "is a key space");
     assert_ok(plinth_table_drop(f->db, "shop", "metrics", &f->error), &f->error);
-    crash(f);
+    fixture_crash(f);
     assert_status(plinth_table_describe(f->db, "shop", "metrics", &table, &f->error), PLINTH_NOT_FOUND, &f->error);
     make_metrics(f);
     assert_ok(plinth_table_describe(f->db, "shop", "metrics", &table, &f->error), &f->error);
@@ -625,7 +587,7 @@ static void a_sorted_index_is_built_from_the_rows_that_are_there(void **state) {
     delete_items(f, 500, 600);
     for (int pass = 0; pass < 3; pass++) {
         assert_int_equal(count_live_entries(f, &all), ITEMS - 100);
-        if (pass == 0) crash(f);
+        if (pass == 0) fixture_crash(f);
         if (pass == 1) assert_ok(plinth_compact(f->db, &f->error), &f->error);
     }
     assert_int_equal(all, ITEMS - 100);
@@ -673,7 +635,7 @@ static void other_indexes_are_built_into_all_segments(void **state) {
     assert_ok(plinth_table_index_create(f->db, NULL, "items", &index, &f->error), &f->error);
     assert_true(all_segments_have(f, INDEX_TOKEN, 3, "many"));
     assert_true(all_segments_have(f, INDEX_BITMAP, 3, "word1 of many"));
-    crash(f);
+    fixture_crash(f);
     assert_true(all_segments_have(f, INDEX_TOKEN, 3, "many"));
 }
 
@@ -707,7 +669,7 @@ static void writes_go_on_while_an_index_is_built_and_are_in_it(void **state) {
     pthread_join(thread, NULL);
     assert_true(writer.written > 0);
     assert_int_equal(count_live_entries(f, &all), ITEMS + writer.written);
-    crash(f);
+    fixture_crash(f);
     assert_int_equal(count_live_entries(f, &all), ITEMS + writer.written);
 }
 
@@ -727,14 +689,14 @@ static void a_dropped_table_leaves_no_file_and_takes_no_row(void **state) {
     assert_ok(plinth_compact(f->db, &f->error), &f->error);
     for (int i = 0; i < 500 && segments_in_store(f); i++) usleep(10000);
     assert_int_equal(segments_in_store(f), 0);
-    crash(f);
+    fixture_crash(f);
     struct plinth_stats stats;
     plinth_stats_read(f->db, &stats);
     assert_int_equal(stats.segments, 0);
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_table_is_there_after_a_crash_and_after_reopening),
         TEST(only_typed_tables_and_drops_raise_the_feature_level),

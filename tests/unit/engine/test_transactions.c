@@ -5,38 +5,13 @@
 #include <stdlib.h>
 
 #include "plinth.h"
+#include "support/engine_fixture.h"
 #include "support/list_history.h"
-#include "support/test_support.h"
 
-struct fixture {
-    char path[TEST_PATH_MAX];
-    struct plinth *db;
-    struct plinth_space space;
-    struct plinth_error error;
-};
+static const struct plinth_options small_options = {
+    .memtable_bytes = 1 << 20, .cache_bytes = 4 << 20, .log_segment_bytes = 1 << 20};
 
-static void open_db(struct fixture *f) {
-    static const struct plinth_options options = {
-        .memtable_bytes = 1 << 20, .cache_bytes = 4 << 20, .log_segment_bytes = 1 << 20};
-    assert_ok(plinth_open(f->path, &options, &f->db, &f->error), &f->error);
-    assert_ok(plinth_space_find(f->db, NULL, NULL, &f->space, &f->error), &f->error);
-}
-
-static int setup(void **state) {
-    struct fixture *f = calloc(1, sizeof *f);
-    test_directory_create(f->path);
-    open_db(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct fixture *f = *state;
-    plinth_close(f->db);
-    test_directory_remove(f->path);
-    free(f);
-    return 0;
-}
+static int setup(void **state) { return fixture_setup(state, &small_options, NULL); }
 
 static void set(struct fixture *f, const char *key, const char *value) {
     assert_ok(plinth_set(f->db, f->space, plinth_text(key), plinth_text(value), NULL, NULL, &f->error), &f->error);
@@ -99,8 +74,7 @@ static void a_transaction_sees_its_own_writes_and_nobody_else_does_until_it_comm
     write_in(f, transaction, PLINTH_SET, "cat", "4");
     plinth_transaction_destroy(transaction);
     expect(f, NULL, "cat", "3");
-    plinth_close(f->db);
-    open_db(f);
+    fixture_reopen(f);
     expect(f, NULL, "cat", "3");
     expect(f, NULL, "dog", NULL);
 }
@@ -449,8 +423,7 @@ static void money_that_is_moved_about_stays_the_same(void **state) {
     }
     print_message("%d transfers, %llu had to begin again\n", TELLERS * TRANSFERS, (unsigned long long)conflicts);
     assert_int_equal(total(f), ACCOUNTS * START);
-    plinth_close(f->db);
-    open_db(f);
+    fixture_reopen(f);
     assert_int_equal(total(f), ACCOUNTS * START);
 }
 
@@ -540,21 +513,17 @@ static void appends_to_lists_are_in_one_order(void **state) {
 }
 
 int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_transaction_sees_its_own_writes_and_nobody_else_does_until_it_commits, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(
-            of_two_transactions_that_read_what_the_other_writes_one_loses_and_learns_which_key, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_key_that_was_missing_counts_as_read_and_writing_alone_never_conflicts, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_row_that_appears_where_a_transaction_has_scanned_makes_it_lose, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(scans_show_the_snapshot_with_the_transactions_own_writes_over_it, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(what_cannot_be_judged_or_logged_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_commit_that_is_repeated_with_its_sequence_is_applied_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(money_that_is_moved_about_stays_the_same, setup, teardown),
-        cmocka_unit_test_setup_teardown(appends_to_lists_are_in_one_order, setup, teardown),
+        TEST(a_transaction_sees_its_own_writes_and_nobody_else_does_until_it_commits),
+        TEST(of_two_transactions_that_read_what_the_other_writes_one_loses_and_learns_which_key),
+        TEST(a_key_that_was_missing_counts_as_read_and_writing_alone_never_conflicts),
+        TEST(a_row_that_appears_where_a_transaction_has_scanned_makes_it_lose),
+        TEST(scans_show_the_snapshot_with_the_transactions_own_writes_over_it),
+        TEST(what_cannot_be_judged_or_logged_is_refused),
+        TEST(a_commit_that_is_repeated_with_its_sequence_is_applied_once),
+        TEST(money_that_is_moved_about_stays_the_same),
+        TEST(appends_to_lists_are_in_one_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
