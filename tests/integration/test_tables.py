@@ -358,3 +358,47 @@ def test_a_directory_of_feature_level_2_opens_and_grows(make_server, tmp_path, a
             server.cli("compact", check=True)
             server.restart()
     assert number("birds", "--snapshot", "before") == 2002
+
+
+def test_a_directory_of_feature_level_5_opens_and_grows(make_server, tmp_path, api):
+    with tarfile.open(DATA / "directories" / "level_5.tar.gz") as archive:
+        archive.extractall(tmp_path)
+    server = make_server(data_dir=tmp_path / "data")
+    level = server.admin.Status(api.StatusRequest()).feature_level
+
+    def lines(*args):
+        return server.cli(*args, check=True).out.splitlines()
+
+    def count(*args):
+        return int(lines("scan", *args, "--count", "--format", "csv")[-1])
+
+    sessions = [f"session/{n}" for n in range(10, 40)]
+    changes = None
+    for step in range(3):
+        assert level == 5
+        left = [key for key in sessions if not key.startswith(("session/2", "session/30"))]
+        keys = [line.split(",")[0] for line in lines("kv", "scan", "--keys-only", "-o", "csv")[1:]]
+        assert keys == ["cat", "lease/long", *left, "tail"]
+        keys = [line.split(",")[0] for line in lines("kv", "scan", "--keys-only", "-o", "csv", "--snapshot", "before")[1:]]
+        assert keys[-30:] == sessions
+        assert lines("scan", "birds", "--limit", "1", "-o", "csv") == [
+            "name,legs,weight,labels,colour", 'Bird100,0,10.5,"{t2,all}",grey']
+        assert lines("scan", "birds", "--limit", "1", "-o", "csv", "--snapshot", "first") == [
+            "name,legs,weight,tags,seen", 'Bird100,0,10.5,"{t2,all}",2026-01-10']
+        assert (count("birds"), count("birds", "--where", "'t3' = ANY(labels)")) == (300, 43)
+        assert [line.split(",")[0] for line in lines("find", "birds", "by_lower", "bird123", "-o", "csv")] == ["name", "Bird123"]
+        assert len(lines("find", "birds", "by_legs", "3", "-o", "csv")) == 61
+        stock = server.cli("scan", "stock", "-a", "count,sum(pieces),sum(price)", "-o", "json", check=True).json()
+        assert stock == [{"count": 40, "sum_pieces": 8197, "sum_price": 290}]
+        paused = server.cli("jobs", "list", "-o", "json", check=True).json()
+        assert [job["kind"] for job in paused if job["state"] == "paused"] == ["retention"]
+        feed = lines("changes", "--snapshot", "before")
+        assert changes in (None, feed[:-1])  # the last line says how far it has come
+        changes = feed[:-1]
+        assert len(changes) == 374 and '"upper":"session/3"' in changes[0]
+        assert server.cli("verify").code == 0
+        if step == 0:
+            server.crash()
+        elif step == 1:
+            server.cli("compact", check=True)
+            server.restart()
