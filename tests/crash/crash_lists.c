@@ -10,8 +10,10 @@
 
 enum { TEXT_BYTES = 16 << 10, LEASE_US_MIN = 100000, LEASE_US = 3000000, NOISE_FROM = 1000 };
 #define COLUMNS "id int64, money int64, elements string"
+#define CLAIM_COLUMNS "writer int64, number int64, element int64"
 
 static const char *const columns[] = {"id", "money", "elements"};
+static const char *const claim_columns[] = {"writer", "number", "element"};
 
 static bool is_row(uint32_t list) { return list % 2 == 0; }
 
@@ -79,23 +81,38 @@ static struct plinth_slice list_key(uint32_t list, char key[16]) {
     return plinth_bytes(key, (size_t)snprintf(key, 16, "list/%u", list));
 }
 
+/* Rows by their keys ("1;2"). The caller unrefs the batch. */
+static enum plinth_status get_rows(struct plinth_transaction *transaction, const char *table, const char *key,
+                                   const char *ids, const char *const *named, struct batch **batch,
+                                   struct plinth_error *error) {
+    struct arrow keys, got;
+    *batch = NULL;
+    enum plinth_status st = make_arrow(key, ids, &keys, error);
+    if (!st)
+        st = plinth_transaction_rows_get(transaction, NULL, table, &keys.schema, &keys.array, named, 3, &got.schema,
+                                         &got.array, error);
+    if (st) return st;
+    st = arrow_import_batch(&got.array, &got.schema, batch, error);
+    got.schema.release(&got.schema);
+    return st;
+}
+
+static enum plinth_status put_row(struct plinth_transaction *transaction, const char *table, const char *named,
+                                  const char *text, struct plinth_error *error) {
+    struct arrow row;
+    enum plinth_status st = make_arrow(named, text, &row, error);
+    return st ? st : plinth_transaction_rows_write(transaction, NULL, table, &row.schema, &row.array, error);
+}
+
 static enum plinth_status read_row(struct plinth_transaction *transaction, uint32_t number, struct list *list,
                                    struct plinth_error *error) {
     char text[16];
-    struct arrow keys, got;
     struct batch *batch;
     snprintf(text, sizeof text, "%u", number);
-    enum plinth_status st = make_arrow("id int64", text, &keys, error);
-    if (!st)
-        st = plinth_transaction_rows_get(transaction, NULL, LISTS_TABLE, &keys.schema, &keys.array, columns, 3,
-                                         &got.schema, &got.array, error);
-    if (st) return st;
-    st = arrow_import_batch(&got.array, &got.schema, &batch, error);
-    got.schema.release(&got.schema);
-    if (st) return st;
-    if (batch->rows != 1 || !parse_row(batch, 0, list))
+    enum plinth_status st = get_rows(transaction, LISTS_TABLE, "id int64", text, columns, &batch, error);
+    if (!st && (batch->rows != 1 || !parse_row(batch, 0, list)))
         st = error_set(error, PLINTH_CORRUPT, "list %u makes no sense", number);
-    batch_unref(batch);
+    if (batch) batch_unref(batch);
     return st;
 }
 
@@ -121,10 +138,8 @@ static enum plinth_status write_list(struct plinth_transaction *transaction, str
     static _Thread_local char elements[TEXT_BYTES], text[TEXT_BYTES + 64];
     format_elements(list, elements);
     if (is_row(number)) {
-        struct arrow row;
         snprintf(text, sizeof text, "%u,%lld,%s", number, (long long)list->money, elements);
-        enum plinth_status st = make_arrow(COLUMNS, text, &row, error);
-        return st ? st : plinth_transaction_rows_write(transaction, NULL, LISTS_TABLE, &row.schema, &row.array, error);
+        return put_row(transaction, LISTS_TABLE, COLUMNS, text, error);
     }
     char key[16];
     int size = snprintf(text, sizeof text, "%lld:%s", (long long)list->money, elements);
@@ -167,6 +182,13 @@ static enum plinth_status write_marks(struct plinth_transaction *transaction, st
     return st;
 }
 
+static enum plinth_status write_claim(struct plinth_transaction *transaction, uint32_t writer, uint32_t element,
+                                      uint64_t number, struct plinth_error *error) {
+    char text[64];
+    snprintf(text, sizeof text, "%u,%llu,%u", writer, (unsigned long long)number, element);
+    return put_row(transaction, CLAIMS_TABLE, CLAIM_COLUMNS, text, error);
+}
+
 struct attempt {
     struct plinth_transaction *transaction;
     struct plinth_space space;
@@ -199,6 +221,9 @@ static enum plinth_status fill_transaction(struct attempt *attempt, struct test_
     if (!st)
         st = write_marks(attempt->transaction, attempt->space, attempt->writer, attempt->element, attempt->expires_us,
                          error);
+    if (!st && test_random_below(random, 3) == 0)
+        st = write_claim(attempt->transaction, attempt->writer, attempt->element, test_random_below(random, CLAIMS),
+                         error);
     return st;
 }
 
@@ -219,7 +244,7 @@ enum plinth_status lists_attempt(struct plinth *db, struct list_history *history
         st = plinth_transaction_commit(attempt.transaction, NULL, NULL, NULL, error);
         if (!st) outcome = LIST_COMMITTED;
     }
-    if (st == PLINTH_CONFLICT) {
+    if (st == PLINTH_CONFLICT || st == PLINTH_ALREADY_EXISTS) {
         outcome = LIST_REFUSED;
         st = PLINTH_OK;
     }
@@ -247,7 +272,14 @@ void lists_create(struct plinth *db) {
     struct plinth_space space;
     struct test_random random = test_random_of(1);
     const struct list empty = {.money = LIST_MONEY};
+    const struct plinth_index unique = {.name = CLAIMS_INDEX,
+                                        .kind = PLINTH_INDEX_SORTED,
+                                        .columns = &claim_columns[1],
+                                        .column_count = 1,
+                                        .unique = true};
     test_table_create(db, LISTS_TABLE, COLUMNS "?", "id", false);
+    test_table_create(db, CLAIMS_TABLE, CLAIM_COLUMNS, "writer", false);
+    assert_ok(plinth_table_index_create(db, NULL, CLAIMS_TABLE, &unique, &error), &error);
     assert_ok(plinth_space_find(db, NULL, NULL, &space, &error), &error);
     assert_ok(plinth_transaction_begin(db, &transaction, &error), &error);
     for (uint32_t i = 0; i < LISTS; i++) assert_ok(write_list(transaction, space, i, &empty, &error), &error);
@@ -294,6 +326,37 @@ static enum plinth_status read_prefix(struct plinth_transaction *transaction, st
     return st;
 }
 
+/* Each row replaces the writer's claim. */
+static uint32_t take_claims(struct lists_state *state, const struct batch *batch) {
+    const int64_t *writers = batch->columns[0].values, *numbers = batch->columns[1].values,
+                  *elements = batch->columns[2].values;
+    for (uint32_t row = 0; row < batch->rows; row++) {
+        assert_true(writers[row] >= 0 && writers[row] < LISTS_WRITERS && elements[row] > 0);
+        state->claims[writers[row]] = (struct claim){(uint32_t)elements[row], numbers[row]};
+    }
+    return batch->rows ? (uint32_t)elements[0] : 0;
+}
+
+static enum plinth_status read_claims(struct plinth_transaction *transaction, struct lists_state *state,
+                                      struct plinth_error *error) {
+    struct batch *batch;
+    char ids[64] = "";
+    for (unsigned i = 0; i < LISTS_WRITERS; i++)
+        snprintf(ids + strlen(ids), sizeof ids - strlen(ids), "%s%u", i ? ";" : "", i);
+    enum plinth_status st = get_rows(transaction, CLAIMS_TABLE, "writer int64", ids, claim_columns, &batch, error);
+    if (!st) (void)take_claims(state, batch);
+    if (batch) batch_unref(batch);
+    return st;
+}
+
+static void check_claims(const struct lists_state *state) {
+    for (uint32_t a = 0; a < LISTS_WRITERS; a++)
+        for (uint32_t b = 0; b < a; b++)
+            if (state->claims[a].element && state->claims[b].element &&
+                state->claims[a].number == state->claims[b].number)
+                fail_msg("writers %u and %u both have claim %lld", a, b, (long long)state->claims[a].number);
+}
+
 static void check_money(const struct lists_state *state) {
     int64_t money = 0;
     for (uint32_t i = 0; i < LISTS; i++) {
@@ -312,8 +375,10 @@ enum plinth_status lists_read(struct plinth *db, struct lists_state *state, stru
     for (uint32_t i = 0; !st && i < LISTS; i++) st = read_list(transaction, space, i, &state->lists[i], error);
     if (!st) st = read_prefix(transaction, space, "mark/", state, error);
     if (!st) st = read_prefix(transaction, space, "lease/", state, error);
+    if (!st) st = read_claims(transaction, state, error);
     plinth_transaction_destroy(transaction);
     if (!st) check_money(state);
+    if (!st) check_claims(state);
     return st;
 }
 
@@ -389,17 +454,23 @@ static uint32_t take_operation(struct lists_state *state, const struct plinth_op
     return take_list(state, number, &list);
 }
 
-static uint32_t take_rows(struct lists_state *state, const struct plinth_feed_rows *rows) {
+static void check_names(const struct ArrowSchema *schema, const char *const names[3]) {
+    assert_true(schema->n_children >= 3);
+    for (int i = 0; i < 3; i++) assert_string_equal(schema->children[i]->name, names[i]);
+}
+
+/* Gives the element that the rows have added to a list, or 0; `*claimer` becomes the one that made a claim. */
+static uint32_t take_rows(struct lists_state *state, const struct plinth_feed_rows *rows, uint32_t *claimer) {
     static struct list list;
     struct batch *batch;
     struct plinth_error error;
     uint32_t added = 0;
+    bool claims = strcmp(rows->table, CLAIMS_TABLE) == 0;
     assert_false(rows->deleted);
-    assert_string_equal(rows->schema->children[0]->name, "id");
-    assert_string_equal(rows->schema->children[1]->name, "money");
-    assert_string_equal(rows->schema->children[2]->name, "elements");
+    check_names(rows->schema, claims ? claim_columns : columns);
     assert_ok(arrow_import_batch(rows->array, rows->schema, &batch, &error), &error);
-    for (uint32_t row = 0; row < batch->rows; row++) {
+    if (claims) *claimer = take_claims(state, batch);
+    for (uint32_t row = 0; !claims && row < batch->rows; row++) {
         uint64_t id = ((const uint64_t *)batch->columns[0].values)[row];
         if (id >= NOISE_FROM) continue;
         assert_true(id < LISTS && is_row((uint32_t)id) && parse_row(batch, row, &list));
@@ -414,13 +485,13 @@ static uint32_t take_rows(struct lists_state *state, const struct plinth_feed_ro
 /* One transaction: one new element, as the mark and the lease say, too; or noise. */
 static void take_change(struct follower *follower, const struct plinth_change *change) {
     struct lists_state *state = &follower->state;
-    uint32_t added = 0, count = 0;
+    uint32_t added = 0, count = 0, claimer = 0;
     for (size_t i = 0; i < change->operation_count; i++) {
         uint32_t element = take_operation(state, &change->operations[i].operation);
         if (element) added = element, count++;
     }
     for (size_t i = 0; i < change->rows_count; i++) {
-        uint32_t element = take_rows(state, &change->rows[i]);
+        uint32_t element = take_rows(state, &change->rows[i], &claimer);
         if (element) added = element, count++;
     }
     bool is_noise = !change->operation_count;
@@ -432,7 +503,9 @@ static void take_change(struct follower *follower, const struct plinth_change *c
         leased += state->leases[w][added % LEASES].element == added;
     }
     if (marked != 1 || leased != 1) fail_msg("element %u came without its mark or lease", added);
+    if (claimer && claimer != added) fail_msg("element %u came with the claim of %u", added, claimer);
     check_money(state);
+    check_claims(state);
     follower->changes++;
 }
 
@@ -472,6 +545,8 @@ void follower_check(const struct follower *follower, const struct lists_state *s
     }
     for (uint32_t w = 0; w < LISTS_WRITERS; w++) {
         assert_int_equal(shown->marks[w], state->marks[w]);
+        assert_int_equal(shown->claims[w].element, state->claims[w].element);
+        assert_int_equal(shown->claims[w].number, state->claims[w].number);
         for (uint32_t k = 0; k < LEASES; k++) check_lease(state->leases[w][k], shown->leases[w][k].element, now_us);
     }
 }

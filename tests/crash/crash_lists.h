@@ -2,10 +2,12 @@
  * half of them keys; and a follower who knows of them only what the change feed says.
  *
  * A transaction (`lists_attempt`) reads three lists, appends an element of its own to one, moves money from that one to
- * another, replaces its writer's mark by a range delete and a set, and sets a lease, a key that expires. So
+ * another, replaces its writer's mark by a range delete and a set, sets a lease, a key that expires, and now and then
+ * claims a number for its writer, which a unique index gives to one writer only. So
  *   - all the money together stays the same, in every state and behind every change;
  *   - lists say in which order the transactions ran (support/list_history.h);
- *   - each change that a feed gives of them has exactly one new element, at the end of a list.
+ *   - each change that a feed gives of them has exactly one new element, at the end of a list;
+ *   - no two writers have the same claim.
  *
  * The table also has rows that are only noise for flushes, merges and index builds. Who alters it keeps the columns of
  * the lists. */
@@ -20,10 +22,13 @@ enum {
     LIST_ELEMENTS_MAX = 1024,
     LISTS_WRITERS = 3,
     LEASES = 3, /* of a writer */
+    CLAIMS = 4, /* for all writers */
     LISTS_NOISE = 150,
     LIST_MONEY = 100,
 };
 #define LISTS_TABLE "lists"
+#define CLAIMS_TABLE "claims"
+#define CLAIMS_INDEX "one_claim"
 
 struct list {
     int64_t money;
@@ -39,13 +44,17 @@ struct lists_state {
         uint32_t element;
         uint64_t expires_us; /* the follower's only */
     } leases[LISTS_WRITERS][LEASES];
+    struct claim {
+        uint32_t element; /* that claimed it; 0: none */
+        int64_t number;
+    } claims[LISTS_WRITERS];
 };
 
-/* Makes the table, the first values and the snapshot of the follower, on a machine that does not fail. */
+/* Makes tables and first values, on a machine that does not fail. */
 void lists_create(struct plinth *db);
 
 /* One transaction of writer `writer`; what it met is noted in the history. Any thread; `now_us` is the wall time. An
- * error ends the writer, but for a conflict, which is PLINTH_OK here. */
+ * error ends the writer, but for a conflict and a claim that another writer has, which are PLINTH_OK here. */
 enum plinth_status lists_attempt(struct plinth *db, struct list_history *history, uint32_t writer, uint64_t now_us,
                                  struct test_random *random, struct plinth_error *error);
 /* Upserts some rows of noise. */

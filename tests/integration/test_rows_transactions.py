@@ -267,13 +267,31 @@ def test_the_command_line_changes_rows_by_condition(shared_server, tables, table
     assert held(tables, table) == []
 
 
-# ---- lists that are appended to: serializable, also across kills
+# ---- lists that are appended to, and money that is moved about: serializable, also across kills
 
 LISTS = 6  # even ones are rows, odd ones keys
+ACCOUNTS = 4  # likewise: the row of ACCOUNT + n, the key account/n
+ACCOUNT, MONEY = 100, 50
+
+
+def get_money(transaction, n):
+    """What account n has: MONEY at first."""
+    if n % 2:
+        return int(transaction.get_key(b"account/%d" % n) or MONEY)
+    rows = transaction.get_rows([ACCOUNT + n])
+    return rows[0]["v"] if rows else MONEY
+
+
+def put_money(transaction, n, money):
+    if n % 2:
+        transaction.set_key(b"account/%d" % n, b"%d" % money)
+    else:
+        transaction.upsert((ACCOUNT + n, money, ""))
 
 
 class Appender(threading.Thread):
-    """Appends to one list and reads others in each transaction. What becomes of a commit that a kill cuts off is not known."""
+    """Appends to one list, reads others and moves money in each transaction. What becomes of a commit that a kill cuts
+    off is not known."""
 
     def __init__(self, server, seed, stopped, history):
         super().__init__()
@@ -305,6 +323,11 @@ class Appender(threading.Thread):
             transaction.set_key(b"list/%d" % target, text.encode())
         else:
             transaction.upsert((target, len(reads[target]) + 1, text))
+        payer, payee = self.dice.sample(range(ACCOUNTS), 2)
+        has = get_money(transaction, payer)
+        amount = min(has, self.dice.randint(1, 20))
+        put_money(transaction, payee, get_money(transaction, payee) + amount)
+        put_money(transaction, payer, has - amount)
         event = {"element": element, "target": target, "reads": reads, "outcome": None}
         self.history.append(event)
         event["outcome"] = transaction.commit().outcome
@@ -360,10 +383,12 @@ def final_lists(server):
     client = Client(server)
     transaction = Transaction(client, "lists")
     rows = {row["id"]: row["s"].split() for row in transaction.scan("")}
+    money = [get_money(transaction, n) for n in range(ACCOUNTS)]
+    assert min(money) >= 0 and sum(money) == ACCOUNTS * MONEY, money
     return {n: rows.get(n, []) if n % 2 == 0 else (transaction.get_key(b"list/%d" % n) or b"").decode().split() for n in range(LISTS)}
 
 
-def test_lists_that_are_appended_to_are_serializable_also_across_kills(server):
+def test_appended_lists_and_moved_money_are_serializable_also_across_kills(server):
     Tables(server).create("lists", [("id", "int64"), ("v", "int64"), ("s", "string")], ["id"])
     history, done = [], 0
     for life in range(3):
