@@ -176,6 +176,10 @@ struct plinth_table_definition {
     enum plinth_codec codec;  /* of segments; default: LZ4 for fresh ones, ZSTD for merged ones */
     uint32_t page_rows;       /* rows that are read together, 16 to 65,536; default 1,024 */
     bool adds_columns;        /* writes may bring new columns */
+    /* A date or timestamp column, null: none. A row is gone from `expire_us` (at most 100 years) after the time in it
+     * on, by the engine's clock; never where it is null. */
+    const char *expire_by;
+    uint64_t expire_us;
 };
 
 enum plinth_index_kind {
@@ -233,6 +237,7 @@ enum {
     PLINTH_OPTION_PAGE_ROWS = 2,
     PLINTH_OPTION_RETENTION = 4,
     PLINTH_OPTION_ADDS_COLUMNS = 8,
+    PLINTH_OPTION_EXPIRY = 16, /* expire_by (null or "": rows do not expire) and expire_us: for all rows, at once */
 };
 
 struct plinth_alteration {
@@ -248,6 +253,8 @@ struct plinth_alteration {
     uint32_t page_rows;
     uint64_t retention_us;
     bool adds_columns;
+    const char *expire_by;
+    uint64_t expire_us;
 };
 /* Alters a table that may have rows, while it is read and written; all steps, which see those before them, or none;
  * durably. Nothing is rewritten: columns have ids, what is stored stays as it is, and is read as the table's columns

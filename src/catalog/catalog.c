@@ -260,7 +260,17 @@ static bool is_create(enum catalog_change_kind kind) {
     return kind <= CATALOG_CREATE_TABLE || kind == CATALOG_CREATE_TABLE_INDEX || kind == CATALOG_BUILD_INDEX;
 }
 
-uint32_t catalog_change_level(enum catalog_change_kind kind) {
+bool catalog_change_expires(const struct catalog_change *change) {
+    if (change->kind == CATALOG_CREATE_TABLE) return change->expire_column != 0;
+    for (uint32_t i = 0; change->kind == CATALOG_ALTER_TABLE && i < change->alteration_count; i++)
+        if (change->alterations[i].kind == CATALOG_ALTER_SET_OPTIONS && change->alterations[i].expire_column)
+            return true;
+    return false;
+}
+
+uint32_t catalog_change_level(const struct catalog_change *change) {
+    enum catalog_change_kind kind = change->kind;
+    if (catalog_change_expires(change)) return CATALOG_FEATURE_LEVEL_EXPIRY;
     if (kind >= CATALOG_ALTER_TABLE) return CATALOG_FEATURE_LEVEL_ALTER;
     if (kind >= CATALOG_BUILD_INDEX) return CATALOG_FEATURE_LEVEL_INDEXES;
     return kind > CATALOG_CREATE_INDEX ? CATALOG_FEATURE_LEVEL_TABLES : 1;

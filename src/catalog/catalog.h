@@ -11,7 +11,8 @@
  * Bytes: a change is
  *   version, kind u8, tenant, database, table, name
  *   CREATE_TABLE        then columns, key count, key ids, partition column, partition us, retention us, codec u8, page
- *                       rows, flags u8 (1: adds columns)
+ *                       rows, flags u8 (1: adds columns; 4: rows expire, from feature level 5 on: then id of the
+ *                       column, us)
  *   ADD_COLUMNS         then columns
  *   CREATE_TABLE_INDEX  then index kind u8, state u8, column count, column ids
  *   SET_INDEX_STATE     then state u8
@@ -27,9 +28,10 @@
  *   ALTER_TABLE         then schema version that it starts from, horizon LSN, count, each alteration: kind u8, column
  * id, then   ADD_COLUMN name, type, nullable u8, value | DROP_COLUMN cascade u8 | RENAME_COLUMN name | WIDEN_COLUMN
  * type | SET_DEFAULT type, value | RENAME_TABLE name | SET_OPTIONS which u8, codec u8, page rows, retention us, adds
- * columns u8 with value = 0, or 1 and the value (column_encode, one row). From feature level 5 on; then a table's flags
- * in the whole catalog may have 2: behind its schema version stand the columns with defaults (count; each: id, initial
- * value, write value) and what it was before (count; each: until LSN, a table's schema as above).
+ * columns u8, and if `which` has EXPIRY, id of the column (0: rows do not expire), us; with value = 0, or 1 and the
+ * value (column_encode, one row). From feature level 5 on; then a table's flags in the whole catalog may have 2: behind
+ * its schema version stand the columns with defaults (count; each: id, initial value, write value) and what it was
+ * before (count; each: until LSN, a table's schema as above).
  *
  * What a table was before its alterations is kept until no reader can ask for it (struct catalog_past), so that old
  * states are read by the schema that they had.
@@ -52,12 +54,14 @@ enum {
     CATALOG_FEATURE_LEVEL_TABLES = 2,  /* what typed tables, and drops, need */
     CATALOG_FEATURE_LEVEL_INDEXES = 5, /* what indexes that are built online need */
     CATALOG_FEATURE_LEVEL_ALTER = 5,   /* what ALTER_TABLE needs */
+    CATALOG_FEATURE_LEVEL_EXPIRY = 5,  /* what tables need whose rows expire */
     CATALOG_PASTS_MAX = 256,           /* of one table */
     CATALOG_ALTERATIONS_MAX = 2048,    /* of one change */
     CATALOG_DEFAULT_BYTES_MAX = 4096,  /* as column_encoded_bytes counts */
 };
 #define CATALOG_PARTITION_US_MIN (60ull * 1000 * 1000)
 #define CATALOG_PARTITION_US_MAX (36525ull * 24 * 3600 * 1000 * 1000)
+#define CATALOG_EXPIRE_US_MAX CATALOG_PARTITION_US_MAX
 
 enum catalog_table_kind { CATALOG_SPACE = 1, CATALOG_INDEX = 2, CATALOG_ROWS = 3 };
 
@@ -135,6 +139,7 @@ enum catalog_option {
     CATALOG_OPTION_PAGE_ROWS = 2,
     CATALOG_OPTION_RETENTION = 4,
     CATALOG_OPTION_ADDS_COLUMNS = 8,
+    CATALOG_OPTION_EXPIRY = 16,
 };
 
 struct catalog_alteration {
@@ -150,6 +155,8 @@ struct catalog_alteration {
     uint32_t page_rows;
     uint64_t retention_us;
     bool adds_columns;
+    uint32_t expire_column; /* 0: rows do not expire */
+    uint64_t expire_us;
 };
 
 struct catalog_change {
@@ -168,6 +175,8 @@ struct catalog_change {
     uint32_t partition_column; /* id; 0: none */
     uint64_t partition_us;
     uint64_t retention_us;
+    uint32_t expire_column; /* id; 0: rows do not expire */
+    uint64_t expire_us;
     enum table_codec codec;
     uint32_t page_rows;
     bool adds_columns;
@@ -190,8 +199,10 @@ struct catalog_change {
 /* Whether changes of this kind are known. */
 bool catalog_change_is_known(enum catalog_change_kind kind);
 
-/* The feature level that a change of this kind needs. */
-uint32_t catalog_change_level(enum catalog_change_kind kind);
+/* The feature level that a change needs. */
+uint32_t catalog_change_level(const struct catalog_change *change);
+/* Whether rows of some table expire that did not before. */
+bool catalog_change_expires(const struct catalog_change *change);
 /* Whether the change takes something away. */
 bool catalog_change_drops(enum catalog_change_kind kind);
 
@@ -223,7 +234,8 @@ const struct catalog_table *catalog_table_by_id(const struct catalog *catalog, u
  * have now or had last, and such of the present indexes as are on them. Referenced; null when memory is out. */
 const struct table_schema *catalog_schema_at(const struct catalog_table *table, uint64_t lsn);
 /* What segments are to hold when nobody reads a state below `horizon_lsn`: the present columns, and under other names
- * those that were dropped above it. Referenced; null when memory is out. */
+ * those that were dropped above it. Rows expire in it only when they do so, and alike, in all these states. Referenced;
+ * null when memory is out. */
 const struct table_schema *catalog_schema_stored(const struct catalog_table *table, uint64_t horizon_lsn);
 /* One step, on a schema that is not shared and has room for a column more. The text says what is wrong; the schema is
  * then not to be used any more. */

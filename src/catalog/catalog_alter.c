@@ -88,6 +88,11 @@ static enum plinth_status drop_column(struct table_schema *schema, const struct 
     if (schema->partition_column == alteration->column)
         return error_set(error, PLINTH_INVALID_ARGUMENT, "column \"%s\" partitions the table: it cannot be dropped",
                          name);
+    if (schema->expire_column == alteration->column)
+        return error_set(error, PLINTH_INVALID_ARGUMENT,
+                         "the rows of the table expire by column \"%s\": it cannot be "
+                         "dropped",
+                         name);
     for (uint32_t i = schema->index_count; i > 0; i--) {
         if (!index_names(&schema->indexes[i - 1], alteration->column)) continue;
         if (!alteration->cascade)
@@ -220,6 +225,10 @@ static enum plinth_status set_options(struct table_schema *schema, const struct 
     if (alteration->options & CATALOG_OPTION_PAGE_ROWS) schema->page_rows = alteration->page_rows;
     if (alteration->options & CATALOG_OPTION_RETENTION) schema->retention_us = alteration->retention_us;
     if (alteration->options & CATALOG_OPTION_ADDS_COLUMNS) schema->adds_columns = alteration->adds_columns;
+    if (alteration->options & CATALOG_OPTION_EXPIRY) {
+        schema->expire_column = alteration->expire_column;
+        schema->expire_us = alteration->expire_us;
+    }
     return PLINTH_OK;
 }
 
@@ -312,6 +321,8 @@ static struct table_schema *copy_without_columns(const struct table_schema *from
     made->partition_column = from->partition_column;
     made->partition_us = from->partition_us;
     made->retention_us = from->retention_us;
+    made->expire_column = from->expire_column;
+    made->expire_us = from->expire_us;
     made->codec = from->codec;
     made->page_rows = from->page_rows;
     made->adds_columns = from->adds_columns;
@@ -347,7 +358,11 @@ const struct table_schema *catalog_schema_at(const struct catalog_table *table, 
     if (!past) return table_schema_ref(present);
     struct table_schema *made = copy_without_columns(present, past->column_count);
     bool ok = made != NULL;
-    if (made) made->version = past->version;
+    if (made) {
+        made->version = past->version;
+        made->expire_column = past->expire_column;
+        made->expire_us = past->expire_us;
+    }
     for (uint32_t i = 0; ok && i < past->column_count; i++) {
         const struct table_column *then = &past->columns[i];
         ok = copy_column(made, newest_column(table, then->id), then->name, then->nullable);
@@ -380,16 +395,38 @@ static uint32_t *stored_ids(const struct catalog_table *table, uint64_t horizon_
     return ids;
 }
 
+/* Whether rows expire in the same way in all states from `horizon_lsn` on. */
+static bool expires_alike(const struct catalog_table *table, uint64_t horizon_lsn) {
+    const struct table_schema *present = table->schema;
+    bool alike = true;
+    for (uint32_t i = 0; i < table->past_count; i++) {
+        const struct table_schema *past = table->pasts[i].schema;
+        if (table->pasts[i].until_lsn > horizon_lsn)
+            alike &= past->expire_column == present->expire_column && past->expire_us == present->expire_us;
+    }
+    return alike;
+}
+
+static void forget_expiry(struct table_schema *schema) {
+    schema->expire_column = 0;
+    schema->expire_us = 0;
+}
+
 const struct table_schema *catalog_schema_stored(const struct catalog_table *table, uint64_t horizon_lsn) {
     const struct table_schema *present = table->schema;
     if (!table->past_count) return table_schema_ref(present);
+    bool alike = expires_alike(table, horizon_lsn);
     uint32_t count, *ids = stored_ids(table, horizon_lsn, &count);
     if (!ids || count == present->column_count) { /* none was dropped */
         bool ok = ids != NULL;
         free(ids);
-        return ok ? table_schema_ref(present) : NULL;
+        if (!ok || alike) return ok ? table_schema_ref(present) : NULL;
+        struct table_schema *lasting = table_schema_copy(present, 0, 0);
+        if (lasting) forget_expiry(lasting);
+        return lasting;
     }
     struct table_schema *made = copy_without_columns(present, count);
+    if (made && !alike) forget_expiry(made);
     bool ok = made != NULL;
     for (uint32_t i = 0; ok && i < count; i++) {
         bool is_present = table_schema_find_id(present, ids[i]) >= 0;

@@ -110,6 +110,27 @@ static enum plinth_status check_partition(const struct table_schema *schema, str
     return PLINTH_OK;
 }
 
+static enum plinth_status check_expiry(const struct table_schema *schema, struct plinth_error *error) {
+    if (!schema->expire_column) {
+        if (!schema->expire_us) return PLINTH_OK;
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "rows expire after a time, but by no column");
+    }
+    int32_t at = table_schema_find_id(schema, schema->expire_column);
+    if (at < 0)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "rows expire by a column with id %u, which is none",
+                         schema->expire_column);
+    const struct table_column *column = &schema->columns[at];
+    if (column->type.kind != COLUMN_DATE && column->type.kind != COLUMN_TIMESTAMP) {
+        char type[COLUMN_TYPE_TEXT_MAX];
+        return error_set(error, PLINTH_INVALID_ARGUMENT,
+                         "column \"%s\" is of type %s; rows expire by a date or timestamp", column->name,
+                         column_type_format(column->type, type));
+    }
+    if (schema->expire_us <= CATALOG_EXPIRE_US_MAX) return PLINTH_OK;
+    return error_set(error, PLINTH_INVALID_ARGUMENT, "rows expire at most 100 years after a time; %llu us are more",
+                     (unsigned long long)schema->expire_us);
+}
+
 static enum plinth_status check_options(const struct table_schema *schema, struct plinth_error *error) {
     if (schema->codec < TABLE_CODEC_DEFAULT || schema->codec > TABLE_CODEC_NONE)
         return error_set(error, PLINTH_INVALID_ARGUMENT, "unknown codec %d", (int)schema->codec);
@@ -222,6 +243,7 @@ enum plinth_status catalog_check_schema(const struct table_schema *schema, struc
     if (!st) st = check_defaults(schema, error);
     if (!st) st = check_key(schema, error);
     if (!st) st = check_partition(schema, error);
+    if (!st) st = check_expiry(schema, error);
     if (!st) st = check_options(schema, error);
     for (uint32_t i = 0; !st && i < schema->index_count; i++) {
         st = check_index(schema, &schema->indexes[i], error);
@@ -266,6 +288,8 @@ static enum plinth_status make_table(const struct catalog_change *change, struct
     made->partition_column = change->partition_column;
     made->partition_us = change->partition_us;
     made->retention_us = change->retention_us;
+    made->expire_column = change->expire_column;
+    made->expire_us = change->expire_us;
     made->codec = change->codec;
     made->page_rows = change->page_rows;
     made->adds_columns = change->adds_columns;

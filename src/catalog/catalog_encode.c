@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "catalog/catalog_private.h"
 
-enum { FLAG_ADDS_COLUMNS = 1, FLAG_EVOLVED = 2, FLAG_UNIQUE = 1, INDEX_KIND_MORE = 0x80 };
+enum { FLAG_ADDS_COLUMNS = 1, FLAG_EVOLVED = 2, FLAG_EXPIRES = 4, FLAG_UNIQUE = 1, INDEX_KIND_MORE = 0x80 };
 
 /* ---- parts ---- */
 
@@ -58,7 +58,10 @@ static bool append_options(struct buffer *into, const struct catalog_change *tab
     return append_ids(into, table->key, table->key_count) && buffer_append_varint(into, table->partition_column) &&
            buffer_append_varint(into, table->partition_us) && buffer_append_varint(into, table->retention_us) &&
            buffer_append_u8(into, (uint8_t)table->codec) && buffer_append_varint(into, table->page_rows) &&
-           buffer_append_u8(into, (table->adds_columns ? FLAG_ADDS_COLUMNS : 0) | (is_evolved ? FLAG_EVOLVED : 0));
+           buffer_append_u8(into, (table->adds_columns ? FLAG_ADDS_COLUMNS : 0) | (is_evolved ? FLAG_EVOLVED : 0) |
+                                      (table->expire_column ? FLAG_EXPIRES : 0)) &&
+           (!table->expire_column ||
+            (buffer_append_varint(into, table->expire_column) && buffer_append_varint(into, table->expire_us)));
 }
 
 /* `is_evolved` null: it must not be. */
@@ -70,9 +73,13 @@ static void read_options(struct reader *from, struct catalog_change *table, bool
     table->codec = (enum table_codec)reader_u8(from);
     table->page_rows = reader_varint32(from);
     uint8_t flags = reader_u8(from);
-    if (flags & ~(FLAG_ADDS_COLUMNS | (is_evolved ? FLAG_EVOLVED : 0))) from->failed = true;
+    if (flags & ~(FLAG_ADDS_COLUMNS | FLAG_EXPIRES | (is_evolved ? FLAG_EVOLVED : 0))) from->failed = true;
     if (is_evolved) *is_evolved = (flags & FLAG_EVOLVED) != 0;
     table->adds_columns = (flags & FLAG_ADDS_COLUMNS) != 0;
+    if (!(flags & FLAG_EXPIRES)) return;
+    table->expire_column = reader_varint32(from);
+    table->expire_us = reader_varint(from);
+    if (!table->expire_column) from->failed = true;
 }
 
 static bool append_index(struct buffer *into, enum index_kind kind, enum index_state state, const uint32_t *columns,
@@ -164,7 +171,11 @@ static bool append_alteration(struct buffer *into, const struct catalog_alterati
         return buffer_append_u8(into, (uint8_t)alteration->options) &&
                buffer_append_u8(into, (uint8_t)alteration->codec) &&
                buffer_append_varint(into, alteration->page_rows) &&
-               buffer_append_varint(into, alteration->retention_us) && buffer_append_u8(into, alteration->adds_columns);
+               buffer_append_varint(into, alteration->retention_us) &&
+               buffer_append_u8(into, alteration->adds_columns) &&
+               (!(alteration->options & CATALOG_OPTION_EXPIRY) ||
+                (buffer_append_varint(into, alteration->expire_column) &&
+                 buffer_append_varint(into, alteration->expire_us)));
     }
     return false;
 }
@@ -197,6 +208,9 @@ static void read_alteration(struct reader *from, struct arena *arena, struct cat
         alteration->page_rows = reader_varint32(from);
         alteration->retention_us = reader_varint(from);
         alteration->adds_columns = read_flag(from);
+        if (!(alteration->options & CATALOG_OPTION_EXPIRY)) break;
+        alteration->expire_column = reader_varint32(from);
+        alteration->expire_us = reader_varint(from);
         break;
     default: from->failed = true;
     }
@@ -289,6 +303,8 @@ static bool encode_schema(struct buffer *into, const struct table_schema *schema
                                      .partition_column = schema->partition_column,
                                      .partition_us = schema->partition_us,
                                      .retention_us = schema->retention_us,
+                                     .expire_column = schema->expire_column,
+                                     .expire_us = schema->expire_us,
                                      .codec = schema->codec,
                                      .page_rows = schema->page_rows,
                                      .adds_columns = schema->adds_columns};
@@ -396,6 +412,8 @@ static struct table_schema *decode_schema(struct reader *from, struct table_id i
     schema->partition_column = options.partition_column;
     schema->partition_us = options.partition_us;
     schema->retention_us = options.retention_us;
+    schema->expire_column = options.expire_column;
+    schema->expire_us = options.expire_us;
     schema->codec = options.codec;
     schema->page_rows = options.page_rows;
     schema->adds_columns = options.adds_columns;

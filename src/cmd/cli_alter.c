@@ -180,11 +180,11 @@ int cli_table_rename(struct cli *cli) {
     return alter_finish(&alter, operand(&alter, 1));
 }
 
-static bool read_options(const struct cli *cli, Plinth__V1__Alteration__SetOptions *options) {
+static bool read_options(const struct cli *cli, struct arena *arena, Plinth__V1__Alteration__SetOptions *options) {
     static const char *const answers[] = {"no", "yes", NULL};
     const struct options *given = &cli->options;
     const char *codec = options_value(given, "codec"), *retention = options_value(given, "retention");
-    const char *adds = options_value(given, "add-columns");
+    const char *adds = options_value(given, "add-columns"), *expire = options_value(given, "expire");
     struct plinth_error error = {0};
     uint64_t page_rows = 0;
     unsigned which = 0;
@@ -197,20 +197,26 @@ static bool read_options(const struct cli *cli, Plinth__V1__Alteration__SetOptio
     options->set_retention = retention != NULL;
     if (!st && retention && strcmp(retention, "none") != 0)
         st = interval_parse(slice_of_string(retention), &options->retention_us, &error);
+    options->set_expiry = expire != NULL;
+    if (!st && expire && strcmp(expire, "none") != 0)
+        st = expiry_text_parse(arena, expire, &options->expire_by, &options->expire_us, &error);
     options->set_adds_columns = adds != NULL;
     if (!st && adds) st = options_parse_word("add-columns", adds, answers, &which, &error);
     options->adds_columns = adds && which == 1;
-    if (!st && (codec || retention || adds || options->set_page_rows)) return true;
+    if (!st && (codec || retention || expire || adds || options->set_page_rows)) return true;
     cli_fail(CLI_USAGE, "%s",
-             st ? error.text : "no option is given: --codec, --page-rows, --retention or --add-columns");
+             st ? error.text : "no option is given: --codec, --page-rows, --retention, --expire or --add-columns");
     return false;
 }
 
 int cli_table_set_options(struct cli *cli) {
     struct alter alter;
     Plinth__V1__Alteration__SetOptions options = PLINTH__V1__ALTERATION__SET_OPTIONS__INIT;
-    if (!read_options(cli, &options)) return CLI_USAGE;
     alter_init(&alter, cli, 1);
+    if (!read_options(cli, &alter.arena, &options)) {
+        arena_deinit(&alter.arena);
+        return CLI_USAGE;
+    }
     add_step(&alter, PLINTH__V1__ALTERATION__CHANGE_SET_OPTIONS)->set_options = &options;
     return alter_finish(&alter, NULL);
 }

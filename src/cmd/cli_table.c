@@ -74,10 +74,11 @@ static bool interval_option(const struct cli *cli, const char *name, uint64_t *u
 }
 
 /* The options of the table; what its text says of partitions goes with them. False when said to be wrong already. */
-static bool table_options(const struct cli *cli, const struct table_text *text, Plinth__V1__TableOptions *options) {
+static bool table_options(const struct cli *cli, struct arena *arena, const struct table_text *text,
+                          Plinth__V1__TableOptions *options) {
     const struct options *given = &cli->options;
     const char *by = options_value(given, "partition-by"), *every = options_value(given, "every");
-    const char *codec = options_value(given, "codec");
+    const char *codec = options_value(given, "codec"), *expire = options_value(given, "expire");
     struct plinth_error error;
     unsigned which = 0;
     uint64_t page_rows = 0;
@@ -95,6 +96,10 @@ static bool table_options(const struct cli *cli, const struct table_text *text, 
         !interval_option(cli, "retention", &options->retention_us) ||
         !cli_number(cli, "page-rows", 16, 65536, &page_rows))
         return false;
+    if (expire && expiry_text_parse(arena, expire, &options->expire_by, &options->expire_us, &error)) {
+        cli_fail(CLI_USAGE, "--expire: %s", error.text);
+        return false;
+    }
     if (codec && options_parse_word("codec", codec, cli_codec_names, &which, &error)) {
         cli_fail(CLI_USAGE, "%s", error.text);
         return false;
@@ -116,7 +121,7 @@ int cli_table_create(struct cli *cli) {
     int code = CLI_USAGE;
     if (table_text_parse(&arena, cli->options.operands[1], &text, &error)) {
         cli_fail(CLI_USAGE, "%s", error.text);
-    } else if (table_options(cli, &text, &options)) {
+    } else if (table_options(cli, &arena, &text, &options)) {
         request.table = &table;
         request.columns = cli_column_messages(&arena, &text);
         request.n_columns = text.column_count;
@@ -199,13 +204,23 @@ static struct cell interval_cell(uint64_t us, char text[INTERVAL_TEXT_MAX]) {
     return us ? cell_text(interval_format(us, text)) : (struct cell){.kind = CELL_NULL};
 }
 
-enum { SUMMARY_FIELDS = 15 };
+enum { EXPIRY_TEXT_MAX = 256 };
+/* As --expire takes it. */
+static struct cell expiry_cell(const Plinth__V1__TableOptions *options, char text[EXPIRY_TEXT_MAX]) {
+    char after[INTERVAL_TEXT_MAX];
+    if (!*options->expire_by) return (struct cell){.kind = CELL_NULL};
+    if (!options->expire_us) return cell_text(options->expire_by);
+    snprintf(text, EXPIRY_TEXT_MAX, "%.160s + %s", options->expire_by, interval_format(options->expire_us, after));
+    return cell_text(text);
+}
+
+enum { SUMMARY_FIELDS = 16 };
 static const char *const summary_columns[SUMMARY_FIELDS + 1] = {
-    "database", "table",     "kind",        "id",       "version", "partition_by", "every",       "retention",
+    "database", "table",     "kind",        "id",       "version", "partition_by", "every",       "retention", "expire",
     "codec",    "page_rows", "add_columns", "segments", "rows",    "bytes",        "memory_rows", NULL};
 
 /* `texts` holds what the cells point into. */
-static void summary_cells(const Plinth__V1__DescribeTableResponse *table, char texts[2][INTERVAL_TEXT_MAX],
+static void summary_cells(const Plinth__V1__DescribeTableResponse *table, char texts[3][EXPIRY_TEXT_MAX],
                           struct cell cells[SUMMARY_FIELDS]) {
     const Plinth__V1__TableOptions *options = table->options;
     size_t count = 0;
@@ -217,6 +232,7 @@ static void summary_cells(const Plinth__V1__DescribeTableResponse *table, char t
     cells[count++] = *options->partition_by ? cell_text(options->partition_by) : (struct cell){.kind = CELL_NULL};
     cells[count++] = interval_cell(options->partition_us, texts[0]);
     cells[count++] = interval_cell(options->retention_us, texts[1]);
+    cells[count++] = expiry_cell(options, texts[2]);
     cells[count++] = cell_text(name_of(cli_codec_names, options->codec));
     cells[count++] = options->page_rows ? cell_number(options->page_rows) : (struct cell){.kind = CELL_NULL};
     cells[count++] = cell_bool(options->adds_columns);
@@ -270,7 +286,7 @@ static bool print_indexes(enum output_format format, Plinth__V1__Index *const *i
 static bool print_summary(const Plinth__V1__DescribeTableResponse *table) {
     struct output output;
     struct cell cells[SUMMARY_FIELDS];
-    char texts[2][INTERVAL_TEXT_MAX];
+    char texts[3][EXPIRY_TEXT_MAX];
     summary_cells(table, texts, cells);
     output_begin(&output, stdout, OUTPUT_TABLE, BYTES_TEXT, true, summary_columns);
     (void)output_row(&output, cells);
@@ -333,7 +349,7 @@ static bool print_json_indexes(Plinth__V1__Index *const *indexes, size_t count) 
 static bool print_json(const Plinth__V1__DescribeTableResponse *table) {
     struct buffer json = BUFFER_INIT;
     struct cell summary[SUMMARY_FIELDS];
-    char texts[2][INTERVAL_TEXT_MAX];
+    char texts[3][EXPIRY_TEXT_MAX];
     summary_cells(table, texts, summary);
     json_text(&json, "{");
     json_members(&json, summary_columns, summary, SUMMARY_FIELDS);

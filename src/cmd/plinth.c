@@ -114,6 +114,7 @@ static const struct option_spec table_create_options[] = {
     {"partition-by", 0, "COLUMN", NULL, NULL, "the date or timestamp column that parts the table by time"},
     {"every", 0, "INTERVAL", NULL, NULL, "the length of a partition: '1 day', '12 hours'"},
     {"retention", 0, "INTERVAL", NULL, NULL, "drop partitions that ended longer ago: '30 days'"},
+    {"expire", 0, "WHEN", NULL, NULL, "rows are gone from a time on: 'COLUMN' or 'COLUMN + 30 days'"},
     {"codec", 0, "CODEC", NULL, NULL, "default, lz4, zstd or none"},
     {"page-rows", 0, "N", NULL, NULL, "rows that are read together, 16 to 65536"},
     {"add-columns", 0, NULL, NULL, NULL, "writes may bring new columns"},
@@ -129,6 +130,7 @@ static const struct option_spec set_default_options[] = {
 };
 static const struct option_spec set_options_options[] = {
     {"retention", 0, "INTERVAL", NULL, NULL, "drop partitions that ended longer ago: '30 days', or none"},
+    {"expire", 0, "WHEN", NULL, NULL, "rows are gone from a time on: 'COLUMN', 'COLUMN + 30 days', or none"},
     {"codec", 0, "CODEC", NULL, NULL, "default, lz4, zstd or none"},
     {"page-rows", 0, "N", NULL, NULL, "rows that are read together, 16 to 65536"},
     {"add-columns", 0, "yes|no", NULL, NULL, "whether writes may bring new columns"},
@@ -412,6 +414,7 @@ const struct cli_command cli_commands[] = {
      "  plinth table create users \"id int64, name string not null, born date, primary key (id)\"\n"
      "  plinth table create metrics \"host string, at timestamp(ms), load float64, primary key (host, at)\" \\\n"
      "      --partition-by at --every '1 day' --retention '30 days'\n"
+     "  plinth table create sessions \"id uuid, seen timestamp(ms, utc), primary key (id)\" --expire 'seen + 30 days'\n"
      "  plinth table create events \"at timestamp not null, what text partition by at '12 hours'\" --add-columns"},
     {"table list", "", 0, 0, NULL, cli_table_list, "list the tables",
      "Key spaces are tables, too.\n\n  plinth table list\n  plinth table list -d shop -o json"},
@@ -446,7 +449,9 @@ const struct cli_command cli_commands[] = {
      "  plinth table alter rename metrics measurements"},
     {"table alter set-options", "NAME", 1, 1, set_options_options, cli_table_set_options,
      "change a table's options, for what is written from now on",
-     "  plinth table alter set-options metrics --codec zstd --retention '90 days'"},
+     "--expire is about the rows that are there, too.\n\n"
+     "  plinth table alter set-options metrics --codec zstd --retention '90 days'\n"
+     "  plinth table alter set-options sessions --expire 'seen + 60 days'"},
     {"index create", "TABLE NAME", 2, 2, index_create_options, cli_index_create, "make an index of a table",
      "It is built while writes go on. sorted: equality, ranges and order, of one column or more; bloom:\n"
      "equality, takes little room; bitmap: equality on few distinct values; token: words of a string.\n\n"

@@ -76,6 +76,22 @@ const char *interval_format(uint64_t us, char text[INTERVAL_TEXT_MAX]) {
     return text;
 }
 
+enum plinth_status expiry_text_parse(struct arena *arena, const char *text, char **column, uint64_t *us,
+                                     struct plinth_error *error) {
+    const char *plus = strrchr(text, '+');
+    struct slice name = plus ? slice_of(text, (size_t)(plus - text)) : slice_of_string(text);
+    *us = 0;
+    skip_spaces(&name);
+    while (name.size && name.data[name.size - 1] == ' ') name.size--;
+    if (name.size > 1 && name.data[0] == '"' && name.data[name.size - 1] == '"')
+        name = slice_of(name.data + 1, name.size - 2);
+    *column = name.size ? (char *)arena_copy(arena, name) : NULL;
+    if (!name.size)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "'%.60s' names no column; write 'at' or 'at + 30 days'", text);
+    if (!*column) return error_no_memory(error, "name");
+    return plus ? interval_parse(slice_of_string(plus + 1), us, error) : PLINTH_OK;
+}
+
 /* ---- columns ---- */
 
 struct parser {

@@ -38,6 +38,10 @@ PLINTH_MUST_CHECK enum plinth_status table_text_names(struct arena *arena, const
 PLINTH_MUST_CHECK enum plinth_status table_text_parts(struct arena *arena, const char *text, const char ***parts,
                                                       size_t *count, struct plinth_error *error);
 
+/* When rows expire: 'COLUMN', or 'COLUMN + INTERVAL'. The column's name is in `arena`. PLINTH_INVALID_ARGUMENT quotes
+ * the text. */
+PLINTH_MUST_CHECK enum plinth_status expiry_text_parse(struct arena *arena, const char *text, char **column,
+                                                       uint64_t *us, struct plinth_error *error);
 /* More than zero and at most UINT64_MAX microseconds. PLINTH_INVALID_ARGUMENT quotes the text. */
 PLINTH_MUST_CHECK enum plinth_status interval_parse(struct slice text, uint64_t *us, struct plinth_error *error);
 /* "1 day", "90 minutes": the largest unit that divides it. */

@@ -416,7 +416,7 @@ enum plinth_status merge_run(struct merge *merge, struct plinth_error *error) {
     output_init(&output, db, merge->job, choose_codec(merge), segment_bytes);
     if (!merge->schema && !merge->indexed.table && !merge->is_covered && !merge->is_move)
         st = view_ranges(merge->view, merge->table, merge->horizon_lsn, &merge->ranges, error);
-    if (!merge->schema) merge->expired_us = engine_take_expiry_us(db);
+    if (!merge->schema || merge->schema->expire_column) merge->expired_us = engine_take_expiry_us(db);
     if (!st) st = write_merged(merge, &output, error);
     if (!st && merge->is_move) made = moved_run(merge);
     if (!st && output.segment_count) st = output_open_run(db, output.segments, output.segment_count, &made, error);
@@ -435,7 +435,10 @@ enum plinth_status merge_run(struct merge *merge, struct plinth_error *error) {
 }
 
 void merge_deinit(struct merge *merge) {
-    for (size_t i = 0; i < merge->count; i++) run_unref(merge->inputs[i].part);
+    for (size_t i = 0; i < merge->count; i++) {
+        run_unref(merge->inputs[i].part);
+        run_unref(merge->inputs[i].read);
+    }
     free(merge->inputs);
     range_view_deinit(&merge->ranges);
     free(merge->cuts);

@@ -16,6 +16,7 @@ struct merge_input {
     struct run *run;
     struct step_part taken;
     struct run *part; /* the segments taken, a reference; null: none */
+    struct run *read; /* of rows of a typed table: those of them that are read, a reference; null: none */
 };
 
 /* Inputs are newest first; the output goes into the last one's run. */

@@ -69,7 +69,8 @@ static bool has_same_runs(const struct merge *merge) {
 /* Whether no entry can be dead: rows never change and never go; or there are exactly as many entries as rows, none of
  * which is dead, and each row has its entry, as it has once the index is built. */
 static bool all_are_live(const struct merge *merge) {
-    if (!merge->schema->key_count && !merge->schema->retention_us) return true;
+    const struct table_schema *schema = merge->schema;
+    if (!schema->key_count && !schema->retention_us && !schema->expire_column) return true;
     if (!table_index_has_one_entry_a_row(merge->index)) return false;
     if (!merge->is_all || merge->index->state != INDEX_READY || !has_same_runs(merge)) return false;
     uint64_t entries = 0;

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "engine/expired_runs.h"
 #include "engine/row_output.h"
+#include "table/expired_rows.h"
 
 static int compare_ids(const void *a, const void *b) {
     uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
@@ -19,8 +21,9 @@ static enum plinth_status open_merge(struct merge *merge, const struct block_rea
     enum plinth_status st = inputs ? PLINTH_OK : error_no_memory(error, "compaction");
     size_t opened = 0;
     for (size_t i = 0; !st && i < merge->count; i++) {
-        if (!merge->inputs[i].part) continue;
-        st = run_block_stream_open(merge->inputs[i].part, read, &inputs[opened], error);
+        if (!merge->inputs[i].read) continue;
+        st = run_block_stream_open(merge->inputs[i].read, read, &inputs[opened], error);
+        if (!st) st = expired_rows_stream_open(inputs[opened], read, merge->expired_us, &inputs[opened], error);
         opened += !st;
     }
     if (!st)
@@ -57,6 +60,7 @@ enum plinth_status merge_rows(struct merge *merge, struct output *output, struct
     for (uint32_t i = 0; !st && i < schema->column_count; i++) ids[i] = schema->columns[i].id;
     if (!st) qsort(ids, schema->column_count, sizeof *ids, compare_ids);
     row_output_init(&rows, output, schema);
+    if (!st) st = merge_choose_read(merge, error);
     if (!st) st = row_output_fix_partition(&rows, merge->has_partition, merge->partition, error);
     for (size_t cut = 0; !st && cut <= merge->cut_count; cut++) {
         const struct block_read read = {.schema = schema,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "engine/dead_entries.h"
+#include "engine/expired_runs.h"
 
 #define QUIET_SAMPLE_NS (60ull * 1000 * 1000 * 1000)
 
@@ -54,6 +55,7 @@ struct group_nature {
     bool has_ended;
     struct table_id indexed; /* of an index; table 0: it is none */
     bool one_entry_a_row;
+    const struct table_schema *expiring; /* of a table whose rows expire: a reference */
 };
 
 static bool has_ended(const struct table_schema *schema, int64_t partition, uint64_t time_us) {
@@ -64,7 +66,8 @@ static bool has_ended(const struct table_schema *schema, int64_t partition, uint
     return end <= (int64_t)time_us;
 }
 
-static struct group_nature nature_of(struct plinth *db, const struct group *group, uint64_t time_us) {
+static struct group_nature nature_of(struct plinth *db, const struct group *group, uint64_t time_us,
+                                     uint64_t horizon_lsn) {
     struct group_nature nature = {0};
     const struct view_run *run = group_run(group);
     pthread_rwlock_rdlock(&db->catalog_lock);
@@ -72,6 +75,8 @@ static struct group_nature nature_of(struct plinth *db, const struct group *grou
     const struct catalog_table *table = catalog_table_by_id(catalog, group->table->id.table);
     if (table && table->kind == CATALOG_ROWS && run->has_partition)
         nature.has_ended = has_ended(table->schema, run->partition, time_us);
+    if (table && table->kind == CATALOG_ROWS && table->schema->expire_column)
+        nature.expiring = catalog_schema_stored(table, horizon_lsn);
     if (table && table->kind == CATALOG_INDEX) {
         const struct catalog_table *of = catalog_table_by_id(catalog, table->space);
         nature.indexed = (struct table_id){group->table->id.tenant, group->table->id.database, table->space};
@@ -107,9 +112,12 @@ void compaction_take_sample(struct plinth *db) {
 bool group_describe(struct plinth *db, const struct view *view, const struct group *group, uint64_t time_us,
                     uint64_t horizon_lsn, struct compaction_run **runs, struct compaction_group *described) {
     size_t count = group->end - group->begin;
-    struct group_nature nature = nature_of(db, group, time_us);
+    struct group_nature nature = nature_of(db, group, time_us, horizon_lsn);
     *runs = calloc(count, sizeof **runs);
-    if (!*runs) return false;
+    if (!*runs) {
+        table_schema_unref(nature.expiring);
+        return false;
+    }
     for (size_t i = 0; i < count; i++) {
         const struct view_run *from = &group->table->runs[group->begin + i];
         struct compaction_run *to = &(*runs)[i];
@@ -121,10 +129,13 @@ bool group_describe(struct plinth *db, const struct view *view, const struct gro
             to->is_busy = plan_is_of(plan, group) && (plan->is_exclusive || plan_has_run(plan, from->id));
     }
     struct compaction_run *oldest = &(*runs)[count - 1];
-    oldest->purgeable =
-        nature.indexed.table
-            ? dead_entries_least(view, group->table->id, nature.indexed, nature.one_entry_a_row, horizon_lsn, NULL)
-            : purgeable_rows(group->table->runs[group->end - 1].run, horizon_lsn, engine_peek_expiry_us(db));
+    const struct run *oldest_run = group->table->runs[group->end - 1].run;
+    uint64_t expired_us = engine_peek_expiry_us(db);
+    oldest->purgeable = nature.indexed.table ? dead_entries_least(view, group->table->id, nature.indexed,
+                                                                  nature.one_entry_a_row, horizon_lsn, NULL)
+                                             : purgeable_rows(oldest_run, horizon_lsn, expired_us);
+    if (nature.expiring) oldest->purgeable += expired_rows_in_run(nature.expiring, oldest_run, expired_us);
+    table_schema_unref(nature.expiring);
     *described = (struct compaction_group){
         .runs = *runs, .count = count, .has_ended = nature.has_ended, .quiet_us = quiet_us(db, group)};
     return true;

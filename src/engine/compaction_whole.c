@@ -4,6 +4,8 @@
 
 #include "base/status.h"
 #include "engine/compaction_take.h"
+#include "engine/expired_runs.h"
+#include "engine/rows.h"
 #include "engine/table_ddl.h"
 
 /* ---- everything of a group at once ---- */
@@ -130,11 +132,21 @@ enum plinth_status compaction_drop_expired(struct plinth *db, bool *dropped, str
 
 /* ---- everything ---- */
 
+/* Whether rows of the group's oldest run have expired. */
+static bool has_expired_rows(struct plinth *db, const struct group *group) {
+    bool exists;
+    const struct table_schema *schema = engine_schema_stored(db, group->table->id, engine_peek_horizon(db), &exists);
+    uint64_t expired =
+        schema ? expired_rows_in_run(schema, group->table->runs[group->end - 1].run, engine_peek_expiry_us(db)) : 0;
+    table_schema_unref(schema);
+    return expired != 0;
+}
+
 /* Whether merging all runs of the group would change anything but its age. */
 static bool is_compact(struct plinth *db, const struct group *group) {
     const struct view_run *run = group_run(group);
     if (group->end - group->begin != 1 || run->level == 0 || ranges_are_needed(group->table) ||
-        run_may_expire(run->run, engine_peek_expiry_us(db)))
+        run_may_expire(run->run, engine_peek_expiry_us(db)) || has_expired_rows(db, group))
         return false;
     pthread_rwlock_rdlock(&db->catalog_lock);
     const struct catalog_table *found = catalog_table_by_id(&db->shard.catalog, group->table->id.table);

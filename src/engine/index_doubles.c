@@ -20,7 +20,7 @@ struct entry {
 
 struct looking {
     struct view *view;
-    uint64_t lsn;
+    uint64_t lsn, time_us;
     const struct table_schema *schema;
     const struct table_index *index;
     struct index_doubles *found;
@@ -52,6 +52,7 @@ static enum plinth_status end_value(struct looking *looking, struct plinth_error
         const struct entry *entries = looking->entries + begin;
         for (uint32_t i = 0; i < some; i++) keys[i] = entries[i].key;
         st = view_find_entries(looking->view, looking->schema, keys, some, looking->lsn, false, places, error);
+        if (!st) st = row_places_expire(places, some, looking->schema, looking->time_us, false, error);
         for (uint32_t i = 0; !st && i < some; i++) {
             const struct row_place *place = &places[i];
             bool counts = place->lsn && place->operation == ROW_SET && place->lsn <= entries[i].lsn;
@@ -93,10 +94,11 @@ static enum plinth_status add_entry(struct looking *looking, const struct row *r
                                                                        : error_no_memory(error, "unique index");
 }
 
-enum plinth_status view_find_doubles(struct view *view, uint64_t lsn, const struct table_schema *schema,
-                                     const struct table_index *index, struct index_doubles *doubles,
-                                     struct plinth_error *error) {
-    struct looking looking = {.view = view, .lsn = lsn, .schema = schema, .index = index, .found = doubles};
+enum plinth_status view_find_doubles(struct view *view, uint64_t lsn, uint64_t time_us,
+                                     const struct table_schema *schema, const struct table_index *index,
+                                     struct index_doubles *doubles, struct plinth_error *error) {
+    struct looking looking = {
+        .view = view, .lsn = lsn, .time_us = time_us, .schema = schema, .index = index, .found = doubles};
     struct iterator *it = NULL;
     *doubles = (struct index_doubles){0};
     arena_init(&looking.arena);
@@ -121,7 +123,8 @@ enum plinth_status engine_check_doubles(struct plinth *db, const struct table_sc
     engine_table_gate_close(db, schema->id.table);
     engine_table_gate_open(db, schema->id.table);
     struct view *view = view_current(&db->views);
-    enum plinth_status st = view_find_doubles(view, NEWEST_LSN, schema, index, &doubles, error);
+    enum plinth_status st =
+        view_find_doubles(view, NEWEST_LSN, engine_read_time_us(db, NULL, 0), schema, index, &doubles, error);
     view_unref(view);
     if (!st && doubles.values)
         st = error_set(error, PLINTH_ALREADY_EXISTS,

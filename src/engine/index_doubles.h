@@ -10,8 +10,9 @@ struct index_doubles {
     struct buffer first; /* one of them, as text, with the keys of two of its rows; empty: none */
 };
 
-/* Looks through the index as the state at `lsn` has it; the caller deinits `doubles->first`. */
-PLINTH_MUST_CHECK enum plinth_status view_find_doubles(struct view *view, uint64_t lsn,
+/* Looks through the index as the state at `lsn` has it, but for rows that have expired at `time_us`; the caller deinits
+ * `doubles->first`. */
+PLINTH_MUST_CHECK enum plinth_status view_find_doubles(struct view *view, uint64_t lsn, uint64_t time_us,
                                                        const struct table_schema *schema,
                                                        const struct table_index *index, struct index_doubles *doubles,
                                                        struct plinth_error *error);

@@ -198,6 +198,13 @@ static enum plinth_status check_segments(struct plinth *db, struct plinth_error 
     return st;
 }
 
+/* Whether rows of the table expire, in the present state or one that can be read. */
+static bool rows_expire(const struct catalog_table *table) {
+    bool any = table->schema && table->schema->expire_column;
+    for (uint32_t i = 0; i < table->past_count; i++) any |= table->pasts[i].schema->expire_column != 0;
+    return any;
+}
+
 /* The first view: replayed memtables, newest first, and the runs of the manifest. */
 static enum plinth_status publish_view(struct replay *replay, struct plinth_error *error) {
     struct plinth *db = replay->db;
@@ -227,6 +234,8 @@ static enum plinth_status publish_view(struct replay *replay, struct plinth_erro
     for (size_t t = 0; !st && t < view->table_count; t++)
         for (size_t r = 0; r < view->tables[t].run_count; r++)
             if (run_may_expire(view->tables[t].runs[r].run, UINT64_MAX)) atomic_store(&db->may_expire, true);
+    for (uint32_t i = 0; !st && i < db->shard.catalog.table_count; i++)
+        if (rows_expire(&db->shard.catalog.tables[i])) atomic_store(&db->may_expire, true);
     for (size_t i = 0; !st && i < view->memtable_count; i++)
         if (memtable_may_expire(view->memtables[i].memtable)) atomic_store(&db->may_expire, true);
     if (!st) st = ranges_take_over(db, view, 0, db->shard.flushed_lsn, error);

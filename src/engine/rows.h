@@ -141,6 +141,11 @@ PLINTH_MUST_CHECK enum plinth_status row_places_read_in_memory(const struct row_
                                                                const struct table_schema *schema,
                                                                const uint32_t *column_ids, uint32_t column_count,
                                                                struct batch **batch, struct plinth_error *error);
+/* Rows found that have expired at `time_us` (0: nothing has) become deletes; the schema is that of the state that is
+ * read. `in_memory`: PLINTH_WOULD_BLOCK as row_places_read_in_memory. */
+PLINTH_MUST_CHECK enum plinth_status row_places_expire(struct row_place *places, uint32_t count,
+                                                       const struct table_schema *schema, uint64_t time_us,
+                                                       bool in_memory, struct plinth_error *error);
 /* Entries of an INDEX_SORTED index in order: memtables and segments merged, not validated (an entry counts when
  * view_find_rows of its primary key gives no LSN above its own). */
 PLINTH_MUST_CHECK enum plinth_status view_index_iterator(struct view *view, const struct table_schema *schema,

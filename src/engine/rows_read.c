@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/status.h"
 #include "engine/rows.h"
+#include "table/expired_rows.h"
 #include "table/row_segment.h"
 
 /* ---- finding ---- */
@@ -335,6 +336,32 @@ enum plinth_status row_places_read_in_memory(const struct row_place *places, uin
                                    .column_count = column_count,
                                    .in_memory = true};
     return read_places(&reader, batch, error);
+}
+
+/* ---- expiry ---- */
+
+enum plinth_status row_places_expire(struct row_place *places, uint32_t count, const struct table_schema *schema,
+                                     uint64_t time_us, bool in_memory, struct plinth_error *error) {
+    int64_t last;
+    if (!count || !expired_rows_last(schema, time_us, &last)) return PLINTH_OK;
+    struct row_place *live = malloc(count * sizeof *live); /* borrowed */
+    uint32_t *of = malloc(count * sizeof *of), live_count = 0;
+    struct batch *batch = NULL;
+    enum plinth_status st = live && of ? PLINTH_OK : error_no_memory(error, "rows to read");
+    for (uint32_t i = 0; !st && i < count; i++) {
+        if (!places[i].lsn || places[i].operation != ROW_SET) continue;
+        live[live_count] = places[i];
+        of[live_count++] = i;
+    }
+    if (!st && live_count)
+        st = (in_memory ? row_places_read_in_memory : row_places_read)(live, live_count, schema, &schema->expire_column,
+                                                                       1, &batch, error);
+    for (uint32_t i = 0; !st && i < live_count; i++)
+        if (expired_rows_has(&batch->columns[0], i, last)) places[of[i]].operation = ROW_DELETE;
+    batch_unref(batch);
+    free(live);
+    free(of);
+    return st;
 }
 
 /* ---- sources and index entries ---- */

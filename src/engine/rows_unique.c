@@ -282,6 +282,7 @@ static enum plinth_status judge_foreign(struct unique_check *check, struct check
         uint32_t some = count - begin < AT_ONCE ? count - begin : AT_ONCE;
         for (uint32_t i = 0; i < some; i++) keys[i] = of->holders[order[begin + i]].key;
         st = view_find_entries(check->in->view, check->in->schema, keys, some, check->in->lsn, false, places, error);
+        if (!st) st = row_places_expire(places, some, check->in->schema, check->in->time_us, false, error);
         for (uint32_t i = 0; !st && i < some; i++) {
             judge_holder(&of->holders[order[begin + i]], &places[i]);
             row_place_release(&places[i]);
@@ -322,8 +323,10 @@ static enum plinth_status is_live(struct unique_check *check, struct holder *hol
     if (holder->state == UNKNOWN) {
         st = view_find_rows(check->in->view, check->in->schema, &holder->key, 1, check->in->lsn, &place, error);
         if (st) return st;
+        st = row_places_expire(&place, 1, check->in->schema, check->in->time_us, false, error);
         judge_holder(holder, &place);
         row_place_release(&place);
+        if (st) return st;
     }
     *live = holder->state == LIVE;
     return st;

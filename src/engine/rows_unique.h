@@ -21,7 +21,7 @@ bool schema_has_unique(const struct table_schema *schema);
 /* What is written of one table, all of it, and the state that it is looked at against. */
 struct unique_rows {
     struct view *view;
-    uint64_t lsn;
+    uint64_t lsn, time_us; /* rows that have expired then keep nothing */
     const struct table_schema *schema;
     const struct transaction_rows *rows; /* each key once in all of them */
     size_t count;

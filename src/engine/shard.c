@@ -814,7 +814,7 @@ static enum plinth_status decide_catalog(struct shard *shard, uint64_t lsn, stru
     struct arena arena;
     arena_init(&arena);
     enum plinth_status st = PLINTH_OK;
-    if (!catalog_change_decode(&from, &arena, &change) || shard->feature_level < catalog_change_level(change.kind)) {
+    if (!catalog_change_decode(&from, &arena, &change) || shard->feature_level < catalog_change_level(&change)) {
         decision->verdict = VERDICT_REFUSED;
     } else {
         change.lsn = lsn;

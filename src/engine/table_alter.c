@@ -16,6 +16,7 @@ _Static_assert((int)PLINTH_SET_OPTIONS == (int)CATALOG_ALTER_SET_OPTIONS &&
                    (int)PLINTH_WIDEN_COLUMN == (int)CATALOG_ALTER_WIDEN_COLUMN &&
                    (int)PLINTH_SET_DEFAULT == (int)CATALOG_ALTER_SET_DEFAULT &&
                    (int)PLINTH_OPTION_ADDS_COLUMNS == (int)CATALOG_OPTION_ADDS_COLUMNS &&
+                   (int)PLINTH_OPTION_EXPIRY == (int)CATALOG_OPTION_EXPIRY &&
                    (int)PLINTH_OPTION_RETENTION == (int)CATALOG_OPTION_RETENTION,
                "the public numbers are those of the catalog");
 
@@ -66,6 +67,15 @@ static enum plinth_status parse_type(const struct plinth_alteration *given, stru
     return st;
 }
 
+static enum plinth_status find_expiry(const struct alter_plan *plan, const struct plinth_alteration *given,
+                                      struct catalog_alteration *step, struct plinth_error *error) {
+    struct column_type type;
+    if (!(given->options & PLINTH_OPTION_EXPIRY)) return PLINTH_OK;
+    step->expire_us = given->expire_us;
+    if (!*text_or_empty(given->expire_by)) return PLINTH_OK;
+    return find_column(plan, given->expire_by, &type, &step->expire_column, error);
+}
+
 /* One step with its names resolved. */
 static enum plinth_status resolve(struct alter_plan *plan, const struct plinth_alteration *given,
                                   struct catalog_alteration *step, struct plinth_error *error) {
@@ -95,8 +105,8 @@ static enum plinth_status resolve(struct alter_plan *plan, const struct plinth_a
         if (!st && given->kind == PLINTH_WIDEN_COLUMN) st = parse_type(given, &step->type, error);
         if (given->kind == PLINTH_SET_DEFAULT) step->type = type;
         break;
-    case PLINTH_RENAME_TABLE:
-    case PLINTH_SET_OPTIONS: break;
+    case PLINTH_RENAME_TABLE: break;
+    case PLINTH_SET_OPTIONS: st = find_expiry(plan, given, step, error); break;
     default: return error_set(error, PLINTH_INVALID_ARGUMENT, "unknown alteration %d", (int)given->kind);
     }
     if (!st && given->default_value && (given->kind == PLINTH_ADD_COLUMN || given->kind == PLINTH_SET_DEFAULT))

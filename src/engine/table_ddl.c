@@ -76,7 +76,8 @@ enum plinth_status engine_change_catalog(struct plinth *db, struct catalog_chang
     if (!st && payload.size > PLINTH_RECORD_BYTES_MAX)
         st = error_set(error, PLINTH_TOO_LARGE, "the change of the catalog takes %zu bytes; at most %d are allowed",
                        payload.size, PLINTH_RECORD_BYTES_MAX);
-    if (!st) st = engine_raise_feature_level(db, catalog_change_level(change->kind), error);
+    if (!st) st = engine_raise_feature_level(db, catalog_change_level(change), error);
+    if (!st && catalog_change_expires(change)) atomic_store(&db->may_expire, true); /* before a reader sees it */
     if (!st) st = cut_before(db, change, error);
     if (!st && catalog_change_drops(change->kind))
         st = append_drop(db, &header, buffer_slice(&payload), lsn, &decision, &dropped, error);

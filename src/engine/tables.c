@@ -78,7 +78,13 @@ static enum plinth_status resolve_names(const struct plinth_table_definition *de
             return error_set(error, PLINTH_INVALID_ARGUMENT, "the primary key names \"%s\", which is no column", name);
         change->key[change->key_count++] = id;
     }
-    const char *by = definition->partition_by;
+    const char *by = definition->expire_by;
+    if (by && *by) {
+        change->expire_column = place_of(definition->columns, definition->column_count, by);
+        if (!change->expire_column)
+            return error_set(error, PLINTH_INVALID_ARGUMENT, "rows expire by \"%s\", which is no column", by);
+    }
+    by = definition->partition_by;
     if (!by || !*by) return PLINTH_OK;
     change->partition_column = place_of(definition->columns, definition->column_count, by);
     if (change->partition_column) return PLINTH_OK;
@@ -115,6 +121,7 @@ enum plinth_status plinth_table_create(struct plinth *db, const char *database, 
                                     .column_count = (uint32_t)definition->column_count,
                                     .partition_us = definition->partition_us,
                                     .retention_us = definition->retention_us,
+                                    .expire_us = definition->expire_us,
                                     .codec = (enum table_codec)definition->codec,
                                     .page_rows = definition->page_rows,
                                     .adds_columns = definition->adds_columns};
@@ -516,6 +523,8 @@ enum plinth_status plinth_table_describe(struct plinth *db, const char *database
             schema->partition_column ? column_name(memory, schema, schema->partition_column) : NULL;
         definition->partition_us = schema->partition_us;
         definition->retention_us = schema->retention_us;
+        definition->expire_by = schema->expire_column ? column_name(memory, schema, schema->expire_column) : NULL;
+        definition->expire_us = schema->expire_us;
         definition->codec = (enum plinth_codec)schema->codec;
         definition->page_rows = schema->page_rows;
         definition->adds_columns = schema->adds_columns;

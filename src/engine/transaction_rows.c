@@ -335,7 +335,7 @@ static enum plinth_status find_places(struct plinth_transaction *transaction, co
     uint32_t *of = malloc((keys->rows + 1) * sizeof *of), count = 0;
     struct row_place *found = calloc(keys->rows + 1, sizeof *found);
     struct view *view = NULL;
-    uint64_t lsn;
+    uint64_t lsn, time_us = engine_read_time_us(transaction->db, &read, 0);
     enum plinth_status st = missing && of && found ? PLINTH_OK : error_no_memory(error, "keys");
     for (uint32_t i = 0; !st && i < keys->rows; i++) {
         struct slice key = row_block_key(keys, i);
@@ -348,6 +348,7 @@ static enum plinth_status find_places(struct plinth_transaction *transaction, co
         st = error_set(error, PLINTH_NOT_FOUND, "table \"%s\" was dropped", table->schema->name);
     if (!st && count) st = view_find_rows(view, table->schema, missing, count, lsn, found, error);
     for (uint32_t i = 0; !st && i < count; i++) places[of[i]] = found[i];
+    if (!st) st = row_places_expire(places, keys->rows, table->schema, time_us, false, error);
     if (view) view_unref(view);
     free(missing);
     free(of);
@@ -566,16 +567,18 @@ enum plinth_status transaction_rows_gather(const struct plinth_transaction *tran
 
 /* The view and LSN that the transaction reads; of one whose caller reads, the present state: its own is no newer. */
 static enum plinth_status begin_check(struct plinth_transaction *transaction, struct plinth_snapshot **present,
-                                      struct view **view, uint64_t *lsn, struct plinth_error *error) {
+                                      struct unique_rows *unique, struct plinth_error *error) {
     struct plinth_read_options read = {.snapshot = transaction->snapshot};
     *present = NULL;
-    *view = NULL;
+    unique->view = NULL;
     enum plinth_status st = PLINTH_OK;
     if (!read.snapshot) {
         st = plinth_snapshot_create(transaction->db, (struct plinth_position){0, 0}, present, error);
         read.snapshot = *present;
     }
-    return st ? st : engine_begin_read(transaction->db, &read, view, lsn, error);
+    if (!st) st = engine_begin_read(transaction->db, &read, &unique->view, &unique->lsn, error);
+    if (!st) unique->time_us = engine_read_time_us(transaction->db, &read, unique->lsn);
+    return st;
 }
 
 enum plinth_status transaction_check_unique(struct plinth_transaction *transaction, struct transaction_table *table,
@@ -586,7 +589,7 @@ enum plinth_status transaction_check_unique(struct plinth_transaction *transacti
     table->unique_reads = calloc(schema->index_count + 1, sizeof *table->unique_reads);
     if (!table->unique_reads) return error_no_memory(error, "transaction");
     table->unique_read_count = schema->index_count;
-    enum plinth_status st = begin_check(transaction, &present, &unique->view, &unique->lsn, error);
+    enum plinth_status st = begin_check(transaction, &present, unique, error);
     if (!st && !engine_table_exists(transaction->db, schema->id))
         st = error_set(error, PLINTH_NOT_FOUND, "table \"%s\" was dropped", schema->name);
     unique->schema = schema;

@@ -210,7 +210,8 @@ static enum plinth_status verify_index(struct verify *verify, struct view *view,
 
 static enum plinth_status verify_rows(struct verify *verify, struct view *view, uint64_t lsn,
                                       const struct table_schema *schema, struct plinth_error *error) {
-    struct rows_verify rows = {.report = on_segment_problem, .context = verify};
+    const uint64_t time_us = engine_read_time_us(verify->db, NULL, 0);
+    struct rows_verify rows = {.report = on_segment_problem, .context = verify, .time_us = time_us};
     enum plinth_status st = rows_verify(&rows, view, lsn, schema, error);
     verify->result->rows += rows.rows;
     verify->result->index_entries += rows.index_entries;

@@ -196,7 +196,8 @@ static enum plinth_status add_entry(struct index_check *check, const struct row 
 static enum plinth_status check_doubles(const struct index_check *check, struct plinth_error *error) {
     struct index_doubles doubles;
     char what[256], problem[512];
-    enum plinth_status st = view_find_doubles(check->view, check->lsn, check->schema, check->index, &doubles, error);
+    enum plinth_status st = view_find_doubles(check->view, check->lsn, check->verify->time_us, check->schema,
+                                              check->index, &doubles, error);
     if (!st && doubles.values) {
         snprintf(what, sizeof what, "unique index \"%.64s\" of table \"%.64s\"", check->index->name,
                  check->schema->name);

@@ -8,6 +8,7 @@
 struct rows_verify {
     void (*report)(void *context, const char *object, const char *problem);
     void *context;
+    uint64_t time_us;             /* of two rows with a value of a unique index none has expired then */
     uint64_t rows, index_entries; /* checked; counted on */
 };
 

@@ -52,18 +52,18 @@ static enum plinth_status choose_ids(const struct table_schema *schema, const st
     return PLINTH_OK;
 }
 
-/* The columns asked for are as the caller knows them, or it has to ask again. */
+/* The columns asked for are as the caller knows them, or it has to ask again. `*of_state` is the schema of the state
+ * that is read, a reference. */
 static enum plinth_status check_columns(struct plinth *db, const struct table_schema *schema, const uint32_t *ids,
-                                        uint32_t count, uint64_t lsn, struct plinth_error *error) {
-    const struct table_schema *of_state;
-    enum plinth_status st = engine_schema_at(db, schema->id, lsn, &of_state, error);
+                                        uint32_t count, uint64_t lsn, const struct table_schema **of_state,
+                                        struct plinth_error *error) {
+    enum plinth_status st = engine_schema_at(db, schema->id, lsn, of_state, error);
     if (st == PLINTH_NOT_FOUND) return error_set(error, st, "table \"%s\" was dropped", schema->name);
-    for (uint32_t i = 0; !st && of_state->version != schema->version && i < count; i++) {
-        int32_t at = table_schema_find_id(of_state, ids[i]), known = table_schema_find_id(schema, ids[i]);
-        if (at < 0 || !column_type_equal(of_state->columns[at].type, schema->columns[known].type))
+    for (uint32_t i = 0; !st && (*of_state)->version != schema->version && i < count; i++) {
+        int32_t at = table_schema_find_id(*of_state, ids[i]), known = table_schema_find_id(schema, ids[i]);
+        if (at < 0 || !column_type_equal((*of_state)->columns[at].type, schema->columns[known].type))
             st = error_set(error, PLINTH_CONFLICT, "table \"%s\" was altered meanwhile: ask again", schema->name);
     }
-    table_schema_unref(of_state);
     return st;
 }
 
@@ -76,14 +76,18 @@ static enum plinth_status get_from_rows(struct plinth *db, const struct table_sc
     struct row_place place = {0};
     enum plinth_status st = engine_begin_read(db, read, &view, &lsn, error);
     if (st) return st;
-    st = check_columns(db, schema, ids, count, lsn, error);
+    uint64_t time_us = engine_read_time_us(db, read, lsn);
+    const struct table_schema *of_state = NULL;
+    st = check_columns(db, schema, ids, count, lsn, &of_state, error);
     bool memory_only = read && read->memory_only;
     if (!st) st = (memory_only ? view_find_rows_in_memory : view_find_rows)(view, schema, &key, 1, lsn, &place, error);
+    if (!st) st = row_places_expire(&place, 1, of_state, time_us, memory_only, error);
     if (!st && place.lsn && place.operation == ROW_SET) {
         st = (memory_only ? row_places_read_in_memory : row_places_read)(&place, 1, schema, ids, count, batch, error);
         if (!st && version) *version = engine_position(db, place.lsn);
     }
     row_place_release(&place);
+    table_schema_unref(of_state);
     view_unref(view);
     return st;
 }

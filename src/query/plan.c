@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "query/query_private.h"
+#include "table/expired_rows.h"
 
 /* Relative costs of looking at one row: in a scan; through an index (look-up and fetch); through postings. */
 enum { COST_SCAN = 1, COST_INDEX = 40, COST_POSTINGS = 20 };
@@ -38,6 +39,51 @@ static enum plinth_status bind_predicate(struct query *query, struct plinth_erro
         return error_no_memory(error, "query");
     if (query->predicate->kind == PREDICATE_CONSTANT && query->predicate->constant == TRUTH_TRUE)
         query->predicate = NULL;
+    return PLINTH_OK;
+}
+
+/* The bound condition that a row has not expired: column > last, or null. */
+static enum plinth_status add_expiry(struct query *query, struct plinth_error *error) {
+    const struct table_schema *schema = query->schema;
+    int64_t last;
+    if (!expired_rows_last(schema, query->time_us, &last)) return PLINTH_OK;
+    if (query->predicate && query->predicate->kind == PREDICATE_CONSTANT) return PLINTH_OK; /* no row is true anyway */
+    uint32_t at = (uint32_t)table_schema_find_id(schema, schema->expire_column);
+    const struct table_column *column = &schema->columns[at];
+    const struct predicate *whole = query->predicate;
+    uint32_t members = !whole ? 0 : whole->kind == PREDICATE_AND ? whole->child_count : 1;
+    struct predicate *nodes = arena_zalloc(&query->arena, 4 * sizeof *nodes);
+    const struct predicate **children = arena_zalloc(&query->arena, (members + 3) * sizeof *children);
+    int64_t *value = arena_alloc(&query->arena, sizeof *value);
+    if (!nodes || !children || !value) return error_no_memory(error, "query");
+    if (column->type.kind == COLUMN_DATE)
+        *(int32_t *)value = (int32_t)last;
+    else
+        *value = last;
+    nodes[0] = (struct predicate){.kind = PREDICATE_COMPARE,
+                                  .comparison = COMPARE_GT,
+                                  .column = at,
+                                  .values = {.type = column->type, .values = value},
+                                  .value_count = 1};
+    const struct predicate *alive = &nodes[0];
+    if (column->nullable) {
+        const struct predicate **either = children + members + 1;
+        nodes[1] = (struct predicate){.kind = PREDICATE_IS_NULL, .column = at};
+        either[0] = &nodes[0];
+        either[1] = &nodes[1];
+        nodes[2] = (struct predicate){.kind = PREDICATE_OR, .children = either, .child_count = 2};
+        alive = &nodes[2];
+    }
+    query->predicate_uses[at] = true;
+    query->predicate = alive;
+    if (!members) return PLINTH_OK;
+    if (whole->kind == PREDICATE_AND)
+        memcpy(children, whole->children, members * sizeof *children);
+    else
+        children[0] = whole;
+    children[members] = alive;
+    nodes[3] = (struct predicate){.kind = PREDICATE_AND, .children = children, .child_count = members + 1};
+    query->predicate = &nodes[3];
     return PLINTH_OK;
 }
 
@@ -418,6 +464,7 @@ enum plinth_status query_plan(struct query *query, struct plinth_error *error) {
     bool *wanted = arena_zalloc(&query->arena, (schema->column_count + 1) * sizeof *wanted);
     if (!wanted) return error_no_memory(error, "query");
     enum plinth_status st = bind_predicate(query, error);
+    if (!st) st = add_expiry(query, error);
     if (!st)
         st = query->options.aggregate_count || query->options.group_by_count ? plan_group_output(query, wanted, error)
                                                                              : plan_scan_output(query, wanted, error);

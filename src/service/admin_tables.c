@@ -80,6 +80,8 @@ static void create_table_work(struct service_call *call) {
             definition.codec = (enum plinth_codec)options->codec;
             definition.page_rows = options->page_rows;
             definition.adds_columns = options->adds_columns;
+            definition.expire_by = options->expire_by;
+            definition.expire_us = options->expire_us;
         }
         st = plinth_table_create(table.db, request->table->database, request->table->name, &definition, &table.error);
     }
@@ -163,11 +165,14 @@ static bool read_alteration(const Plinth__V1__Alteration *given, struct plinth_a
                                            .options = (options->set_codec ? PLINTH_OPTION_CODEC : 0u) |
                                                       (options->set_page_rows ? PLINTH_OPTION_PAGE_ROWS : 0u) |
                                                       (options->set_retention ? PLINTH_OPTION_RETENTION : 0u) |
-                                                      (options->set_adds_columns ? PLINTH_OPTION_ADDS_COLUMNS : 0u),
+                                                      (options->set_adds_columns ? PLINTH_OPTION_ADDS_COLUMNS : 0u) |
+                                                      (options->set_expiry ? PLINTH_OPTION_EXPIRY : 0u),
                                            .codec = (enum plinth_codec)options->codec,
                                            .page_rows = options->page_rows,
                                            .retention_us = options->retention_us,
-                                           .adds_columns = options->adds_columns};
+                                           .adds_columns = options->adds_columns,
+                                           .expire_by = options->expire_by,
+                                           .expire_us = options->expire_us};
         return true;
     default: return false;
     }
@@ -333,6 +338,8 @@ static void describe_table_work(struct service_call *call) {
         options.codec = (Plinth__V1__Codec)definition->codec;
         options.page_rows = definition->page_rows;
         options.adds_columns = definition->adds_columns;
+        options.expire_by = (char *)(definition->expire_by ? definition->expire_by : "");
+        options.expire_us = definition->expire_us;
         response.table = &name;
         response.is_space = description.is_space;
         response.id = description.id;

@@ -111,6 +111,8 @@ struct table_schema *table_schema_copy(const struct table_schema *from, uint32_t
     copy->partition_column = from->partition_column;
     copy->partition_us = from->partition_us;
     copy->retention_us = from->retention_us;
+    copy->expire_column = from->expire_column;
+    copy->expire_us = from->expire_us;
     copy->codec = from->codec;
     copy->page_rows = from->page_rows;
     copy->adds_columns = from->adds_columns;

@@ -72,6 +72,8 @@ struct table_schema {
                                         when there is no key); 0: not partitioned */
     uint64_t partition_us;           /* length of a partition; partition i is [i, i + 1) * partition_us since 1970 */
     uint64_t retention_us;           /* partitions whose end is older than shard time - this are dropped; 0: never */
+    uint32_t expire_column; /* id of a DATE or TIMESTAMP column: a row is there until this long after its value */
+    uint64_t expire_us;     /* (expired_rows.h), for ever where that is null; 0: rows do not expire */
     enum table_codec codec;
     uint32_t page_rows; /* rows a stripe; 0: the default, 1,024 */
     bool adds_columns;  /* writes may bring new columns */

@@ -271,6 +271,60 @@ static void partitions_are_checked(void **state) {
     refuse(fixture, &change, PLINTH_INVALID_ARGUMENT, "unknown codec 4");
 }
 
+static void expiry_is_checked_kept_and_needs_level_5(void **state) {
+    struct fixture *fixture = *state;
+    struct catalog_change change = table_change(fixture, "t");
+    assert_int_equal(catalog_change_level(&change), CATALOG_FEATURE_LEVEL_TABLES);
+    change.expire_us = 1;
+    refuse(fixture, &change, PLINTH_INVALID_ARGUMENT, "by no column");
+    change.expire_column = 9;
+    refuse(fixture, &change, PLINTH_INVALID_ARGUMENT, "id 9");
+    change.expire_column = 5;
+    refuse(fixture, &change, PLINTH_INVALID_ARGUMENT, "\"note\"");
+    change.expire_column = 2;
+    change.expire_us = CATALOG_EXPIRE_US_MAX + 1;
+    refuse(fixture, &change, PLINTH_INVALID_ARGUMENT, "100 years");
+    change.expire_us = CATALOG_EXPIRE_US_MAX;
+    assert_int_equal(catalog_change_level(&change), CATALOG_FEATURE_LEVEL_EXPIRY);
+    apply(fixture, &change);
+    const struct catalog_table *table = catalog_find_table(&fixture->catalog, 1, slice_of_string("t"));
+    /* Another rule, then none: states of before keep theirs, and what is stored lasts until they are forgotten. */
+    for (uint32_t step = 1; step <= 2; step++) {
+        const struct catalog_alteration alteration = {.kind = CATALOG_ALTER_SET_OPTIONS,
+                                                      .options = CATALOG_OPTION_EXPIRY,
+                                                      .expire_column = step == 1 ? 2 : 0,
+                                                      .expire_us = step == 1 ? 77 : 0};
+        change = change_of(fixture, CATALOG_ALTER_TABLE, table->id.table, "");
+        change.alterations = &alteration;
+        change.alteration_count = 1;
+        change.schema_version = table->schema->version;
+        change.lsn = 10 * step;
+        assert_int_equal(catalog_change_expires(&change), step == 1);
+        apply(fixture, &change);
+    }
+    struct buffer bytes = BUFFER_INIT;
+    struct catalog read;
+    assert_true(catalog_encode(&bytes, &fixture->catalog));
+    struct reader reader = reader_of(buffer_slice(&bytes));
+    assert_ok(catalog_decode(&reader, &read, &fixture->error), &fixture->error);
+    table = catalog_find_table(&read, 1, slice_of_string("t"));
+    static const struct {
+        uint64_t lsn, expire_us;
+        uint32_t at, stored;
+    } wanted[] = {{9, CATALOG_EXPIRE_US_MAX, 2, 0}, {10, 77, 2, 0}, {20, 0, 0, 0}};
+    for (size_t i = 0; i < 3; i++) {
+        const struct table_schema *at = catalog_schema_at(table, wanted[i].lsn);
+        const struct table_schema *stored = catalog_schema_stored(table, wanted[i].lsn);
+        assert_int_equal(at->expire_us, wanted[i].expire_us);
+        assert_int_equal(at->expire_column, wanted[i].at);
+        assert_int_equal(stored->expire_column, wanted[i].stored);
+        table_schema_unref(at);
+        table_schema_unref(stored);
+    }
+    catalog_deinit(&read);
+    buffer_deinit(&bytes);
+}
+
 static void added_columns_are_checked(void **state) {
     struct fixture *fixture = *state;
     uint32_t table = make_table(fixture, "t")->id.table;
@@ -559,6 +613,8 @@ static void changes_round_trip(void **state) {
         changes[kind].index_state = INDEX_READY;
         changes[kind].page_rows = 128;
         changes[kind].adds_columns = true;
+        changes[kind].expire_column = kind == CATALOG_CREATE_TABLE ? 2 : 0;
+        changes[kind].expire_us = 77;
     }
     for (int kind = CATALOG_CREATE_DATABASE; kind < CATALOG_CHANGE_KIND_COUNT; kind++) {
         struct buffer bytes = BUFFER_INIT, again = BUFFER_INIT;
@@ -629,6 +685,7 @@ int main(void) {
         TEST(names_of_columns_are_checked),
         TEST(keys_are_checked),
         TEST(partitions_are_checked),
+        TEST(expiry_is_checked_kept_and_needs_level_5),
         TEST(added_columns_are_checked),
         TEST(a_table_has_at_most_1600_columns),
         TEST(indexes_fit_their_columns),
