@@ -28,7 +28,8 @@ void fixture_open(struct fixture *f);
 /* In order. */
 void fixture_close(struct fixture *f);
 void fixture_reopen(struct fixture *f);
-/* Goes on with a copy of what the disk has now, as after a crash. Nothing may delete files meanwhile. */
+/* Goes on with a copy of what the disk has now, as after a crash. No file that is needed may go meanwhile: open it with
+ * no_background_compaction. */
 void fixture_crash(struct fixture *f);
 
 #endif

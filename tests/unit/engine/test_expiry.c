@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "engine/engine.h"
-#include "support/test_support.h"
+#include "support/engine_fixture.h"
 
 enum { KEYS = 120 };
 
@@ -12,42 +11,13 @@ struct model_key {
     uint64_t version, expires_us; /* version 0: not there */
 };
 
-struct fixture {
-    char path[TEST_PATH_MAX];
-    struct plinth *db;
-    struct plinth_space space;
-    struct plinth_error error;
-    struct model_key model[KEYS];
-};
+static struct model_key expected[KEYS];
 
-static void open_db(struct fixture *f) {
-    static const struct plinth_options options = {
-        .memtable_bytes = 1 << 20, .cache_bytes = 4 << 20, .log_segment_bytes = 1 << 20};
-    const struct engine_parts parts = {.env = env_posix(), .sizes = {.segment_raw_bytes_max = 4 << 10}};
-    assert_ok(engine_open(f->path, &options, &parts, &f->db, &f->error), &f->error);
-    assert_ok(plinth_space_find(f->db, NULL, NULL, &f->space, &f->error), &f->error);
-}
+static const struct plinth_options small_options = {
+    .memtable_bytes = 1 << 20, .cache_bytes = 4 << 20, .log_segment_bytes = 1 << 20};
+static const struct engine_sizes sizes = {.segment_raw_bytes_max = 4 << 10};
 
-static int setup(void **state) {
-    struct fixture *f = calloc(1, sizeof *f);
-    test_directory_create(f->path);
-    open_db(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct fixture *f = *state;
-    plinth_close(f->db);
-    test_directory_remove(f->path);
-    free(f);
-    return 0;
-}
-
-static void reopen(struct fixture *f) {
-    plinth_close(f->db);
-    open_db(f);
-}
+static int setup(void **state) { return fixture_setup(state, &small_options, &sizes); }
 
 static void flush(struct fixture *f) { assert_ok(plinth_flush(f->db, &f->error), &f->error); }
 static void compact(struct fixture *f) { assert_ok(plinth_compact(f->db, &f->error), &f->error); }
@@ -134,7 +104,7 @@ static void check(struct fixture *f, const struct model_key *model, const struct
 static void check_now(struct fixture *f) {
     struct plinth_snapshot *now;
     assert_ok(plinth_snapshot_create(f->db, (struct plinth_position){0, 0}, &now, &f->error), &f->error);
-    check(f, f->model, now);
+    check(f, expected, now);
     plinth_snapshot_destroy(now);
 }
 
@@ -158,10 +128,10 @@ static void what_has_expired_never_comes_back(void **state) {
         }
         if (test_random_below(&random, 6) == 0) {
             assert_ok(plinth_delete(f->db, f->space, plinth_text(key), NULL, NULL, &f->error), &f->error);
-            f->model[i] = (struct model_key){0};
+            expected[i] = (struct model_key){0};
         } else {
             set(f, key, expires_us, 0);
-            f->model[i] = (struct model_key){step, expires_us};
+            expected[i] = (struct model_key){step, expires_us};
         }
         uint64_t dice = test_random_below(&random, 200);
         if (dice < 4) flush(f);
@@ -169,12 +139,12 @@ static void what_has_expired_never_comes_back(void **state) {
         if (dice == 5) {
             plinth_snapshot_destroy(old);
             old = NULL;
-            reopen(f);
+            fixture_reopen(f);
         }
         if (dice == 6) {
             plinth_snapshot_destroy(old);
             assert_ok(plinth_snapshot_create(f->db, (struct plinth_position){0, 0}, &old, &f->error), &f->error);
-            memcpy(old_model, f->model, sizeof old_model);
+            memcpy(old_model, expected, sizeof old_model);
         }
         if (dice >= 7 && dice < 12) {
             usleep(20000);
@@ -189,7 +159,7 @@ static void what_has_expired_never_comes_back(void **state) {
     compact(f);
     check_now(f);
     check_verify(f);
-    reopen(f);
+    fixture_reopen(f);
     check_now(f);
 }
 
@@ -205,7 +175,7 @@ static void a_key_is_gone_on_an_idle_engine_and_its_room_comes_back(void **state
     assert_true(exists(f, "old", NULL));
     for (int i = 0; i < 300 && exists(f, "old", NULL); i++) usleep(20000);
     assert_false(exists(f, "old", NULL));
-    reopen(f);
+    fixture_reopen(f);
     assert_false(exists(f, "old", NULL));
     compact(f);
     assert_false(exists(f, "old", NULL));
@@ -231,7 +201,7 @@ static void a_snapshot_from_before_still_sees_the_key(void **state) {
     assert_int_equal(count_by_index(f, snapshot, false), 2);
     assert_int_equal(count_by_index(f, NULL, false), 1);
     plinth_snapshot_destroy(snapshot);
-    reopen(f);
+    fixture_reopen(f);
     compact(f);
     struct plinth_read_options named = {.snapshot_name = "kept"};
     struct plinth_buffer value = {0};
@@ -290,12 +260,13 @@ static void wrong_expiries_are_refused(void **state) {
 }
 
 int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_has_expired_never_comes_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_key_is_gone_on_an_idle_engine_and_its_room_comes_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_snapshot_from_before_still_sees_the_key, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_expired_key_counts_as_absent_for_conditions, setup, teardown),
-        cmocka_unit_test_setup_teardown(wrong_expiries_are_refused, setup, teardown),
+        TEST(what_has_expired_never_comes_back),
+        TEST(a_key_is_gone_on_an_idle_engine_and_its_room_comes_back),
+        TEST(a_snapshot_from_before_still_sees_the_key),
+        TEST(an_expired_key_counts_as_absent_for_conditions),
+        TEST(wrong_expiries_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,16 +10,11 @@
 
 #include "engine/index_build.h"
 #include "engine/table_ddl.h"
+#include "support/engine_fixture.h"
 #include "support/table_support.h"
 #include "table/row_segment.h"
 
 enum { ITEMS = 20000, SMALL_STEP_BYTES = 2048 };
-
-struct fixture {
-    char path[TEST_PATH_MAX];
-    struct plinth *db;
-    struct plinth_error error;
-};
 
 /* Nothing is deleted while a crash copies the directory. */
 static const struct plinth_options small_options = {.memtable_bytes = 256 << 10,
@@ -27,41 +22,7 @@ static const struct plinth_options small_options = {.memtable_bytes = 256 << 10,
                                                     .log_segment_bytes = 1 << 20,
                                                     .no_background_compaction = true};
 
-static int setup(void **state) {
-    struct fixture *f = calloc(1, sizeof *f);
-    test_directory_create(f->path);
-    assert_ok(plinth_open(f->path, &small_options, &f->db, &f->error), &f->error);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct fixture *f = *state;
-    plinth_close(f->db);
-    test_directory_remove(f->path);
-    free(f);
-    return 0;
-}
-
-/* Goes on with what the disk has now, as after a crash. */
-static void crash(struct fixture *f) {
-    char copy[TEST_PATH_MAX], command[6 * TEST_PATH_MAX];
-    test_directory_create(copy);
-    /* What is named is copied behind what names it; files of a step that ends go while they are copied. */
-    static const char *const steps[] = {"mkdir -p store && cp -a '%s/store/checkpoints' store/", "cp -a '%s/log' .",
-                                        "cp -a '%s/store/segments' store/ 2>/dev/null || true",
-                                        "find '%s' -maxdepth 1 -type f -exec cp -a {} . ';'"};
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        int used = snprintf(command, sizeof command, "cd '%s' && ", copy);
-        snprintf(command + used, sizeof command - (size_t)used, steps[i], f->path);
-        assert_int_equal(system(command), 0);
-    }
-    plinth_close(f->db);
-    test_directory_remove(f->path);
-    memcpy(f->path, copy, sizeof copy);
-    f->db = NULL;
-    assert_ok(plinth_open(f->path, &small_options, &f->db, &f->error), &f->error);
-}
+static int setup(void **state) { return fixture_setup(state, &small_options, NULL); }
 
 /* Rows [from, to) with value i % 97 + offset. */
 static void write_items(struct plinth *db, int from, int to, int offset, struct plinth_error *error) {
@@ -167,7 +128,7 @@ static void a_build_goes_on_after_a_crash_where_it_was(void **state) {
         write_items(f->db, 100 * crashes, 100 * crashes + 300, 5000, &f->error);
         delete_items(f->db, 9000 + 10 * crashes, 9010 + 10 * crashes, &f->error);
         write_items(f->db, ITEMS + crashes * 10, ITEMS + crashes * 10 + 10, 1, &f->error);
-        crash(f);
+        fixture_crash(f);
         struct index_now now = look_at(f, "by_value");
         assert_true(now.there);
         /* Rows that were written meanwhile make the percentage somewhat less. */
@@ -179,7 +140,7 @@ static void a_build_goes_on_after_a_crash_where_it_was(void **state) {
     expect_sound(f, ITEMS);
     assert_ok(plinth_compact(f->db, &f->error), &f->error);
     assert_int_equal(expect_sound(f, ITEMS), ITEMS); /* none twice, none that is dead */
-    crash(f);
+    fixture_crash(f);
     assert_int_equal(expect_sound(f, ITEMS), ITEMS);
 }
 
@@ -187,9 +148,7 @@ static void an_orderly_close_keeps_a_build_too(void **state) {
     struct fixture *f = *state;
     fill_items(f);
     begin_slowly(f, 10);
-    plinth_close(f->db);
-    f->db = NULL;
-    assert_ok(plinth_open(f->path, &small_options, &f->db, &f->error), &f->error);
+    fixture_reopen(f);
     assert_true(look_at(f, "by_value").percent >= 5);
     wait_ready(f, "by_value");
     expect_sound(f, ITEMS);
@@ -259,7 +218,7 @@ static void a_build_ends_while_writers_never_pause(void **state) {
     expect_sound(f, rows);
     assert_ok(plinth_compact(f->db, &f->error), &f->error);
     assert_int_equal(expect_sound(f, rows), rows);
-    crash(f);
+    fixture_crash(f);
     expect_sound(f, rows);
     free(writer);
 }
@@ -311,7 +270,7 @@ static void indexes_in_segments_are_built_segment_by_segment(void **state) {
     assert_true(all_segments_have(f, schema->version - 2)); /* two changes came with and behind the last index */
     table_schema_unref(schema);
     expect_sound(f, rows_of(writer));
-    crash(f);
+    fixture_crash(f);
     expect_sound(f, rows_of(writer));
     free(writer);
 }
@@ -324,7 +283,7 @@ static void segments_that_have_an_index_are_not_rewritten_after_a_crash(void **s
     fill_items(f);
     assert_ok(plinth_compact(f->db, &f->error), &f->error);
     assert_ok(plinth_table_index_create(f->db, NULL, "items", &index, &f->error), &f->error);
-    crash(f);
+    fixture_crash(f);
     const struct table_schema *schema;
     assert_ok(engine_find_schema(f->db, NULL, "items", &schema, &f->error), &f->error);
     assert_true(all_segments_have(f, schema->version - 1)); /* one change came behind the index */
@@ -390,7 +349,7 @@ static void an_index_is_dropped_while_it_is_built(void **state) {
         assert_int_equal(waiter.status, PLINTH_NOT_FOUND);
         if (!drops_table) expect_sound(f, ITEMS);
     }
-    crash(f);
+    fixture_crash(f);
     expect_sound(f, 0);
 }
 
@@ -414,7 +373,7 @@ static void a_rebuilt_index_takes_the_place_of_the_old_one(void **state) {
     set_step_bytes(f->db, SMALL_STEP_BYTES);
     assert_ok(plinth_table_index_rebuild(f->db, NULL, "items", "by_value", true, &f->error), &f->error);
     assert_int_equal(look_at(f, "by_value").state, PLINTH_INDEX_READY);
-    crash(f);
+    fixture_crash(f);
     /* A second call waits for the one under way. */
     if (look_at(f, "by_value.rebuild").there)
         assert_ok(plinth_table_index_rebuild(f->db, NULL, "items", "by_value", false, &f->error), &f->error);
@@ -472,7 +431,7 @@ static void a_partitioned_table_is_built_partition_by_partition(void **state) {
     }
     free(text);
     begin_slowly(f, 10);
-    crash(f);
+    fixture_crash(f);
     wait_ready(f, "by_value");
     expect_sound(f, ROWS);
     assert_ok(plinth_compact(f->db, &f->error), &f->error);
@@ -485,7 +444,7 @@ static void a_table_without_a_key_is_built_in_the_order_of_arrival(void **state)
     for (int i = 0; i < 10000; i += 500) write_items(f->db, i, i + 500, 0, &f->error);
     begin_slowly(f, 10);
     write_items(f->db, 0, 500, 0, &f->error);
-    crash(f);
+    fixture_crash(f);
     wait_ready(f, "by_value");
     assert_int_equal(expect_sound(f, 10500), 10500);
     assert_ok(plinth_compact(f->db, &f->error), &f->error);
@@ -524,8 +483,7 @@ static void live(const char *path, uint64_t seed) {
 static void a_killed_process_leaves_a_build_that_goes_on(void **state) {
     struct fixture *f = *state;
     fill_items(f);
-    plinth_close(f->db);
-    f->db = NULL;
+    fixture_close(f);
     struct test_random random = test_random_of(17);
     unsigned building = 0;
     for (int life = 0; life < 6; life++) {
@@ -537,7 +495,7 @@ static void a_killed_process_leaves_a_build_that_goes_on(void **state) {
         int status;
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_true(WIFSIGNALED(status));
-        assert_ok(plinth_open(f->path, &small_options, &f->db, &f->error), &f->error);
+        fixture_open(f);
         struct index_now now = look_at(f, "by_value");
         building += now.there && now.state == PLINTH_INDEX_BUILDING;
         struct plinth_verify_result result;
@@ -551,16 +509,15 @@ static void a_killed_process_leaves_a_build_that_goes_on(void **state) {
             assert_int_equal(result.index_entries, result.rows);
             assert_ok(plinth_table_index_drop(f->db, NULL, "items", "by_value", &f->error), &f->error);
         }
-        plinth_close(f->db);
-        f->db = NULL;
+        fixture_close(f);
     }
     assert_true(building > 0);
-    assert_ok(plinth_open(f->path, &small_options, &f->db, &f->error), &f->error);
+    fixture_open(f);
 }
 #endif
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_build_goes_on_after_a_crash_where_it_was),
         TEST(an_orderly_close_keeps_a_build_too),

@@ -9,42 +9,15 @@
 #include "column/column_builder.h"
 #include "engine/transaction.h"
 #include "plinth.h"
+#include "support/engine_fixture.h"
 #include "support/table_support.h"
 
-struct fixture {
-    char path[TEST_PATH_MAX];
-    struct plinth *db;
-    struct plinth_space space;
-    struct plinth_error error;
-};
-
-static void open_db(struct fixture *f) {
+static int setup(void **state) {
     static const struct plinth_options options = {
         .memtable_bytes = 1 << 20, .cache_bytes = 4 << 20, .log_segment_bytes = 1 << 20};
-    assert_ok(plinth_open(f->path, &options, &f->db, &f->error), &f->error);
-    assert_ok(plinth_space_find(f->db, NULL, NULL, &f->space, &f->error), &f->error);
-}
-
-static int setup(void **state) {
-    struct fixture *f = calloc(1, sizeof *f);
-    test_directory_create(f->path);
-    open_db(f);
-    test_table_create(f->db, "t", "id int64, v int64?, s string?", "id", false);
-    *state = f;
+    fixture_setup(state, &options, NULL);
+    test_table_create(((struct fixture *)*state)->db, "t", "id int64, v int64?, s string?", "id", false);
     return 0;
-}
-
-static int teardown(void **state) {
-    struct fixture *f = *state;
-    plinth_close(f->db);
-    test_directory_remove(f->path);
-    free(f);
-    return 0;
-}
-
-static void reopen(struct fixture *f) {
-    plinth_close(f->db);
-    open_db(f);
 }
 
 struct arrow {
@@ -201,10 +174,10 @@ static void a_transaction_sees_its_own_rows_and_nobody_else_does_until_it_commit
         assert_ok(plinth_flush(f->db, &f->error), &f->error);
     }
     expect(f, NULL, NULL, "1,10,a;2,22,y;4,40,d");
-    reopen(f);
+    fixture_reopen(f);
     expect(f, NULL, NULL, "1,10,a;2,22,y;4,40,d");
     assert_ok(plinth_flush(f->db, &f->error), &f->error);
-    reopen(f);
+    fixture_reopen(f);
     expect(f, NULL, NULL, "1,10,a;2,22,y;4,40,d");
 }
 
@@ -304,7 +277,7 @@ static void keys_and_rows_commit_as_one(void **state) {
     assert_status(commit(f, a), PLINTH_CONFLICT, &f->error);
     assert_status(plinth_get(f->db, f->space, plinth_text("left"), NULL, &value, NULL, &f->error), PLINTH_NOT_FOUND,
                   &f->error);
-    reopen(f);
+    fixture_reopen(f);
     expect(f, NULL, NULL, "1,7,z");
     assert_ok(plinth_get(f->db, f->space, plinth_text("right"), NULL, &value, NULL, &f->error), &f->error);
     assert_status(plinth_get(f->db, f->space, plinth_text("left"), NULL, &value, NULL, &f->error), PLINTH_NOT_FOUND,
@@ -360,7 +333,7 @@ static void tables_without_a_key_take_rows_and_conflict_as_a_whole(void **state)
     struct arrow arrow = arrow_of("what string", "e");
     assert_ok(plinth_rows_write(f->db, NULL, "log", &arrow.schema, &arrow.array, NULL, NULL, &f->error), &f->error);
     assert_status(commit(f, transaction), PLINTH_CONFLICT, &f->error);
-    reopen(f);
+    fixture_reopen(f);
     test_table_check(f->db, "log", "a;b;c;a;e");
 }
 
@@ -423,7 +396,7 @@ static void a_transaction_of_many_records_is_one(void **state) {
             assert_int_equal(rows, ROWS);
             plinth_feed_close(feed);
         }
-        reopen(f);
+        fixture_reopen(f);
         check_counts(f, round ? "40000,80000" : "40000,40000");
     }
     /* Keys alone, too. */
@@ -434,7 +407,7 @@ static void a_transaction_of_many_records_is_one(void **state) {
         set_in(f, transaction, key, value);
     }
     assert_ok(commit(f, transaction), &f->error);
-    reopen(f);
+    fixture_reopen(f);
     struct plinth_buffer got = {0};
     assert_ok(plinth_get(f->db, f->space, plinth_text("alone-29"), NULL, &got, NULL, &f->error), &f->error);
     assert_int_equal(got.size, sizeof value - 1);
@@ -500,7 +473,7 @@ static void transactions_agree_with_a_model_through_flushes_and_restarts(void **
             plinth_transaction_destroy(transaction);
         }
         if (test_random_below(&random, 10) == 0) assert_ok(plinth_flush(f->db, &f->error), &f->error);
-        if (test_random_below(&random, 10) == 0) reopen(f);
+        if (test_random_below(&random, 10) == 0) fixture_reopen(f);
     }
 }
 
@@ -597,7 +570,7 @@ static void no_money_is_lost_or_made_between_keys_and_rows(void **state) {
     }
     for (int i = 0; i < TELLERS; i++) pthread_join(tellers[i].thread, NULL);
     assert_int_equal(total(f), ACCOUNTS * BALANCE);
-    reopen(f);
+    fixture_reopen(f);
     assert_int_equal(total(f), ACCOUNTS * BALANCE);
 }
 
@@ -620,7 +593,7 @@ static void rows_are_deleted_and_updated_by_condition(void **state) {
     assert_int_equal(result.rows, 4);
     assert_ok(plinth_rows_delete_where(f->db, NULL, "t", "v = 1", NULL, &result, &f->error), &f->error);
     assert_int_equal(result.rows, 0);
-    reopen(f);
+    fixture_reopen(f);
     expect(f, NULL, NULL, "1,-,a;2,-,new;4,-,new;5,-,e");
     static const struct {
         const char *where;
@@ -762,7 +735,7 @@ static void rows_are_inserted_where_their_key_has_none(void **state) {
     assert_ok(insert_absent(f, "6,7,g;2,1,x", (struct plinth_rows_options){0}, &result), &f->error);
     assert_int_equal(result.rows_written, 1);
     plinth_rows_result_deinit(&result);
-    reopen(f);
+    fixture_reopen(f);
     expect(f, NULL, NULL, "1,1,new;2,20,b;3,3,new;4,40,d;6,7,g");
 }
 
@@ -805,27 +778,25 @@ static void of_many_that_insert_the_same_keys_one_does(void **state) {
 }
 
 int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_transaction_sees_its_own_rows_and_nobody_else_does_until_it_commits, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(
-            of_two_transactions_that_read_what_the_other_writes_one_loses_and_learns_which_row, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_row_that_appears_where_a_transaction_has_looked_makes_it_lose, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(keys_and_rows_commit_as_one, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_state_from_before_a_flush_is_too_old_and_says_so, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_row_that_cannot_be_written_fails_the_call_and_takes_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(tables_without_a_key_take_rows_and_conflict_as_a_whole, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_transaction_of_many_records_is_one, setup, teardown),
-        cmocka_unit_test_setup_teardown(transactions_agree_with_a_model_through_flushes_and_restarts, setup, teardown),
-        cmocka_unit_test_setup_teardown(rows_are_deleted_and_updated_by_condition, setup, teardown),
+        TEST(a_transaction_sees_its_own_rows_and_nobody_else_does_until_it_commits),
+        TEST(of_two_transactions_that_read_what_the_other_writes_one_loses_and_learns_which_row),
+        TEST(a_row_that_appears_where_a_transaction_has_looked_makes_it_lose),
+        TEST(keys_and_rows_commit_as_one),
+        TEST(a_state_from_before_a_flush_is_too_old_and_says_so),
+        TEST(a_row_that_cannot_be_written_fails_the_call_and_takes_nothing),
+        TEST(tables_without_a_key_take_rows_and_conflict_as_a_whole),
+        TEST(a_transaction_of_many_records_is_one),
+        TEST(transactions_agree_with_a_model_through_flushes_and_restarts),
+        TEST(rows_are_deleted_and_updated_by_condition),
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-        cmocka_unit_test_setup_teardown(more_rows_than_a_transaction_takes_are_changed_by_several, setup, teardown),
+        TEST(more_rows_than_a_transaction_takes_are_changed_by_several),
 #endif
-        cmocka_unit_test_setup_teardown(a_delete_by_condition_ends_though_others_write_all_the_time, setup, teardown),
-        cmocka_unit_test_setup_teardown(rows_are_inserted_where_their_key_has_none, setup, teardown),
-        cmocka_unit_test_setup_teardown(of_many_that_insert_the_same_keys_one_does, setup, teardown),
-        cmocka_unit_test_setup_teardown(no_money_is_lost_or_made_between_keys_and_rows, setup, teardown),
+        TEST(a_delete_by_condition_ends_though_others_write_all_the_time),
+        TEST(rows_are_inserted_where_their_key_has_none),
+        TEST(of_many_that_insert_the_same_keys_one_does),
+        TEST(no_money_is_lost_or_made_between_keys_and_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
