@@ -55,10 +55,10 @@ PLINTH_API void plinth_buffer_deinit(struct plinth_buffer *buffer);
 /* ---- limits --------------------------------------------------------------------------------------- */
 
 enum {
-    PLINTH_KEY_BYTES_MAX = 64 << 10,    /* a key has 1 byte to 64 KiB */
-    PLINTH_VALUE_BYTES_MAX = 512 << 10, /* a value has 0 bytes to 512 KiB */
-    PLINTH_RECORD_BYTES_MAX = 1 << 20,  /* one log record: one write, or one atomic batch */
-    PLINTH_NAME_BYTES_MAX = 128,        /* of a database, key space or index: 1 to 128 bytes of [A-Za-z0-9_.-] */
+    PLINTH_KEY_BYTES_MAX = 64 << 10,   /* a key has 1 byte to 64 KiB */
+    PLINTH_VALUE_BYTES_MAX = 64 << 20, /* a value has 0 bytes to 64 MiB */
+    PLINTH_RECORD_BYTES_MAX = 1 << 20, /* one log record: one write, or one atomic batch */
+    PLINTH_NAME_BYTES_MAX = 128,       /* of a database, key space or index: 1 to 128 bytes of [A-Za-z0-9_.-] */
     PLINTH_INDEX_VALUE_BYTES_MAX = 4 << 10,
 };
 

@@ -73,6 +73,7 @@ enum plinth_file_kind {
     PLINTH_FILE_SEGMENT = 2,
     PLINTH_FILE_CHECKPOINT = 3,
     PLINTH_FILE_OTHER = 4, /* FORMAT, LOCK, what is being written, what is left over */
+    PLINTH_FILE_VALUES = 5,
 };
 /* "log", "segment" ... */
 PLINTH_API const char *plinth_file_kind_name(enum plinth_file_kind kind);

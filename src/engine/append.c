@@ -150,8 +150,8 @@ enum plinth_status engine_insert(struct memtable *memtable, const struct operati
     }
     struct row row = {.key = stored,
                       .lsn = lsn,
-                      .operation = operation->kind == OPERATION_SET ? ROW_SET : ROW_DELETE,
-                      .value = operation->value,
+                      .operation = operation->kind == OPERATION_DELETE ? ROW_DELETE : ROW_SET,
+                      .value = operation->kind == OPERATION_SET ? operation->value : slice_of(NULL, 0),
                       .indexes = operation->indexes};
     enum plinth_status st = memtable_insert(memtable, &row, error);
     if (st || operation->indexes.size == 0) return st;

@@ -32,6 +32,8 @@ static const char *const kind_names[] = {
     [CHANGE_HOST_JOIN] = "host_join",
     [CHANGE_HOST_NEEDS] = "host_needs",
     [CHANGE_HOST_EXPEL] = "host_expel",
+    [CHANGE_VALUES_DROPPED] = "values_dropped",
+    [CHANGE_VALUES_GONE] = "values_gone",
 };
 
 const char *change_kind_name(enum change_kind kind) {
@@ -60,12 +62,7 @@ bool operation_append(struct buffer *into, const struct operation *operation, co
     switch (operation->kind) {
     case OPERATION_SET:
         return buffer_append_string(into, operation->value) && buffer_append_string(into, operation->indexes);
-    case OPERATION_SET_REFERENCE:
-        return buffer_append_varint(into, operation->reference.job) &&
-               buffer_append_string(into, operation->reference.object) &&
-               buffer_append_varint(into, operation->reference.offset) &&
-               buffer_append_varint(into, operation->reference.length) &&
-               buffer_append_string(into, operation->indexes);
+    case OPERATION_SET_REFERENCE: return buffer_append_string(into, operation->indexes);
     case OPERATION_DELETE_RANGE: return buffer_append_string(into, operation->upper);
     default: return true;
     }
@@ -94,11 +91,8 @@ bool operation_next(struct operation_reader *reader, struct operation *operation
     case OPERATION_DELETE: break;
     case OPERATION_DELETE_RANGE: operation->upper = reader_string(from); break;
     case OPERATION_SET_REFERENCE:
-        operation->reference.job = reader_varint(from);
-        operation->reference.object = reader_string(from);
-        operation->reference.offset = reader_varint(from);
-        operation->reference.length = reader_varint(from);
         operation->indexes = reader_string(from);
+        if (!row_has_reference(operation->indexes)) from->failed = true;
         break;
     default: from->failed = true;
     }

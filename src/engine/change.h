@@ -37,6 +37,7 @@
  *   JOBS            the kinds of jobs that are paused, a bit for each (1 << enum plinth_job_kind), from level 5 on
  *
  *   TRANSACTION     transaction_change.h; so is TRANSACTION_PART. From feature level 5 on
+ *   VALUES_DROPPED, VALUES_GONE  value_objects.h
  *   RANGES_GONE     table: tenant, database, table | count, LSNs of range deletes that hide nothing any more (the
  * first, then differences). From feature level 5 on
  *
@@ -44,7 +45,8 @@
  *                   table prefix) | SET: value string, index list string (table/row.h)
  *                   DELETE_RANGE: upper bound string (the key is the lower one; empty: to the end). From feature level
  * 5 on, and behind everything of its record that it deletes (which is left out)
- *                   SET_REFERENCE: value as (job, object name string, offset, length), index list string
+ *                   SET_REFERENCE: index list string, which says where the value is (table/row.h). From feature level 5
+ * on
  *
  * A unit is a write of several ROWS records (chunks i of n in their headers, all there is of it) that is applied as one
  * by its last part: all rows have the last part's LSN, and before it nothing is visible. */
@@ -80,6 +82,8 @@ enum change_kind {
     CHANGE_HOST_JOIN = 27,
     CHANGE_HOST_NEEDS = 28,
     CHANGE_HOST_EXPEL = 29,
+    CHANGE_VALUES_DROPPED = 25,
+    CHANGE_VALUES_GONE = 26,
 };
 
 /* Of a host's name. */
@@ -99,6 +103,7 @@ enum {
     FEATURE_LEVEL_RANGES = 5,
     FEATURE_LEVEL_EXPIRY = 5,
     FEATURE_LEVEL_HOSTS = 5,
+    FEATURE_LEVEL_VALUES = 5,
     FEATURE_LEVEL = 5
 };
 
@@ -108,16 +113,9 @@ enum { JOBS_PAUSABLE = 0x7c };
 enum operation_kind {
     OPERATION_SET = 1,
     OPERATION_DELETE = 2,
-    OPERATION_SET_REFERENCE = 3, /* the value lies in the store under a job id; from a later feature level on */
+    OPERATION_SET_REFERENCE = 3, /* the value lies in the store */
     OPERATION_DELETE_RANGE = 4,
     OPERATION_SAME_TABLE = 0x80, /* flag: the table of the operation before */
-};
-
-struct value_reference {
-    uint64_t job;
-    struct slice object;
-    uint64_t offset;
-    uint64_t length;
 };
 
 /* One operation, its bytes borrowed. */
@@ -126,9 +124,9 @@ struct operation {
     struct table_id table;
     struct slice key;
     struct slice upper; /* OPERATION_DELETE_RANGE */
-    struct slice value;
+    struct slice
+        value; /* of OPERATION_SET_REFERENCE what is to be put into the store, and empty once it is read again */
     struct slice indexes;
-    struct value_reference reference; /* OPERATION_SET_REFERENCE */
 };
 
 /* Reads operations one by one from a WRITE payload, or a CONDITIONAL one behind its read set. */
@@ -197,7 +195,7 @@ PLINTH_MUST_CHECK bool ranges_gone_encode(struct buffer *into, struct table_id t
 PLINTH_MUST_CHECK enum plinth_status ranges_gone_decode(struct slice payload, struct ranges_gone *gone,
                                                         struct plinth_error *error);
 
-enum job_kind { JOB_FLUSH = 1, JOB_COMPACT = 2 };
+enum job_kind { JOB_FLUSH = 1, JOB_COMPACT = 2, JOB_VALUES = 3 };
 
 /* A decoded FLUSH_COMMIT or COMPACT_COMMIT; owns what it points to (commit_deinit). */
 struct commit {

@@ -9,6 +9,7 @@
 #include "engine/merge_change.h"
 #include "engine/purge.h"
 #include "engine/table_ddl.h"
+#include "engine/value_store.h"
 #include "table/covered.h"
 
 enum { ROWS_BETWEEN_CHECKS = 1024 };
@@ -44,8 +45,10 @@ enum plinth_status merge_open_inputs(struct merge *merge, struct iterator **merg
         if (!merge->inputs[i].part) continue;
         struct run *part = merge->inputs[i].part;
         st = run_iterator_open(part, false, &inputs[opened], error);
+        bool counts = run_references(part) != 0; /* then every row is met, also where others could be passed */
+        if (!st && counts) st = counting_iterator_open(inputs[opened], &merge->values, &inputs[opened], error);
         if (!st && merge->ranges.count)
-            st = covered_iterator_open(inputs[opened], part, &merge->ranges, &inputs[opened], error);
+            st = covered_iterator_open(inputs[opened], counts ? NULL : part, &merge->ranges, &inputs[opened], error);
         opened += !st;
     }
     if (!st)
@@ -132,8 +135,29 @@ static enum plinth_status merge_space(struct merge *merge, struct output *output
     return st;
 }
 
+/* The references of rows that are dropped unseen. */
+static enum plinth_status count_values(struct merge *merge, struct plinth_error *error) {
+    enum plinth_status st = PLINTH_OK;
+    for (size_t i = 0; !st && i < merge->count; i++) {
+        struct iterator *it;
+        if (!merge->inputs[i].part || !run_references(merge->inputs[i].part)) continue;
+        st = run_iterator_open(merge->inputs[i].part, false, &it, error);
+        if (!st) st = counting_iterator_open(it, &merge->values, &it, error);
+        if (st) break;
+        uint64_t rows = 0;
+        st = iterator_seek_first(it, error);
+        while (!st && it->valid) {
+            if (++rows % ROWS_BETWEEN_CHECKS == 0) st = merge_check(merge, error);
+            if (!st) st = iterator_next(it, error);
+        }
+        iterator_close(it);
+    }
+    return st;
+}
+
 static enum plinth_status write_merged(struct merge *merge, struct output *output, struct plinth_error *error) {
-    if (merge->is_dropping || merge->is_covered || merge->is_move) return PLINTH_OK;
+    if (merge->is_move) return PLINTH_OK;
+    if (merge->is_dropping || merge->is_covered) return count_values(merge, error);
     if (!merge->schema) return merge_space(merge, output, error);
     return merge->index ? merge_row_index(merge, output, error) : merge_rows(merge, output, error);
 }
@@ -305,6 +329,7 @@ static enum plinth_status commit_merge(struct merge *merge, const struct output 
     if (!st) {
         if (view->horizon_lsn < merge->horizon_lsn) view->horizon_lsn = merge->horizon_lsn;
         *view_sequence = view_publish(&db->views, view);
+        values_note_view(db, *lsn, *view_sequence);
         view = NULL;
     }
     if (merge->is_dropping) pthread_mutex_unlock(&db->snapshot_mutex);
@@ -417,7 +442,10 @@ enum plinth_status merge_run(struct merge *merge, struct plinth_error *error) {
     if (!merge->schema && !merge->indexed.table && !merge->is_covered && !merge->is_move)
         st = view_ranges(merge->view, merge->table, merge->horizon_lsn, &merge->ranges, error);
     if (!merge->schema || merge->schema->expire_column) merge->expired_us = engine_take_expiry_us(db);
+    for (size_t i = 0; i < merge->count; i++)
+        if (merge->inputs[i].part && run_references(merge->inputs[i].part)) output.values = &merge->values;
     if (!st) st = write_merged(merge, &output, error);
+    if (!st) st = value_counts_append(&merge->values, db, merge->job, error);
     if (!st && merge->is_move) made = moved_run(merge);
     if (!st && output.segment_count) st = output_open_run(db, output.segments, output.segment_count, &made, error);
     if (!st) st = commit_merge(merge, &output, made, &lsn, &view_sequence, error);
@@ -441,6 +469,7 @@ void merge_deinit(struct merge *merge) {
     }
     free(merge->inputs);
     range_view_deinit(&merge->ranges);
+    value_counts_deinit(&merge->values);
     free(merge->cuts);
     table_schema_unref(merge->schema);
     *merge = (struct merge){0};

@@ -6,6 +6,7 @@
 
 #include "engine/compaction_step.h"
 #include "engine/output.h"
+#include "engine/value_counts.h"
 #include "table/table_schema.h"
 
 enum { SEGMENT_RAW_BYTES_MAX = 128 << 20 };
@@ -47,6 +48,7 @@ struct merge {
     const struct table_index *index;   /* of a typed table; null: rows, or a key space's */
     uint64_t horizon_lsn, expired_us;  /* what has expired at that time is a delete */
     struct range_view ranges;          /* of a key space: what hides keys at the horizon; borrowed from the view */
+    struct value_counts values;        /* of a key space: references that are left out */
     uint64_t level;
     uint64_t job;
     uint64_t rows_in, bytes_in;

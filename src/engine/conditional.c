@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
-#include "engine/write.h"
+#include "engine/value_store.h"
 
 static enum plinth_status check_comparison(struct plinth *db, const struct plinth_operation *operation,
                                            const struct plinth_comparison *comparison, struct plinth_error *error) {
@@ -77,9 +77,8 @@ static enum plinth_status refuse(struct plinth *db, uint64_t lsn, const struct p
 
 static enum plinth_status compare_and_set(struct plinth *db, const struct plinth_operation *operation,
                                           const struct plinth_comparison *comparison,
-                                          const struct record_header *header, const struct write_plan *plan,
-                                          bool no_wait, uint64_t *lsn, struct plinth_previous *found,
-                                          struct plinth_error *error) {
+                                          const struct record_header *header, struct write_plan *plan, bool no_wait,
+                                          uint64_t *lsn, struct plinth_previous *found, struct plinth_error *error) {
     struct buffer payload = BUFFER_INIT;
     enum plinth_status st = PLINTH_OK;
     for (bool settled = false; !st && !settled;) {
@@ -95,6 +94,7 @@ static enum plinth_status compare_and_set(struct plinth *db, const struct plinth
             st = refuse(db, snapshot_lsn, found, error);
             break;
         }
+        if (!plan->session && (st = values_put(db, header, plan, no_wait, error))) break;
         if (!encode_condition(&payload, snapshot_lsn, plan)) {
             st = error_no_memory(error, "log record");
             break;
@@ -102,6 +102,7 @@ static enum plinth_status compare_and_set(struct plinth *db, const struct plinth
         st = write_sequence(db, header, buffer_slice(&payload), plan, no_wait, lsn, &decision, error);
         if (st) break;
         settled = decision.verdict == VERDICT_APPLIED || decision.verdict == VERDICT_DUPLICATE;
+        plan->is_referred = decision.verdict == VERDICT_APPLIED;
         if (seen == PRODUCER_TOO_OLD || decision.verdict == VERDICT_VOID)
             st = write_check_verdict(header, &decision, error);
     }

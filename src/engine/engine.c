@@ -10,6 +10,7 @@
 #include "engine/directory.h"
 #include "engine/job_list.h"
 #include "engine/table_ddl.h"
+#include "engine/value_store.h"
 #include "log/local_log.h"
 #include "store/local_store.h"
 
@@ -149,11 +150,14 @@ static void clean_up_after_former(struct plinth *db) {
         engine_abort_job(db, job);
         if (db->shard.job_count == before) break; /* it said why; the next open tries again */
     }
+    for (uint64_t i = 0; i < db->shard.values.dead_count; i++) db->shard.values.dead[i].view_sequence = 0;
     for (uint64_t i = 0; i < db->shard.garbage_count; i++) engine_note_garbage(db, db->shard.garbage[i].name, 0);
 }
 
 static enum plinth_status start(struct plinth *db, bool fresh, struct plinth_error *error) {
     enum plinth_status st = engine_recover(db, error);
+    if (st) return st;
+    st = value_store_create(&db->values, error);
     if (st) return st;
     db->table_gates = table_gates_create();
     if (!db->table_gates) return error_no_memory(error, "engine");
@@ -193,6 +197,7 @@ static void tear_down(struct plinth *db) {
     if (db->active) memtable_unref(db->active);
     sequencer_deinit(&db->sequencer);
     table_gates_destroy(db->table_gates);
+    value_store_destroy(db->values);
     shard_deinit(&db->shard);
     page_cache_destroy(db->cache);
     store_close(db->store);

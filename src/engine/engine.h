@@ -43,6 +43,7 @@ struct engine_garbage {
 struct engine_sizes {
     uint64_t segment_raw_bytes_max, step_bytes, move_bytes_min;
     uint64_t index_step_bytes; /* of an index build; 0: a memtable's */
+    uint64_t value_bytes_min;  /* values of this size lie in the store; 0: what value_store.h has */
 };
 
 struct plinth {
@@ -124,6 +125,7 @@ struct plinth {
     pthread_mutex_t garbage_mutex;
     struct engine_garbage *garbage;
     uint64_t garbage_count;
+    struct value_store *values; /* value_store.h */
 
     uint64_t host_incarnation;
     uint64_t replayed_records, open_us;
@@ -279,7 +281,9 @@ void engine_note_garbage(struct plinth *db, const char *name, uint64_t view_sequ
 /* Begins a job: its record is durable on return. The job's id is its LSN. */
 PLINTH_MUST_CHECK enum plinth_status engine_begin_job(struct plinth *db, enum job_kind kind, uint64_t *job,
                                                       struct plinth_error *error);
-/* Aborts a job and collects its files; best effort, the next open does it again. */
+/* Aborts a job in the log, durably, and collects its files; of a job of values those that nothing refers to. */
+PLINTH_MUST_CHECK enum plinth_status engine_end_job(struct plinth *db, uint64_t job, struct plinth_error *error);
+/* The same; best effort, the next open does it again. */
 void engine_abort_job(struct plinth *db, uint64_t job);
 /* "segments/<job>/<table>-<random>.parquet" */
 void engine_segment_name(struct plinth *db, uint64_t job, struct table_id table,

@@ -304,6 +304,8 @@ bool feed_shows(enum change_kind kind) {
     case CHANGE_COMPACT_COMMIT:
     case CHANGE_MERGE_COMMIT:
     case CHANGE_RANGES_GONE:
+    case CHANGE_VALUES_DROPPED:
+    case CHANGE_VALUES_GONE:
     case CHANGE_JOB_ABORT:
     case CHANGE_FILES_GONE:
     case CHANGE_HOST:

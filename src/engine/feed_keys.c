@@ -5,6 +5,7 @@
 #include "engine/array.h"
 #include "engine/feed_private.h"
 #include "engine/row_indexes.h"
+#include "engine/value_store.h"
 
 enum { STRETCH_BYTES = 4 << 20 }; /* of keys, values and former values */
 
@@ -144,23 +145,39 @@ static enum plinth_status take_range(struct keys_context *context, const struct 
     return ok ? PLINTH_OK : no_memory(error);
 }
 
+/* The value of a set; what it lies in may be gone, if nothing held it for a feed that stands here. */
+static enum plinth_status copy_value(struct keys_context *context, const struct operation *operation,
+                                     struct plinth_slice *into, struct plinth_error *error) {
+    const struct row row = {.key = operation->key, .value = operation->value, .indexes = operation->indexes};
+    struct buffer memory = BUFFER_INIT;
+    struct slice value;
+    enum plinth_status st = values_of_row(context->filter->db, &row, false, &memory, &value, error);
+    if (st == PLINTH_CORRUPT && values_are_gone(context->filter->db, &row))
+        st = error_set(error, PLINTH_TOO_OLD,
+                       "a value written at position %llu has been deleted since: begin with a new snapshot",
+                       (unsigned long long)context->keys->lsn);
+    if (!st && !copy_slice(context, value, into)) st = no_memory(error);
+    buffer_deinit(&memory);
+    return st;
+}
+
 static enum plinth_status take(struct keys_context *context, const struct operation *operation,
                                struct plinth_error *error) {
-    if (operation->kind != OPERATION_SET && operation->kind != OPERATION_DELETE)
+    const bool sets = operation->kind == OPERATION_SET || operation->kind == OPERATION_SET_REFERENCE;
+    if (!sets && operation->kind != OPERATION_DELETE)
         return error_set(error, PLINTH_UNSUPPORTED, "change feeds cannot show operations of kind %d",
                          (int)operation->kind);
     struct plinth_feed_operation fed = {
-        .operation = {.kind = operation->kind == OPERATION_SET ? PLINTH_SET : PLINTH_DELETE,
+        .operation = {.kind = sets ? PLINTH_SET : PLINTH_DELETE,
                       .space = {operation->table.tenant, operation->table.database, operation->table.table}},
         .database = context->database,
         .table = context->name};
     if (!copy_slice(context, operation->key, &fed.operation.key)) return no_memory(error);
-    if (operation->kind == OPERATION_SET && !copy_slice(context, operation->value, &fed.operation.value))
-        return no_memory(error);
+    enum plinth_status st = sets ? copy_value(context, operation, &fed.operation.value, error) : PLINTH_OK;
     fed.operation.expires_at_us = row_expires_us(operation->indexes);
-    enum plinth_status st = context->view ? read_previous(context, &fed, error) : PLINTH_OK;
+    if (!st && context->view) st = read_previous(context, &fed, error);
     if (st || !matches(context, &fed)) return st;
-    if (operation->kind == OPERATION_SET) st = copy_indexes(context, operation, &fed.operation, error);
+    if (sets) st = copy_indexes(context, operation, &fed.operation, error);
     if (!st && !ARRAY_PUSH(context->keys->operations, context->keys->count, fed)) st = no_memory(error);
     return st;
 }

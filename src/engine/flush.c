@@ -7,6 +7,7 @@
 #include "engine/output.h"
 #include "engine/purge.h"
 #include "engine/table_ddl.h"
+#include "engine/value_store.h"
 #include "table/covered.h"
 
 static bool is_index_table(struct plinth *db, struct table_id table) {
@@ -31,6 +32,7 @@ static enum plinth_status write_space(struct output *output, struct memtable *me
     if (!st) st = view_ranges(view, table, known_lsn, &ranges, error);
     if (!st && ranges.count) output->purged_lsn = known_lsn;
     if (!st) st = memtable_iterator_open(memtable, table, &it, error);
+    if (!st && output->values) st = counting_iterator_open(it, output->values, &it, error);
     if (!st && ranges.count) st = covered_iterator_open(it, NULL, &ranges, &it, error);
     if (!st) st = iterator_seek_first(it, error);
     while (!st && it->valid) {
@@ -155,7 +157,7 @@ static enum plinth_status commit_flush(struct plinth *db, const struct commit *c
             if (is_dropped(db, commit->segments[i].table)) engine_note_garbage(db, commit->segments[i].name, 0);
         view_drop_memtable(view, commit->cut);
         if (view->horizon_lsn < horizon_lsn) view->horizon_lsn = horizon_lsn;
-        view_publish(&db->views, view);
+        values_note_view(db, lsn, view_publish(&db->views, view));
         view = NULL;
         db->memtables_cut--;
         atomic_store(&db->flushed_lsn, commit->cut);
@@ -176,6 +178,7 @@ static enum plinth_status flush_memtable(struct plinth *db, const struct view *v
     size_t run_count = 0;
     bool applied = false;
     struct output output = {0};
+    struct value_counts values = {0};
     /* A segment is committed only when the log is durable up to its last LSN. */
     enum plinth_status st = log_wait(db->log, oldest->cut_lsn, RECORD_SYNCED, LOG_WAIT_FOREVER, error);
     if (!st && !sequencer_wait(&db->sequencer, oldest->cut_lsn)) st = engine_check(db, error);
@@ -183,8 +186,10 @@ static enum plinth_status flush_memtable(struct plinth *db, const struct view *v
     if (st) return st;
     uint64_t horizon_lsn = engine_take_horizon(db);
     output_init(&output, db, job, SEGMENT_LZ4, UINT64_MAX);
+    if (memtable_has_references(oldest->memtable)) output.values = &values;
     st = write_memtable(&output, oldest, view, horizon_lsn, error);
     if (!st) st = open_runs(db, &output, &runs, &run_count, error);
+    if (!st) st = value_counts_append(&values, db, job, error);
     if (!st) {
         struct commit commit = {
             .job = job, .cut = oldest->cut_lsn, .segments = output.segments, .segment_count = output.segment_count};
@@ -204,6 +209,7 @@ static enum plinth_status flush_memtable(struct plinth *db, const struct view *v
         engine_abort_job(db, job);
     }
     output_deinit(&output);
+    value_counts_deinit(&values);
     return st;
 }
 

@@ -5,7 +5,7 @@
 #include "base/log_event.h"
 #include "base/status.h"
 #include "engine/array.h"
-#include "engine/engine.h"
+#include "engine/value_store.h"
 
 void engine_note_garbage(struct plinth *db, const char *name, uint64_t view_sequence) {
     struct engine_garbage garbage = {.view_sequence = view_sequence};
@@ -58,5 +58,5 @@ enum plinth_status engine_collect_garbage(struct plinth *db, struct plinth_error
     }
     buffer_deinit(&names);
     buffer_deinit(&payload);
-    return st;
+    return st ? st : values_collect(db, error);
 }

@@ -14,7 +14,7 @@
 enum { NEEDED_BYTES = 512 };
 
 const char *plinth_file_kind_name(enum plinth_file_kind kind) {
-    static const char *const names[] = {"?", "log", "segment", "checkpoint", "other"};
+    static const char *const names[] = {"?", "log", "segment", "checkpoint", "other", "values"};
     return (unsigned)kind < sizeof names / sizeof *names ? names[kind] : "?";
 }
 
@@ -213,6 +213,37 @@ static void describe_segment(const struct listing *listing, const char *name, st
     if (file->bytes != info->bytes) add_reason(needed, "but its size is not the manifest's: damaged%s", "");
 }
 
+/* A file of large values: how many versions refer to it. */
+static void describe_values(const struct listing *listing, const char *name, struct plinth_file *file,
+                            char needed[NEEDED_BYTES]) {
+    const struct shard *shard = &listing->inventory->shard;
+    char *end;
+    uint64_t id = strtoull(name + strlen("values/"), &end, 16);
+    uint32_t number = *end == '/' ? (uint32_t)strtoul(end + 1, NULL, 16) : 0;
+    const struct value_object *object = value_objects_find(&shard->values, id, number);
+    const struct shard_job *job = shard_find_job(shard, id);
+    char text[96];
+    file->kind = PLINTH_FILE_VALUES;
+    if (object) {
+        file->space = (struct plinth_space){object->table.tenant, object->table.database, object->table.table};
+        file->first_lsn = file->last_lsn = object->lsn;
+        file->is_needed = true;
+        snprintf(text, sizeof text, "%" PRIu32 " version%s of keys", object->references,
+                 object->references == 1 ? "" : "s");
+        add_reason(needed, "%s", text);
+        if (file->bytes != object->bytes) add_reason(needed, "but its size is not the log's: damaged%s", "");
+    } else if (value_objects_is_dead(&shard->values, id, number)) {
+        add_reason(needed, "nobody: its deletion is pending%s", "");
+    } else if (job && !job->aborted && listing->inventory->is_open) {
+        file->is_needed = true;
+        add_reason(needed, "a write that is under way, or was given up%s", "");
+    } else if (job) {
+        add_reason(needed, "nobody: its write was not finished, the next opening removes it%s", "");
+    } else {
+        add_reason(needed, "nobody: the log does not know it%s", "");
+    }
+}
+
 /* The two newest are kept; checkpoints stand by LSN in one directory. */
 static void describe_checkpoint(const struct listing *listing, uint64_t at, struct plinth_file *file,
                                 char needed[NEEDED_BYTES]) {
@@ -245,6 +276,8 @@ static void describe(const struct listing *listing, uint64_t at, struct plinth_f
                                                : "a job that writes it");
     } else if (starts_with(path, "store/segments/")) {
         describe_segment(listing, path + strlen("store/"), file, needed);
+    } else if (starts_with(path, "store/values/")) {
+        describe_values(listing, path + strlen("store/"), file, needed);
     } else if (starts_with(path, "store/checkpoints/")) {
         describe_checkpoint(listing, at, file, needed);
     } else if (strcmp(path, "FORMAT") == 0 || strcmp(path, "LOCK") == 0) {

@@ -5,7 +5,7 @@
 #include "base/log_event.h"
 #include "base/status.h"
 #include "engine/array.h"
-#include "engine/engine.h"
+#include "engine/value_store.h"
 
 enum plinth_status engine_begin_job(struct plinth *db, enum job_kind kind, uint64_t *job, struct plinth_error *error) {
     uint8_t payload[VARINT_BYTES_MAX + 8];
@@ -61,14 +61,22 @@ static enum plinth_status collect_prefix(struct plinth *db, uint64_t job, struct
     return st;
 }
 
-static enum plinth_status abort_job(struct plinth *db, uint64_t job, struct plinth_error *error) {
+static bool is_of_values(struct plinth *db, uint64_t id) {
+    pthread_mutex_lock(&db->sequence_mutex);
+    const struct shard_job *job = shard_find_job(&db->shard, id);
+    bool is = job && job->kind == JOB_VALUES;
+    pthread_mutex_unlock(&db->sequence_mutex);
+    return is;
+}
+
+enum plinth_status engine_end_job(struct plinth *db, uint64_t job, struct plinth_error *error) {
     uint8_t payload[2 * VARINT_BYTES_MAX + 2];
     uint64_t lsn;
     struct decision decision;
     enum plinth_status st =
         engine_append(db, CHANGE_JOB_ABORT, slice_of(payload, varint_encode(payload, job)), &lsn, &decision, error);
     if (!st) st = log_wait(db->log, lsn, RECORD_SYNCED, LOG_WAIT_FOREVER, error);
-    if (!st) st = collect_prefix(db, job, error);
+    if (!st) st = is_of_values(db, job) ? values_collect_job(db, job, error) : collect_prefix(db, job, error);
     if (st) return st;
     size_t size = varint_encode(payload, 0);
     size += varint_encode(payload + size, 1);
@@ -78,6 +86,6 @@ static enum plinth_status abort_job(struct plinth *db, uint64_t job, struct plin
 
 void engine_abort_job(struct plinth *db, uint64_t job) {
     struct plinth_error error = {0};
-    if (abort_job(db, job, &error))
+    if (engine_end_job(db, job, &error))
         log_event(LOG_WARN, "job_abort_failed", "job=%llu reason=\"%s\"", (unsigned long long)job, error.text);
 }

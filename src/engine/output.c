@@ -86,6 +86,7 @@ enum plinth_status output_add(struct output *output, const struct row *row, stru
         st = end_segment(output, error);
     if (!st && !output->writer) st = begin_segment(output, error);
     if (!st) st = segment_writer_add(output->writer, row, error);
+    if (!st && output->values) st = value_counts_add(output->values, row->indexes, -1, error);
     if (st) return st;
     if (segment_writer_raw_bytes(output->writer) < output->segment_bytes_max) return PLINTH_OK;
     buffer_clear(&output->last_key);

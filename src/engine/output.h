@@ -2,7 +2,7 @@
 #ifndef PLINTH_ENGINE_OUTPUT_H
 #define PLINTH_ENGINE_OUTPUT_H
 
-#include "engine/engine.h"
+#include "engine/value_counts.h"
 #include "table/table_schema.h"
 
 struct output {
@@ -16,6 +16,7 @@ struct output {
     uint64_t purged_lsn;        /* of the segments: range deletes up to here have been applied */
     uint64_t segment_bytes_max; /* raw bytes; a segment ends behind the key that reaches it */
     struct segment_writer *writer;
+    struct value_counts *values; /* references of rows that are added are taken off; may be null; borrowed */
     struct buffer last_key;
     struct segment_info *segments; /* done so far, of all tables */
     uint64_t segment_count;

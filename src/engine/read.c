@@ -3,7 +3,7 @@
 
 #include "base/hash.h"
 #include "base/status.h"
-#include "engine/engine.h"
+#include "engine/value_store.h"
 
 enum { POSITION_WAIT_MS_DEFAULT = 10000 };
 
@@ -158,11 +158,16 @@ void plinth_buffer_deinit(struct plinth_buffer *buffer) {
     *buffer = (struct plinth_buffer){0};
 }
 
-static bool set_buffer(struct plinth_buffer *to, struct slice bytes) {
-    struct buffer buffer = {to->data, 0, to->capacity};
-    bool ok = buffer_append(&buffer, bytes.data, bytes.size);
-    *to = (struct plinth_buffer){buffer.data, buffer.size, buffer.capacity};
-    return ok;
+/* The value of a row that was found into the caller's buffer. */
+static enum plinth_status take_value(struct plinth *db, const struct row *row, bool memory_only,
+                                     struct plinth_buffer *to, struct plinth_error *error) {
+    struct buffer into = {to->data, 0, to->capacity};
+    struct slice value;
+    enum plinth_status st = values_of_row(db, row, memory_only, &into, &value, error);
+    if (!st && value.data != into.data && !buffer_append(&into, value.data, value.size))
+        st = error_no_memory(error, "value");
+    *to = (struct plinth_buffer){into.data, st ? 0 : into.size, into.capacity};
+    return st;
 }
 
 enum plinth_status engine_check_key(struct plinth_slice key, struct plinth_error *error) {
@@ -197,7 +202,8 @@ enum plinth_status engine_get_at(struct plinth *db, struct view *view, uint64_t 
         st = PLINTH_NOT_FOUND;
     } else {
         if (version) *version = engine_position(db, hit.row.lsn);
-        if (!set_buffer(value, hit.row.value)) st = error_no_memory(error, "value");
+        hit.row.key = slice_in(key); /* without its table, for errors */
+        st = take_value(db, &hit.row, memory_only, value, error);
     }
     segment_hit_release(&hit);
     return st;

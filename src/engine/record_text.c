@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "engine/engine.h"
 #include "engine/merge_change.h"
@@ -263,6 +264,21 @@ static uint64_t number_of(struct slice payload) {
     return reader_varint(&from);
 }
 
+static const char *job_of(uint64_t kind) {
+    return kind == JOB_FLUSH ? "a flush begins" : kind == JOB_VALUES ? "large values may come" : "a merge begins";
+}
+
+static void say_values_dropped(struct slice payload, struct record_text *text) {
+    struct value_count *counts;
+    uint64_t job, count;
+    if (values_dropped_decode(payload, &job, &counts, &count, NULL)) {
+        say_malformed(text);
+        return;
+    }
+    say(text, "job %" PRIu64 " leaves out values in %" PRIu64 " files", job, count);
+    free(counts);
+}
+
 static void say_host(struct slice payload, struct record_text *text) {
     struct reader from = reader_of(payload);
     uint64_t id = reader_u64(&from), incarnation = reader_varint(&from);
@@ -292,7 +308,9 @@ void record_describe(const struct catalog *catalog, const struct record *record,
     case CHANGE_TRANSACTION_PART: say_transaction(catalog, record, text); break;
     case CHANGE_CATALOG: say_catalog(catalog, payload, text); break;
     case CHANGE_CUT: say(text, "the memtable is cut here"); break;
-    case CHANGE_JOB_BEGIN: say(text, "%s begins", number_of(payload) == JOB_FLUSH ? "a flush" : "a merge"); break;
+    case CHANGE_JOB_BEGIN: say(text, "%s", job_of(number_of(payload))); break;
+    case CHANGE_VALUES_DROPPED: say_values_dropped(payload, text); break;
+    case CHANGE_VALUES_GONE: say(text, "%" PRIu64 " files of large values were deleted", number_of(payload)); break;
     case CHANGE_FLUSH_COMMIT:
     case CHANGE_COMPACT_COMMIT: say_commit(catalog, record, text); break;
     case CHANGE_MERGE_COMMIT: say_merge(catalog, payload, text); break;

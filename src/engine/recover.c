@@ -9,6 +9,7 @@
 #include "engine/array.h"
 #include "engine/output.h"
 #include "engine/rows_replay.h"
+#include "engine/value_store.h"
 
 /* A memtable that the replay fills. */
 struct replayed {
@@ -271,6 +272,7 @@ enum plinth_status engine_recover(struct plinth *db, struct plinth_error *error)
     }
     if (!st) st = replay_log(&replay, error);
     if (!st) st = check_segments(db, error);
+    if (!st) st = values_check_objects(db, error);
     if (!st) st = publish_view(&replay, error);
     if (!st) {
         db->active = memtable_ref(replay.memtables[replay.memtable_count - 1].memtable);

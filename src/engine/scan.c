@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "engine/value_store.h"
 
 static bool space_exists(struct plinth *db, struct plinth_space space) {
     pthread_rwlock_rdlock(&db->catalog_lock);
@@ -160,6 +161,19 @@ static enum plinth_status check_entry(struct plinth_scan *scan, struct slice key
     return st == PLINTH_NOT_FOUND ? PLINTH_OK : st;
 }
 
+/* Gives `row` the value of what was found, when it is wanted. */
+static enum plinth_status take_value(struct plinth_scan *scan, const struct row *found, struct slice key,
+                                     struct plinth_row *row, struct plinth_error *error) {
+    if (!scan->with_values) return PLINTH_OK;
+    struct row named = *found;
+    struct slice value;
+    named.key = key;
+    buffer_deinit(&scan->value); /* it may be large */
+    enum plinth_status st = values_of_row(scan->db, &named, false, &scan->value, &value, error);
+    if (!st) row->value = slice_out(value);
+    return st;
+}
+
 /* Turns the cursor's index entry into a row; *valid is false for an entry that the row has left behind. */
 static enum plinth_status read_entry(struct plinth_scan *scan, struct plinth_row *row, bool *valid,
                                      struct plinth_error *error) {
@@ -175,16 +189,15 @@ static enum plinth_status read_entry(struct plinth_scan *scan, struct plinth_row
     *row = (struct plinth_row){.key = slice_out(key),
                                .index_value = slice_out(buffer_slice(&scan->index_value)),
                                .version = engine_position(scan->db, entry->lsn)};
-    if (scan->with_values) row->value = slice_out(scan->hit.row.value);
-    return PLINTH_OK;
+    return take_value(scan, &scan->hit.row, slice_in(row->key), row, error);
 }
 
 enum plinth_status scan_take_row(struct plinth_scan *scan, struct plinth_row *row, struct plinth_error *error) {
     const struct row *at = &scan->cursor.row;
     *row = (struct plinth_row){.key = slice_out(at->key), .version = engine_position(scan->db, at->lsn)};
-    if (scan->with_values) row->value = slice_out(at->value);
-    if (!scan->with_indexes || at->indexes.size == 0) return PLINTH_OK;
-    enum plinth_status st = row_indexes_read(&scan->indexes, scan->db, scan->rows.table, at, error);
+    enum plinth_status st = take_value(scan, at, at->key, row, error);
+    if (st || !scan->with_indexes || at->indexes.size == 0) return st;
+    st = row_indexes_read(&scan->indexes, scan->db, scan->rows.table, at, error);
     if (st) return st;
     row->indexes = scan->indexes.values;
     row->index_count = scan->indexes.count;
@@ -224,5 +237,6 @@ void plinth_scan_close(struct plinth_scan *scan) {
     row_indexes_deinit(&scan->indexes);
     buffer_deinit(&scan->index_value);
     buffer_deinit(&scan->stored);
+    buffer_deinit(&scan->value);
     free(scan);
 }

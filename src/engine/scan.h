@@ -19,6 +19,7 @@ struct plinth_scan {
     bool with_indexes;
     struct row_indexes indexes; /* with_indexes: of the last row */
     struct buffer index_value, stored;
+    struct buffer value; /* of the last row, when it lies in the store */
     struct segment_hit hit;
     struct transaction_scan *transaction; /* owned; null outside of transactions */
 };
@@ -26,7 +27,7 @@ struct plinth_scan {
 /* The tighter of prefix and bounds, as [lower, upper). `successor` is memory for the upper end of the prefix. */
 PLINTH_MUST_CHECK bool scan_narrow(struct slice prefix, struct slice *lower, struct slice *upper,
                                    struct buffer *successor);
-/* The row that the cursor stands on. */
+/* The row that the cursor stands on; one value at a time is in memory. */
 PLINTH_MUST_CHECK enum plinth_status scan_take_row(struct plinth_scan *scan, struct plinth_row *row,
                                                    struct plinth_error *error);
 

@@ -43,6 +43,7 @@ void shard_deinit(struct shard *shard) {
     history_deinit(&shard->history);
     index_builds_deinit(&shard->index_builds);
     ranges_deinit(&shard->ranges);
+    value_objects_deinit(&shard->values);
     conflict_window_deinit(&shard->window);
     rows_window_deinit(&shard->rows_window);
     catalog_deinit(&shard->catalog);
@@ -146,8 +147,6 @@ bool shard_register_keys(struct shard *shard, uint64_t lsn, struct slice operati
     return ok && !reader.from.failed;
 }
 
-static bool is_dropped(const struct shard *shard, struct table_id table);
-
 bool shard_note_ranges(struct shard *shard, uint64_t lsn, struct slice operations, const struct write_keys *written) {
     if (shard->feature_level < FEATURE_LEVEL_RANGES || (written && !written->uppers)) return true;
     struct operation_reader reader = operation_reader_of(operations);
@@ -155,7 +154,7 @@ bool shard_note_ranges(struct shard *shard, uint64_t lsn, struct slice operation
     bool ok = true;
     while (ok && operation_next(&reader, &operation)) {
         struct deleted_range range = {operation.key, operation.upper, lsn};
-        if (operation.kind == OPERATION_DELETE_RANGE && !is_dropped(shard, operation.table))
+        if (operation.kind == OPERATION_DELETE_RANGE && !shard_is_dropped(shard, operation.table))
             ok = ranges_add(&shard->ranges, operation.table, &range);
     }
     return ok;
@@ -164,10 +163,11 @@ bool shard_note_ranges(struct shard *shard, uint64_t lsn, struct slice operation
 bool shard_operations_are_sound(const struct shard *shard, struct slice operations) {
     struct operation_reader reader = operation_reader_of(operations);
     struct operation operation;
-    bool ranges = shard->feature_level >= FEATURE_LEVEL_RANGES;
+    bool ranges = shard->feature_level >= FEATURE_LEVEL_RANGES, values = shard->feature_level >= FEATURE_LEVEL_VALUES;
     while (operation_next(&reader, &operation))
         if (operation.kind != OPERATION_SET && operation.kind != OPERATION_DELETE &&
-            !(ranges && operation.kind == OPERATION_DELETE_RANGE))
+            !(ranges && operation.kind == OPERATION_DELETE_RANGE) &&
+            !(values && operation.kind == OPERATION_SET_REFERENCE))
             return false;
     return !reader.from.failed && reader_left(&reader.from) == 0;
 }
@@ -226,6 +226,8 @@ static enum plinth_status decide_data(struct shard *shard, uint64_t lsn, const s
     } else {
         decision->verdict = shard_judge_producer(shard, header, whole, &decision->first_lsn);
         struct slice changed;
+        if (decision->verdict == VERDICT_APPLIED && !shard_references_are_valid(shard, condition.operations, written))
+            decision->verdict = VERDICT_VOID;
         if (decision->verdict == VERDICT_APPLIED && conditional)
             decision->verdict = shard_check_condition(shard, &condition, &changed);
     }
@@ -234,6 +236,7 @@ static enum plinth_status decide_data(struct shard *shard, uint64_t lsn, const s
     if (st) return st;
     if (!shard_register_keys(shard, lsn, condition.operations, written))
         return error_no_memory(error, "conflict window");
+    if (!shard_note_references(shard, lsn, condition.operations, written)) return error_no_memory(error, "values");
     return shard_note_ranges(shard, lsn, condition.operations, written) ? PLINTH_OK
                                                                         : error_no_memory(error, "range deletes");
 }
@@ -498,10 +501,12 @@ static enum plinth_status decide_job_abort(struct shard *shard, struct slice pay
     struct reader from = reader_of(payload);
     uint64_t id = reader_varint(&from);
     struct shard_job *job = from.failed ? NULL : (struct shard_job *)shard_find_job(shard, id);
-    if (job && !job->aborted)
+    if (job && !job->aborted) {
         job->aborted = true;
-    else
+        value_objects_abandon(&shard->values, id);
+    } else {
         decision->verdict = from.failed ? VERDICT_REFUSED : VERDICT_VOID;
+    }
     return PLINTH_OK;
 }
 
@@ -541,8 +546,7 @@ static uint64_t newest_position(const struct shard *shard, const struct segment_
     return at;
 }
 
-/* Whether rows of a table still count. What is not in the catalog was dropped: ids are never used again. */
-static bool is_dropped(const struct shard *shard, struct table_id table) {
+bool shard_is_dropped(const struct shard *shard, struct table_id table) {
     return shard->feature_level >= CATALOG_FEATURE_LEVEL_TABLES && !catalog_table_by_id(&shard->catalog, table.table);
 }
 
@@ -564,8 +568,9 @@ static bool apply_flush(struct shard *shard, uint64_t lsn, struct commit *commit
         uint64_t end = i + 1;
         while (end < commit->segment_count && segments_make_run(&commit->segments[i], &commit->segments[end])) end++;
         uint64_t position = newest_position(shard, &commit->segments[i]);
-        bool ok = is_dropped(shard, table) ? discard_segments(shard, lsn, &commit->segments[i], end - i)
-                                           : insert_run(shard, table, position, lsn, 0, &commit->segments[i], end - i);
+        bool ok = shard_is_dropped(shard, table)
+                      ? discard_segments(shard, lsn, &commit->segments[i], end - i)
+                      : insert_run(shard, table, position, lsn, 0, &commit->segments[i], end - i);
         if (!ok) return false;
         i = end;
     }
@@ -650,6 +655,7 @@ static enum plinth_status decide_commit(struct shard *shard, uint64_t lsn, enum 
         job_remove(shard, job);
         bool applied = kind == CHANGE_FLUSH_COMMIT ? apply_flush(shard, lsn, &commit)
                                                    : apply_compaction(shard, lsn, &commit, first);
+        applied = applied && value_objects_commit(&shard->values, commit.job, lsn);
         if (!applied) st = error_no_memory(error, "manifest");
     }
     commit_deinit(&commit);
@@ -671,7 +677,8 @@ static enum plinth_status decide_merge(struct shard *shard, uint64_t lsn, struct
         decision->verdict = VERDICT_VOID;
     } else {
         job_remove(shard, job);
-        if (!merge_change_apply(shard, lsn, &change)) st = error_no_memory(error, "manifest");
+        if (!merge_change_apply(shard, lsn, &change) || !value_objects_commit(&shard->values, change.job, lsn))
+            st = error_no_memory(error, "manifest");
     }
     merge_change_deinit(&change);
     return st;
@@ -762,7 +769,7 @@ static enum plinth_status decide_host(struct shard *shard, struct slice payload,
     return PLINTH_OK;
 }
 
-static bool is_gone(const void *shard, struct table_id table) { return is_dropped(shard, table); }
+static bool is_gone(const void *shard, struct table_id table) { return shard_is_dropped(shard, table); }
 
 /* The files of tables that the change has dropped are garbage, and nothing of them is read any more. */
 static bool forget_dropped(struct shard *shard, uint64_t lsn) {
@@ -770,7 +777,7 @@ static bool forget_dropped(struct shard *shard, uint64_t lsn) {
     bool ok = true;
     for (uint64_t t = 0; t < shard->table_count; t++) {
         struct shard_table *table = &shard->tables[t];
-        if (!ok || !is_dropped(shard, table->id)) {
+        if (!ok || !shard_is_dropped(shard, table->id)) {
             shard->tables[kept++] = *table;
             continue;
         }
@@ -781,10 +788,11 @@ static bool forget_dropped(struct shard *shard, uint64_t lsn) {
         free(table->runs);
     }
     shard->table_count = kept;
+    ok = value_objects_drop_tables(&shard->values, lsn, is_gone, shard) && ok;
     rows_window_prune(&shard->rows_window, is_gone, shard);
     for (uint64_t i = 0; i < shard->ranges.count;) {
         struct table_id table = shard->ranges.all[i].table;
-        if (is_dropped(shard, table))
+        if (shard_is_dropped(shard, table))
             ranges_remove(&shard->ranges, table, NULL, 0);
         else
             i++;
@@ -960,6 +968,8 @@ enum plinth_status shard_decide(struct shard *shard, uint64_t lsn, const struct 
     case CHANGE_MERGE_COMMIT: st = decide_merge(shard, lsn, payload, decision, error); break;
     case CHANGE_INDEX_STEP: st = decide_index_step(shard, lsn, payload, decision, error); break;
     case CHANGE_RANGES_GONE: st = decide_ranges_gone(shard, payload, decision, error); break;
+    case CHANGE_VALUES_DROPPED: st = shard_decide_values_dropped(shard, payload, decision, error); break;
+    case CHANGE_VALUES_GONE: st = shard_decide_values_gone(shard, payload, decision, error); break;
     case CHANGE_JOB_ABORT: st = decide_job_abort(shard, payload, decision); break;
     case CHANGE_FILES_GONE: st = decide_files_gone(shard, payload, decision); break;
     case CHANGE_HOST: st = decide_host(shard, payload, decision, error); break;

@@ -22,6 +22,7 @@
 #include "engine/rows_window.h"
 #include "engine/transaction_change.h"
 #include "engine/units.h"
+#include "engine/value_objects.h"
 #include "log/record.h"
 
 /* Times further ahead than this count only from records that hosts have checked against their monotonic clock. */
@@ -98,6 +99,7 @@ struct shard {
     uint64_t paused_jobs; /* kinds of jobs that shall not begin: bits, 1 << enum plinth_job_kind */
     struct index_builds index_builds;
     struct ranges ranges; /* range deletes that may still hide something */
+    struct value_objects values;
 
     uint64_t last_cut;    /* LSN of the newest cut; 0 for none */
     uint64_t flushed_lsn; /* every row at or below is in segments (or void) */
@@ -129,6 +131,7 @@ struct write_keys {
         *uppers;           /* of range deletes, whose lower bounds are in `keys`; null data: a key. Null: no ranges */
     struct key_run **runs; /* of rows (rows_runs_make); what is registered is taken over */
     const struct transaction_change *transaction; /* of a TRANSACTION record: its body */
+    bool has_references;                          /* some value lies in the store */
 };
 
 /* What made a transaction lose. */

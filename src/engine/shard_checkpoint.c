@@ -6,7 +6,8 @@
  * on: history | from feature level 5 on: kinds of jobs that are paused, window of rows: runs, bytes, floor LSN, index
  * builds | range deletes | sections, ascending by number: number, string
  *
- * Sections are of what only some directories have; one without has none of them. 1: hosts (shard_hosts.c)
+ * Sections are of what only some directories have; one without has none of them. 1: hosts (shard_hosts.c).
+ * 2: large values (value_objects.h).
  *
  * Magic, format and checksum stand like this in every format, so that damage is told from a newer version.
  * Counts and numbers are varints where no width is said. */
@@ -17,7 +18,7 @@
 
 static const char magic[8] = {'P', 'L', 'I', 'N', 'C', 'K', 'P', 'T'};
 enum { CHECKPOINT_FORMAT = 1, CHECKPOINT_HEAD_BYTES = 16, RESERVED = 0 };
-enum section { SECTION_HOSTS = 1 };
+enum section { SECTION_HOSTS = 1, SECTION_VALUES = 2 };
 
 static bool encode_tables(struct buffer *into, const struct shard *shard) {
     bool ok = buffer_append_varint(into, shard->table_count);
@@ -68,8 +69,13 @@ static bool encode_section(struct buffer *into, enum section section, const stru
     return ok;
 }
 
+static bool encode_values(struct buffer *into, const struct shard *shard) {
+    return value_objects_encode(into, &shard->values);
+}
+
 static bool encode_sections(struct buffer *into, const struct shard *shard) {
-    return !shard_has_hosts(shard) || encode_section(into, SECTION_HOSTS, shard, shard_hosts_encode);
+    return (!shard_has_hosts(shard) || encode_section(into, SECTION_HOSTS, shard, shard_hosts_encode)) &&
+           (value_objects_is_empty(&shard->values) || encode_section(into, SECTION_VALUES, shard, encode_values));
 }
 
 static bool encode_state(struct buffer *into, const struct shard *shard) {
@@ -190,6 +196,15 @@ static bool decode_rows_window(struct reader *from, struct shard *shard) {
     return true;
 }
 
+static bool decode_section(uint64_t section, struct slice bytes, struct shard *shard) {
+    struct reader from = reader_of(bytes);
+    switch (section) {
+    case SECTION_HOSTS: return shard_hosts_decode(bytes, shard);
+    case SECTION_VALUES: return value_objects_decode(&from, &shard->values) && !reader_left(&from);
+    default: return false;
+    }
+}
+
 static bool decode_sections(struct reader *from, struct shard *shard) {
     uint64_t before = 0;
     while (reader_left(from) && !from->failed) {
@@ -197,7 +212,7 @@ static bool decode_sections(struct reader *from, struct shard *shard) {
         struct slice bytes = reader_string(from);
         if (from->failed || section <= before) return false;
         before = section;
-        if (section != SECTION_HOSTS || !shard_hosts_decode(bytes, shard)) return false;
+        if (!decode_section(section, bytes, shard)) return false;
     }
     return !from->failed;
 }

@@ -105,6 +105,8 @@ bool shard_hash_parts(const struct shard *shard, struct shard_hashes *hashes) {
     parts[SHARD_PART_BUILDS] = hash_bytes(&bytes);
     ok = ok && ranges_encode(&bytes, &shard->ranges);
     parts[SHARD_PART_RANGES] = hash_bytes(&bytes);
+    ok = ok && value_objects_encode(&bytes, &shard->values);
+    parts[SHARD_PART_VALUES] = hash_bytes(&bytes);
     buffer_deinit(&bytes);
     return ok;
 }
@@ -115,7 +117,7 @@ const char *shard_part_name(enum shard_part part) {
         [SHARD_PART_MEMTABLES] = "memtables", [SHARD_PART_FILES] = "files",     [SHARD_PART_JOBS] = "jobs",
         [SHARD_PART_HOSTS] = "hosts",         [SHARD_PART_WINDOW] = "window",   [SHARD_PART_PRODUCERS] = "producers",
         [SHARD_PART_UNITS] = "units",         [SHARD_PART_HISTORY] = "history", [SHARD_PART_BUILDS] = "builds",
-        [SHARD_PART_RANGES] = "ranges"};
+        [SHARD_PART_RANGES] = "ranges",       [SHARD_PART_VALUES] = "values"};
     return names[part];
 }
 

@@ -23,6 +23,7 @@ enum shard_part {
     SHARD_PART_HISTORY,
     SHARD_PART_BUILDS, /* of indexes */
     SHARD_PART_RANGES,
+    SHARD_PART_VALUES,
     SHARD_PARTS
 };
 

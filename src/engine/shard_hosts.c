@@ -80,8 +80,11 @@ uint64_t shard_lead_host(const struct shard *shard) {
 /* ---- decisions ---- */
 
 static void abort_jobs(struct shard *shard, uint64_t host) {
-    for (uint64_t i = 0; i < shard->job_count; i++)
-        if (shard->jobs[i].host == host) shard->jobs[i].aborted = true;
+    for (uint64_t i = 0; i < shard->job_count; i++) {
+        if (shard->jobs[i].host != host) continue;
+        shard->jobs[i].aborted = true;
+        value_objects_abandon(&shard->values, shard->jobs[i].id);
+    }
 }
 
 /* The host of this id, made in its place if it is new; null when memory is out. */

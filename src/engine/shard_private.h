@@ -8,6 +8,11 @@
 bool shard_register_keys(struct shard *shard, uint64_t lsn, struct slice operations, const struct write_keys *written);
 /* Notes the range deletes of a data record; false when memory is out. */
 bool shard_note_ranges(struct shard *shard, uint64_t lsn, struct slice operations, const struct write_keys *written);
+/* Whether the jobs under which the values lie are there. */
+bool shard_references_are_valid(const struct shard *shard, struct slice operations, const struct write_keys *written);
+/* Counts the references of an applied record; false when memory is out. */
+PLINTH_MUST_CHECK bool shard_note_references(struct shard *shard, uint64_t lsn, struct slice operations,
+                                             const struct write_keys *written);
 /* Whether every operation is well-formed and of a kind that this feature level knows. */
 bool shard_operations_are_sound(const struct shard *shard, struct slice operations);
 /* What the record's producer makes of it. `first_lsn` is for duplicates. */
@@ -23,6 +28,15 @@ void shard_keep_runs(const struct shard *shard, const struct record_header *head
 /* How many that are for one table's rows in a record. */
 uint64_t shard_runs_wanted(const struct shard *shard, const struct record_header *header,
                            const struct table_schema *schema, uint8_t operation);
+
+/* Whether rows of a table do not count any more. What is not in the catalog was dropped: ids are never used again. */
+bool shard_is_dropped(const struct shard *shard, struct table_id table);
+
+/* VALUES_DROPPED and VALUES_GONE records. */
+PLINTH_MUST_CHECK enum plinth_status shard_decide_values_dropped(struct shard *shard, struct slice payload,
+                                                                 struct decision *decision, struct plinth_error *error);
+PLINTH_MUST_CHECK enum plinth_status shard_decide_values_gone(struct shard *shard, struct slice payload,
+                                                              struct decision *decision, struct plinth_error *error);
 
 /* shard_transaction.c: TRANSACTION and TRANSACTION_PART records. */
 PLINTH_MUST_CHECK enum plinth_status shard_decide_transaction(struct shard *shard, uint64_t lsn,

@@ -115,13 +115,17 @@ static enum plinth_status check_rows(const struct shard *shard, const struct tra
 }
 
 static enum plinth_status decide_body(struct shard *shard, const struct record_header *header,
-                                      const struct transaction_change *change, bool sound, struct decision *decision,
-                                      struct key_run **runs, struct plinth_error *error) {
+                                      const struct transaction_change *change, const struct write_keys *written,
+                                      struct decision *decision, struct key_run **runs, struct plinth_error *error) {
     struct transaction_conflict conflict;
+    const bool sound = written != NULL;
     if (!sound && !shard_operations_are_sound(shard, change->condition.operations)) decision->verdict = VERDICT_REFUSED;
     enum plinth_status st = sound ? PLINTH_OK : check_rows(shard, change, decision, runs, error);
     if (st || decision->verdict != VERDICT_APPLIED) return st;
     decision->verdict = shard_judge_producer(shard, header, (struct producer_part){0}, &decision->first_lsn);
+    if (decision->verdict == VERDICT_APPLIED &&
+        !shard_references_are_valid(shard, change->condition.operations, written))
+        decision->verdict = VERDICT_VOID;
     if (decision->verdict == VERDICT_APPLIED) decision->verdict = shard_check_transaction(shard, change, &conflict);
     return PLINTH_OK;
 }
@@ -221,6 +225,8 @@ static enum plinth_status apply(struct shard *shard, uint64_t lsn, const struct 
         return error_no_memory(error, "conflict window");
     if (!shard_note_ranges(shard, lsn, change->condition.operations, written))
         return error_no_memory(error, "range deletes");
+    if (!shard_note_references(shard, lsn, change->condition.operations, written))
+        return error_no_memory(error, "values");
     struct key_run *taken = *runs;
     *runs = NULL;
     shard_keep_runs(shard, header, &taken);
@@ -253,7 +259,7 @@ static enum plinth_status decide_whole(struct shard *shard, uint64_t lsn, const 
         if (!st && !transaction_change_decode(body, &decoded)) decision->verdict = VERDICT_REFUSED;
     }
     if (!st && decision->verdict == VERDICT_APPLIED)
-        st = decide_body(shard, header, change, written != NULL, decision, runs, error);
+        st = decide_body(shard, header, change, written, decision, runs, error);
     if (!st) st = add_part(shard, lsn, header, part, payload_bytes, true, decision, error);
     if (!st && decision->verdict == VERDICT_APPLIED) st = apply(shard, lsn, header, change, written, runs, error);
     key_runs_free(own);

@@ -6,6 +6,7 @@
 #include "base/log_event.h"
 #include "base/status.h"
 #include "engine/array.h"
+#include "engine/value_store.h"
 #include "engine/write.h"
 
 /* ---- one change ---- */
@@ -44,6 +45,7 @@ static enum plinth_status append_drop(struct plinth *db, const struct record_hea
         if (!catalog_table_by_id(&db->shard.catalog, view->tables[t - 1].id.table))
             view_drop_table(view, view->tables[t - 1].id);
     dropped->view_sequence = view_publish(&db->views, view);
+    values_note_view(db, *lsn, dropped->view_sequence);
     for (uint64_t i = 0; i < db->shard.garbage_count; i++)
         if (db->shard.garbage[i].since_lsn == *lsn) /* Without memory the file stays until the next open. */
             (void)ARRAY_PUSH(dropped->files, dropped->count, db->shard.garbage[i]);

@@ -10,6 +10,7 @@
 #include "engine/array.h"
 #include "engine/rows_unique.h"
 #include "engine/transaction.h"
+#include "engine/value_store.h"
 
 /* ---- commits -------------------------------------------------------------------------------------------------------
  */
@@ -63,23 +64,24 @@ static enum plinth_status refuse(struct plinth *db, const struct plinth_reads *r
 }
 
 /* One CONDITIONAL record. */
-static enum plinth_status commit_small(struct plinth *db, const struct plinth_reads *reads,
-                                       const struct write_plan *plan, const struct record_header *header,
-                                       struct slice payload, bool no_wait, uint64_t *lsn,
-                                       struct plinth_conflict *conflict, struct plinth_error *error) {
+static enum plinth_status commit_small(struct plinth *db, const struct plinth_reads *reads, struct write_plan *plan,
+                                       const struct record_header *header, struct slice payload, bool no_wait,
+                                       uint64_t *lsn, struct plinth_conflict *conflict, struct plinth_error *error) {
     struct decision decision;
     enum plinth_status st = write_sequence(db, header, payload, plan, no_wait, lsn, &decision, error);
+    plan->is_referred = !st && decision.verdict == VERDICT_APPLIED;
     if (!st && (decision.verdict == VERDICT_CONFLICT ||
                 (decision.verdict == VERDICT_TOO_OLD && !transaction_producer_is_too_old(db, header))))
         return refuse(db, reads, payload, decision.verdict, conflict, error);
     return st ? st : write_check_verdict(header, &decision, error);
 }
 
-static enum plinth_status commit(struct plinth *db, const struct plinth_reads *reads, const struct write_plan *plan,
+static enum plinth_status commit(struct plinth *db, const struct plinth_reads *reads, struct write_plan *plan,
                                  const struct record_header *header, bool no_wait, uint64_t *lsn,
                                  struct plinth_conflict *conflict, struct plinth_error *error) {
     struct buffer payload = BUFFER_INIT;
-    enum plinth_status st = encode_commit(&payload, reads, plan, error);
+    enum plinth_status st = values_put(db, header, plan, no_wait, error);
+    if (!st) st = encode_commit(&payload, reads, plan, error);
     if (!st) st = commit_small(db, reads, plan, header, buffer_slice(&payload), no_wait, lsn, conflict, error);
     buffer_deinit(&payload);
     return st;
@@ -371,6 +373,7 @@ static enum plinth_status commit_large(struct plinth_transaction *transaction, c
                                    error);
     if (!st && account->operation_count) content.plan = &plan;
     if (!st) st = transaction_rows_gather(transaction, &rows, &rows_count, error);
+    if (!st && content.plan) st = values_put(db, &header, &plan, options && options->no_wait, error);
     content.rows = rows;
     content.rows_count = rows_count;
     if (!st) st = check_unique(transaction, &header, rows, rows_count, error);
@@ -379,6 +382,7 @@ static enum plinth_status commit_large(struct plinth_transaction *transaction, c
     content.reads = table_reads;
     if (!st)
         st = transaction_append(db, &header, &content, options && options->no_wait, lsn, &decision, conflict, error);
+    plan.is_referred = !st && decision.verdict == VERDICT_APPLIED;
     transaction_rows_free(rows, rows_count);
     write_plan_deinit(&plan);
     free(table_reads);
@@ -397,7 +401,8 @@ static bool is_small(const struct plinth_transaction *transaction, const struct 
     if (transaction->table_count) return false;
     for (size_t i = 0; i < account->operation_count; i++) {
         const struct plinth_operation *operation = &account->operations[i];
-        bytes += 32 + operation->key.size + operation->upper.size + operation->value.size;
+        bytes += 32 + operation->key.size + operation->upper.size;
+        bytes += operation->value.size < value_bytes_min(transaction->db) ? operation->value.size : ROW_REFERENCE_BYTES;
         for (size_t k = 0; k < operation->index_count; k++) bytes += 16 + operation->indexes[k].value.size;
     }
     for (size_t i = 0; i < account->key_count; i++) bytes += 32 + account->keys[i].key.size;

@@ -307,6 +307,7 @@ static enum plinth_status sequence_locked(struct appending *appending, struct sl
         written.hashes = plan->hashes;
         written.count = plan->count;
         written.uppers = plan->uppers;
+        written.has_references = plan->reference_count != 0;
     }
     if (last) st = write_cut_full(db, error);
     if (!st) st = engine_append_locked(db, header, payload, &written, LOG_NO_WAIT, lsn, decision, error);
@@ -324,7 +325,8 @@ static enum plinth_status insert(struct appending *appending, struct memtable *m
     if (plan && plan->expires) atomic_store(&db->may_expire, true);
     for (size_t i = 0; plan && !st && i < plan->count; i++) {
         st = engine_insert(memtable, &plan->operations[i], plan->keys[i], lsn, error);
-        counter_add(plan->operations[i].kind == OPERATION_SET ? &db->counters.sets : &db->counters.deletes, 1);
+        bool sets = plan->operations[i].kind == OPERATION_SET || plan->operations[i].kind == OPERATION_SET_REFERENCE;
+        counter_add(sets ? &db->counters.sets : &db->counters.deletes, 1);
     }
     uint64_t ordinal = 0;
     for (size_t i = 0; !st && i < appending->block_count; i++) {

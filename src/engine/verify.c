@@ -2,6 +2,7 @@
  *
  * Log: every readable record decodes. Segments: pages, checksums, order, bounds, counts (segment_verify). Indexes:
  * every entry that its row carries is in the index, and every live entry has its row (typed tables: verify_rows.c).
+ * Large values: verify_values.c.
  * What is found goes to the visitor; the check goes on. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include "engine/cursor.h"
 #include "engine/job_list.h"
 #include "engine/verify_rows.h"
+#include "engine/verify_values.h"
 
 struct verify {
     struct plinth *db;
@@ -218,6 +220,14 @@ static enum plinth_status verify_rows(struct verify *verify, struct view *view, 
     return report_damage(verify, "table", st, error);
 }
 
+static enum plinth_status verify_values(struct verify *verify, struct plinth_error *error) {
+    struct values_verify values = {
+        .report = on_segment_problem, .context = verify, .cancelled = &verify->job.cancelled};
+    enum plinth_status st = values_verify(&values, verify->db, error);
+    verify->result->bytes += values.bytes;
+    return report_damage(verify, "values", st, error);
+}
+
 /* What is checked: one state of the rows, and the tables of the catalog at that state, copied (with references):
  * checking takes long, and the catalog's lock is for moments. */
 struct checked_state {
@@ -297,6 +307,7 @@ enum plinth_status plinth_verify(struct plinth *db, plinth_verify_visitor *visit
         else if (!is_typed(state.tables, state.table_count, table->space)) /* else checked with its table */
             st = verify_index(&verify, state.view, state.lsn, table->id, table->space, error);
     }
+    if (!st) st = verify_values(&verify, error);
     state_release(&state);
     job_leave(db, &verify.job, st, error);
     return st;

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/status.h"
+#include "engine/value_store.h"
 
 /* ---- check and encode ----------------------------------------------------------------------------------------------
  */
@@ -68,12 +69,19 @@ static uint64_t expiry_of(struct plinth *db, const struct plinth_operation *oper
     return at_us;
 }
 
-/* Encodes the index values of one set into `bytes`, which has room for them. */
+/* Whether the value lies in the store, and the record only says where. */
+static bool is_large(const struct plinth *db, const struct plinth_operation *operation) {
+    return operation->kind == PLINTH_SET && operation->value.size >= value_bytes_min(db);
+}
+
+/* Encodes the index values of one set into `bytes`, which has room for them; in front of them its expiry, and a
+ * reference that says nothing yet. */
 static enum plinth_status encode_indexes(struct plinth *db, const struct plinth_operation *operation,
                                          struct buffer *bytes, struct slice *list, struct plinth_error *error) {
     *list = slice_of(NULL, 0);
     const uint64_t expires_us = expiry_of(db, operation);
-    if (operation->kind != PLINTH_SET || (operation->index_count == 0 && !expires_us)) return PLINTH_OK;
+    if (operation->kind != PLINTH_SET || (operation->index_count == 0 && !expires_us && !is_large(db, operation)))
+        return PLINTH_OK;
     struct index_pair *pairs = malloc((operation->index_count + 1) * sizeof *pairs);
     if (!pairs) return error_no_memory(error, "index values");
     enum plinth_status st = PLINTH_OK;
@@ -94,6 +102,10 @@ static enum plinth_status encode_indexes(struct plinth *db, const struct plinth_
             row_expiry_encode(bytes->data + bytes->size, expires_us);
             bytes->size += ROW_EXPIRY_BYTES;
         }
+        if (is_large(db, operation)) {
+            row_reference_encode(bytes->data + bytes->size, &(struct row_reference){.job = 0});
+            bytes->size += ROW_REFERENCE_BYTES;
+        }
         for (size_t i = 0; i < operation->index_count; i++) {
             if (i && index_pair_compare(&pairs[i - 1], &pairs[i]) == 0) continue;
             bytes->size += varint_encode(bytes->data + bytes->size, pairs[i].table);
@@ -111,7 +123,7 @@ static enum plinth_status encode_indexes(struct plinth *db, const struct plinth_
 static size_t key_bytes_max(const struct plinth_operation *operations, size_t count) {
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
-        bytes += TABLE_PREFIX_BYTES_MAX + operations[i].key.size + ROW_EXPIRY_BYTES;
+        bytes += TABLE_PREFIX_BYTES_MAX + operations[i].key.size + ROW_EXPIRY_BYTES + ROW_REFERENCE_BYTES;
         if (operations[i].kind == PLINTH_DELETE_RANGE) bytes += TABLE_PREFIX_BYTES_MAX + operations[i].upper.size;
         for (size_t k = 0; operations[i].kind == PLINTH_SET && k < operations[i].index_count; k++)
             bytes += 2 * VARINT_BYTES_MAX + operations[i].indexes[k].value.size;
@@ -180,26 +192,34 @@ static enum plinth_status collapse(struct write_plan *plan, struct plinth_error 
 static size_t payload_bytes_guess(const struct write_plan *plan) {
     size_t bytes = VARINT_BYTES_MAX;
     for (size_t i = 0; i < plan->count && bytes < PLINTH_RECORD_BYTES_MAX; i++)
-        bytes += 32 + plan->operations[i].key.size + plan->operations[i].upper.size + plan->operations[i].value.size +
+        bytes += 32 + plan->operations[i].key.size + plan->operations[i].upper.size +
+                 (plan->operations[i].kind == OPERATION_SET ? plan->operations[i].value.size : 0) +
                  plan->operations[i].indexes.size;
     return bytes < PLINTH_RECORD_BYTES_MAX ? bytes : PLINTH_RECORD_BYTES_MAX;
 }
 
-static enum plinth_status encode_payload(struct write_plan *plan, size_t bytes_max, struct plinth_error *error) {
+enum plinth_status write_plan_encode(struct write_plan *plan, struct plinth_error *error) {
     struct buffer *payload = &plan->operations_payload;
+    buffer_clear(payload);
     bool ok = buffer_reserve(payload, payload_bytes_guess(plan)) && buffer_append_varint(payload, plan->count);
     for (size_t i = 0; ok && i < plan->count; i++)
         ok = operation_append(payload, &plan->operations[i], i ? &plan->operations[i - 1].table : NULL);
     if (!ok) return error_no_memory(error, "log record");
-    if (payload->size > bytes_max)
+    if (payload->size > plan->bytes_max)
         return error_set(error, PLINTH_TOO_LARGE, "the write takes %zu bytes in the log; at most %zu are allowed",
-                         payload->size, bytes_max);
+                         payload->size, plan->bytes_max);
     return PLINTH_OK;
 }
 
-static enum operation_kind kind_of(enum plinth_operation_kind kind) {
-    if (kind == PLINTH_DELETE_RANGE) return OPERATION_DELETE_RANGE;
-    return kind == PLINTH_SET ? OPERATION_SET : OPERATION_DELETE;
+void write_plan_set_reference(struct write_plan *plan, size_t at, const struct row_reference *reference) {
+    uint8_t *list = (uint8_t *)plan->operations[at].indexes.data; /* in the plan's own memory */
+    row_reference_encode(list + (list[1] == 8 ? ROW_EXPIRY_BYTES : 0), reference);
+}
+
+static enum operation_kind kind_of(const struct plinth *db, const struct plinth_operation *operation) {
+    if (operation->kind == PLINTH_DELETE_RANGE) return OPERATION_DELETE_RANGE;
+    if (is_large(db, operation)) return OPERATION_SET_REFERENCE;
+    return operation->kind == PLINTH_SET ? OPERATION_SET : OPERATION_DELETE;
 }
 
 /* The stored upper bound of a range delete in `bytes`, which has room for it; null for others. */
@@ -222,7 +242,7 @@ enum plinth_status write_plan_init(struct plinth *db, const struct plinth_operat
 
 enum plinth_status write_plan_init_large(struct plinth *db, const struct plinth_operation *operations, size_t count,
                                          size_t bytes_max, struct write_plan *plan, struct plinth_error *error) {
-    *plan = (struct write_plan){0};
+    *plan = (struct write_plan){.bytes_max = bytes_max};
     if (count == 0) return error_set(error, PLINTH_INVALID_ARGUMENT, "a write needs at least one operation");
     if (count > bytes_max)
         return error_set(error, PLINTH_TOO_LARGE, "%zu operations do not fit into one log record", count);
@@ -245,7 +265,7 @@ enum plinth_status write_plan_init_large(struct plinth *db, const struct plinth_
         const struct plinth_operation *given = &operations[plan->count];
         struct operation *operation = &plan->operations[plan->count];
         *operation = (struct operation){
-            .kind = kind_of(given->kind), .table = table_in(given->space), .key = slice_in(given->key)};
+            .kind = kind_of(db, given), .table = table_in(given->space), .key = slice_in(given->key)};
         if (given->kind == PLINTH_SET) operation->value = slice_in(given->value);
         if (given->kind == PLINTH_DELETE_RANGE) operation->upper = slice_in(given->upper);
         size_t start = bytes.size;
@@ -263,12 +283,15 @@ enum plinth_status write_plan_init_large(struct plinth *db, const struct plinth_
         if (st) name_operation(plan->count, count, st, error);
     }
     if (!st) st = collapse(plan, error);
-    if (!st) st = encode_payload(plan, bytes_max, error);
+    for (size_t i = 0; i < plan->count; i++)
+        plan->reference_count += plan->operations[i].kind == OPERATION_SET_REFERENCE;
+    if (!st) st = write_plan_encode(plan, error);
     if (st) write_plan_deinit(plan);
     return st;
 }
 
 void write_plan_deinit(struct write_plan *plan) {
+    values_end(plan);
     buffer_deinit(&plan->operations_payload);
     free(plan->memory);
     *plan = (struct write_plan){0};
@@ -377,7 +400,11 @@ static enum plinth_status sequence_locked(struct plinth *db, const struct record
     case PRODUCER_OTHER: decision->verdict = VERDICT_VOID; return PLINTH_OK;
     }
     if (header->kind == CHANGE_CONDITIONAL && would_lose(db, payload, decision)) return PLINTH_OK;
-    struct write_keys written = {plan->keys, plan->hashes, plan->count, plan->uppers};
+    struct write_keys written = {.keys = plan->keys,
+                                 .hashes = plan->hashes,
+                                 .count = plan->count,
+                                 .uppers = plan->uppers,
+                                 .has_references = plan->reference_count != 0};
     st = write_cut_full(db, error);
     if (!st && plan->expires) st = engine_raise_feature_level(db, FEATURE_LEVEL_EXPIRY, error);
     if (!st && plan->uppers) st = engine_raise_feature_level(db, FEATURE_LEVEL_RANGES, error);
@@ -394,7 +421,8 @@ static enum plinth_status insert_all(struct plinth *db, struct memtable *memtabl
     if (plan->expires) atomic_store(&db->may_expire, true);
     for (size_t i = 0; !st && i < plan->count; i++) {
         st = engine_insert(memtable, &plan->operations[i], plan->keys[i], lsn, error);
-        counter_add(plan->operations[i].kind == OPERATION_SET ? &db->counters.sets : &db->counters.deletes, 1);
+        bool sets = plan->operations[i].kind == OPERATION_SET || plan->operations[i].kind == OPERATION_SET_REFERENCE;
+        counter_add(sets ? &db->counters.sets : &db->counters.deletes, 1);
     }
     return st;
 }
@@ -471,8 +499,12 @@ static enum plinth_status write_or_submit(struct plinth *db, const struct plinth
     if (!st) st = engine_check(db, error);
     if (!st) st = write_plan_init(db, operations, count, &plan, error);
     if (st) return st;
-    st = write_sequence(db, &header, buffer_slice(&plan.operations_payload), &plan, options && options->no_wait, &lsn,
-                        &decision, error);
+    const bool no_wait = options && options->no_wait;
+    st = values_put(db, &header, &plan, no_wait, error);
+    if (!st)
+        st =
+            write_sequence(db, &header, buffer_slice(&plan.operations_payload), &plan, no_wait, &lsn, &decision, error);
+    plan.is_referred = !st && decision.verdict == VERDICT_APPLIED;
     write_plan_deinit(&plan);
     if (!st) st = write_check_verdict(&header, &decision, error);
     if (st) return st;

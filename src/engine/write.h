@@ -12,13 +12,22 @@ struct write_plan {
     bool expires;                 /* some key does */
     size_t count;
     struct buffer operations_payload; /* encoded: count, operations */
+    size_t bytes_max;                 /* of it */
+    size_t reference_count;           /* values that lie in the store: values_put puts them there */
+    struct plinth *db;                /* once they are put, */
+    struct value_session *session;    /* under this one's job (value_store.h) */
+    bool is_referred;                 /* the log has the record */
     void *memory;                     /* the arrays, and what keys and index lists point into */
 };
 
 /* Checks the operations against limits and catalog (making indexes that are named for the first time) and encodes them.
+ * Large values become references that say nothing yet: values_put (value_store.h) comes before the payload is used.
  * On failure nothing is held and the error names the operation's number when there are several. */
 PLINTH_MUST_CHECK enum plinth_status write_plan_init(struct plinth *db, const struct plinth_operation *operations,
                                                      size_t count, struct write_plan *plan, struct plinth_error *error);
+/* Says where the value of an operation is; write_plan_encode then makes the payload again. */
+void write_plan_set_reference(struct write_plan *plan, size_t at, const struct row_reference *reference);
+PLINTH_MUST_CHECK enum plinth_status write_plan_encode(struct write_plan *plan, struct plinth_error *error);
 /* The same with a payload that may take `bytes_max`: for writes of several records. */
 PLINTH_MUST_CHECK enum plinth_status write_plan_init_large(struct plinth *db, const struct plinth_operation *operations,
                                                            size_t count, size_t bytes_max, struct write_plan *plan,

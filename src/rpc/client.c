@@ -206,7 +206,7 @@ static uint64_t ms_or(uint64_t ms, uint64_t otherwise_ms) {
 
 static void limits_init(struct session_limits *limits, const struct rpc_client_options *options) {
     *limits = (struct session_limits){
-        .message_bytes_max = options->message_bytes_max ? options->message_bytes_max : 64 * 1024 * 1024,
+        .message_bytes_max = options->message_bytes_max ? options->message_bytes_max : 66 * 1024 * 1024,
         .metadata_bytes_max = options->metadata_bytes_max ? options->metadata_bytes_max : 64 * 1024,
         .held_bytes_max = SIZE_MAX / 2, /* the caller chooses what it asks for */
         .stream_window_bytes = options->stream_window_bytes ? options->stream_window_bytes : 1024 * 1024,

@@ -22,7 +22,7 @@ struct rpc_client_options {
     void *user_data;
 
     /* 0 means the default. */
-    size_t message_bytes_max;         /* of one answer, after decompression: 64 MiB */
+    size_t message_bytes_max;         /* of one answer, after decompression: 66 MiB */
     size_t metadata_bytes_max;        /* 64 KiB */
     uint32_t stream_window_bytes;     /* 1 MiB */
     uint32_t connection_window_bytes; /* 16 MiB */

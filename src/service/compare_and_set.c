@@ -116,4 +116,5 @@ static void on_message(struct service_call *call, struct slice message) {
 }
 
 const struct service_method key_value_compare_and_set = {"/plinth.v1.KeyValue/CompareAndSet", RPC_UNARY,
+                                                         .message_bytes_max = REQUEST_VALUE_BYTES_MAX,
                                                          .on_message = on_message};

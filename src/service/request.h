@@ -18,7 +18,10 @@ struct pinned_snapshot;
 struct rpc_call;
 struct service;
 
-enum { REQUEST_MEMORY_MAX = 64 << 20 };
+enum {
+    REQUEST_MEMORY_MAX = 72 << 20,
+    REQUEST_VALUE_BYTES_MAX = PLINTH_VALUE_BYTES_MAX + (1 << 20), /* of a message with the largest value */
+};
 
 /* The message lives in `arena`, until it is reset. PLINTH_INVALID_ARGUMENT names the message type;
  * PLINTH_RESOURCE_EXHAUSTED when it has too many parts. */

@@ -117,7 +117,14 @@ static void write_on_worker(struct service_call *call) {
         answer_position(call, position);
 }
 
+enum { LARGE_BYTES = 256 << 10 }; /* whose values are written to files: nothing for a loop */
+
 static void write_begin(struct service_call *call, struct slice message, const struct write_kind *kind) {
+    if (message.size >= LARGE_BYTES) {
+        call->state = (void *)kind;
+        service_offload(call, call->service->workers, message, write_on_worker);
+        return;
+    }
     struct arena *arena = &call->loop->arena;
     struct write_request request;
     struct plinth_position position = {0};
@@ -154,9 +161,12 @@ static void batch_on_message(struct service_call *call, struct slice message) {
     write_begin(call, message, &batch_kind);
 }
 
-const struct service_method key_value_set = {"/plinth.v1.KeyValue/Set", RPC_UNARY, .on_message = set_on_message};
+const struct service_method key_value_set = {
+    "/plinth.v1.KeyValue/Set", RPC_UNARY, .message_bytes_max = REQUEST_VALUE_BYTES_MAX, .on_message = set_on_message};
 const struct service_method key_value_delete = {"/plinth.v1.KeyValue/Delete", RPC_UNARY,
                                                 .on_message = delete_on_message};
 const struct service_method key_value_delete_range = {"/plinth.v1.KeyValue/DeleteRange", RPC_UNARY,
                                                       .on_message = delete_range_on_message};
-const struct service_method key_value_batch = {"/plinth.v1.KeyValue/Batch", RPC_UNARY, .on_message = batch_on_message};
+const struct service_method key_value_batch = {"/plinth.v1.KeyValue/Batch", RPC_UNARY,
+                                               .message_bytes_max = REQUEST_VALUE_BYTES_MAX,
+                                               .on_message = batch_on_message};

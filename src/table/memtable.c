@@ -63,7 +63,7 @@ struct memtable {
     struct block_set blocks;
     pthread_mutex_t ranges_mutex; /* held to add a range delete */
     _Atomic(struct range_list *) ranges;
-    atomic_bool may_expire;
+    atomic_bool may_expire, has_references;
 };
 
 /* A place in row order: (key, lsn). */
@@ -160,6 +160,7 @@ enum plinth_status memtable_create(struct memtable **memtable, struct plinth_err
     pthread_mutex_init(&created->ranges_mutex, NULL);
     atomic_init(&created->ranges, NULL);
     atomic_init(&created->may_expire, false);
+    atomic_init(&created->has_references, false);
     created->head = node_alloc(created, HEIGHT_MAX, 0);
     if (!created->head) {
         shared_arena_deinit(&created->arena);
@@ -211,6 +212,10 @@ uint64_t memtable_rows(const struct memtable *memtable) {
 
 bool memtable_may_expire(const struct memtable *memtable) {
     return atomic_load_explicit(&memtable->may_expire, memory_order_acquire);
+}
+
+bool memtable_has_references(const struct memtable *memtable) {
+    return atomic_load_explicit(&memtable->has_references, memory_order_acquire);
 }
 
 /* ---- insert ---- */
@@ -276,6 +281,7 @@ enum plinth_status memtable_insert(struct memtable *memtable, const struct row *
         return error_no_memory(error, "memtable row");
     }
     raise_height(memtable, height);
+    if (row_has_reference(row->indexes)) atomic_store_explicit(&memtable->has_references, true, memory_order_release);
     if (row_expires_us(row->indexes)) atomic_store_explicit(&memtable->may_expire, true, memory_order_release);
 
     struct node *before[HEIGHT_MAX], *after[HEIGHT_MAX], *at = memtable->head;

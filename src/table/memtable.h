@@ -62,6 +62,8 @@ size_t memtable_blocks_find(const struct memtable_blocks *blocks, struct slice k
 bool memtable_get(struct memtable *memtable, struct slice stored_key, uint64_t lsn_max, struct row *row);
 /* Whether some row has an expiry (row.h). */
 bool memtable_may_expire(const struct memtable *memtable);
+/* Whether it has rows whose values lie in the store. */
+bool memtable_has_references(const struct memtable *memtable);
 /* Memory of all rows (what is held is up to one arena chunk, 4 MiB, more, and what merges of blocks are at), and rows
  * inserted, those in blocks included. */
 uint64_t memtable_bytes(const struct memtable *memtable);

@@ -38,9 +38,33 @@ static inline bool row_is_expired(struct slice indexes, uint64_t time_us) {
     return expires_us && expires_us <= time_us;
 }
 
+/* A value that is too large for a log record lies in the store, in an object of its own or with others of its write.
+ * The row's value is empty then, and its list of index entries says where it is: as one of table 0 again, behind the
+ * expiry if there is one, with job (u64), number (u32), offset (u32), length (u32), CRC-32C of the value (u32). The
+ * object is the job's with this number. */
+struct row_reference {
+    uint64_t job;
+    uint32_t number;
+    uint32_t offset;
+    uint32_t length;
+    uint32_t crc;
+};
+enum { ROW_REFERENCE_BYTES = 26, ROW_OBJECT_NAME_BYTES = 48 };
+/* Writes ROW_REFERENCE_BYTES. */
+void row_reference_encode(uint8_t *at, const struct row_reference *reference);
+/* False when the value is not in the store. */
+bool row_reference_decode(struct slice indexes, struct row_reference *reference);
+static inline bool row_has_reference(struct slice indexes) {
+    if (indexes.size < ROW_REFERENCE_BYTES || indexes.data[0] != 0) return false;
+    size_t at = indexes.data[1] == 8 ? ROW_EXPIRY_BYTES : 0;
+    return indexes.size - at >= ROW_REFERENCE_BYTES && indexes.data[at] == 0 && indexes.data[at + 1] == 24;
+}
+/* "values/<job>/<number>.value" */
+void row_object_name(uint64_t job, uint32_t number, char name[ROW_OBJECT_NAME_BYTES]);
+
 /* `row.indexes` is a list of (varint index table id, varint length, value bytes), ordered by (id, value), no pair
- * twice. Reads one pair from the list, the expiry left out; false at its end or when it is malformed (then list->failed
- * is set). */
+ * twice. Reads one pair from the list, expiry and reference left out; false at its end or when it is malformed (then
+ * list->failed is set). */
 bool row_indexes_next(struct reader *list, uint32_t *index_table, struct slice *value);
 
 #endif

@@ -14,7 +14,8 @@ struct run {
     size_t count;
     uint64_t bytes, rows, lsn_max;
     uint64_t expires_min; /* 0: nothing expires */
-    uint64_t *prefixes;   /* of each segment's greatest key */
+    uint64_t references_to_values;
+    uint64_t *prefixes; /* of each segment's greatest key */
     struct segment *segments[];
 };
 
@@ -57,6 +58,7 @@ enum plinth_status run_create(struct segment **segments, size_t count, struct ru
         created->segments[i] = segments[i];
         created->bytes += info->bytes;
         created->rows += info->rows;
+        created->references_to_values += info->references;
         if (info->lsn_max > created->lsn_max) created->lsn_max = info->lsn_max;
         if (info->expiring && (!created->expires_min || info->expires_min < created->expires_min))
             created->expires_min = info->expires_min;
@@ -93,6 +95,8 @@ uint64_t run_rows(const struct run *run) { return run->rows; }
 uint64_t run_lsn_max(const struct run *run) { return run->lsn_max; }
 
 bool run_may_expire(const struct run *run, uint64_t time_us) { return run->expires_min && run->expires_min <= time_us; }
+
+uint64_t run_references(const struct run *run) { return run->references_to_values; }
 
 /* The first segment whose greatest key is not below `key`; `count` when there is none. */
 static size_t find_segment(const struct run *run, struct slice key) {

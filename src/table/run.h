@@ -21,6 +21,8 @@ uint64_t run_rows(const struct run *run);
 uint64_t run_lsn_max(const struct run *run);
 /* Whether it has rows that have expired at `time_us`. */
 bool run_may_expire(const struct run *run, uint64_t time_us);
+/* How many rows refer to values in the store. */
+uint64_t run_references(const struct run *run);
 
 /* As segment_get / segment_iterator_open over the whole run. */
 PLINTH_MUST_CHECK enum plinth_status run_get(struct run *run, struct slice key, uint64_t key_hash, uint64_t lsn_max,

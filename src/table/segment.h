@@ -1,7 +1,8 @@
 /* Segments: the sorted, immutable Parquet files of one table.
  *
  * Columns of a key space:   key BINARY REQUIRED, value BINARY (null for deletes), _index BINARY (row.h's list; null for
- *                           none), _lsn INT64 REQUIRED, _op INT32 REQUIRED (enum row_operation).
+ *                           none), _lsn INT64 REQUIRED, _op INT32 REQUIRED (enum row_operation). The value of a row
+ *                           with a reference is null, too.
  * Columns of an index table: key BINARY (the index entry of key_encoding.h), _lsn, _op. Those of typed tables' indexes
  *                           had this form, too (the entry of row_key.h), and now have columns: row_segment_entries.h.
  *
@@ -38,6 +39,7 @@ struct segment_info {
     uint64_t purged_lsn; /* range deletes up to here hide nothing in it; 0: it has not been looked at */
     /* Rows with an expiry, the least and the greatest one; 0 without any. */
     uint64_t expiring, expires_min, expires_max;
+    uint64_t references;            /* rows whose value lies in the store (row.h) */
     struct buffer key_min, key_max; /* without table prefix */
 };
 

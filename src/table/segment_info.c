@@ -28,16 +28,19 @@ enum {
     INFO_HAS_PARTITION = 2,
     INFO_IS_PURGED = 4,
     INFO_EXPIRES = 8,
-    INFO_FLAGS = 15,
+    INFO_HAS_REFERENCES = 16,
+    INFO_FLAGS = 31,
     INFO_FLAGS_SHIFT = 32
 };
 
 /* Name, table id, then the numbers as varints in the struct's order (the flags in the same one as index_crc), the
  * partition (zigzag) if there is one, purged_lsn if there is one, what expires if
- * something does (both from feature level 5 on), then the bounds. */
+ * something does and how many references if
+ * there are any (all from feature level 5 on), then the bounds. */
 bool segment_info_encode(struct buffer *into, const struct segment_info *info) {
     uint64_t flags = (info->is_rows ? INFO_IS_ROWS : 0) | (info->has_partition ? INFO_HAS_PARTITION : 0) |
-                     (info->purged_lsn ? INFO_IS_PURGED : 0) | (info->expiring ? INFO_EXPIRES : 0);
+                     (info->purged_lsn ? INFO_IS_PURGED : 0) | (info->expiring ? INFO_EXPIRES : 0) |
+                     (info->references ? INFO_HAS_REFERENCES : 0);
     const uint64_t numbers[] = {info->table.tenant,
                                 info->table.database,
                                 info->table.table,
@@ -59,6 +62,7 @@ bool segment_info_encode(struct buffer *into, const struct segment_info *info) {
     if (info->expiring)
         ok = ok && buffer_append_varint(into, info->expiring) && buffer_append_varint(into, info->expires_min) &&
              buffer_append_varint(into, info->expires_max - info->expires_min);
+    if (info->references) ok = ok && buffer_append_varint(into, info->references);
     ok = ok && buffer_append_string(into, short_bounds ? buffer_slice(&info->key_min) : none) &&
          buffer_append_string(into, short_bounds ? buffer_slice(&info->key_max) : none);
     if (!ok) into->size = before;
@@ -98,10 +102,12 @@ bool segment_info_decode(struct reader *from, struct segment_info *info) {
         info->expires_min = reader_varint(from);
         info->expires_max = info->expires_min + reader_varint(from);
     }
+    if (flags & INFO_HAS_REFERENCES) info->references = reader_varint(from);
+    if (flags & INFO_HAS_REFERENCES && !info->references) from->failed = true;
     struct slice key_min = reader_string(from), key_max = reader_string(from);
     bool ok = !from->failed && !(flags & ~(uint64_t)INFO_FLAGS) && info->rows > 0 && info->lsn_min <= info->lsn_max &&
-              info->deletes <= info->rows && info->superseded < info->rows && slice_compare(key_min, key_max) <= 0 &&
-              buffer_append(&info->key_min, key_min.data, key_min.size) &&
+              info->deletes <= info->rows && info->superseded < info->rows && info->references <= info->rows &&
+              slice_compare(key_min, key_max) <= 0 && buffer_append(&info->key_min, key_min.data, key_min.size) &&
               buffer_append(&info->key_max, key_max.data, key_max.size);
     if (ok) return true;
     segment_info_deinit(info);

@@ -20,7 +20,7 @@ struct verifier {
     uint64_t last_lsn;
     bool has_last;
     bool is_incomplete; /* a stripe could not be read: sums mean nothing */
-    uint64_t rows, deletes, superseded, lsn_min, lsn_max, expiring;
+    uint64_t rows, deletes, superseded, lsn_min, lsn_max, expiring, references;
 };
 
 static void problem(struct verifier *verifier, const char *format, ...) PLINTH_PRINTF(2, 3);
@@ -80,9 +80,10 @@ static void check_value(struct verifier *verifier, uint32_t stripe, uint32_t num
     const struct segment *segment = verifier->segment;
     bool has_value = stripe_decoder_has_read(verifier->decoder, SEGMENT_VALUE) &&
                      !is_null(stripe_decoder_validity(verifier->decoder, SEGMENT_VALUE), number);
-    if (segment->has_column[SEGMENT_VALUE] && has_value != (row->operation == ROW_SET))
+    bool wants_value = row->operation == ROW_SET && !row_has_reference(row->indexes);
+    if (segment->has_column[SEGMENT_VALUE] && has_value != wants_value)
         problem(verifier, "stripe %u, row %u: %s", stripe, number,
-                has_value ? "a delete with a value" : "a set without a value");
+                has_value ? "a value where none belongs" : "a set without a value");
     if (!indexes_are_right(row->indexes)) problem(verifier, "stripe %u, row %u: malformed _index", stripe, number);
 }
 
@@ -97,6 +98,7 @@ static void check_row(struct verifier *verifier, uint32_t stripe, uint32_t numbe
     verifier->rows++;
     verifier->deletes += row->operation == ROW_DELETE;
     verifier->expiring += row_expires_us(row->indexes) != 0;
+    verifier->references += row_has_reference(row->indexes);
     if (row->lsn < verifier->lsn_min) verifier->lsn_min = row->lsn;
     if (row->lsn > verifier->lsn_max) verifier->lsn_max = row->lsn;
 }
@@ -166,6 +168,7 @@ static void check_sums(struct verifier *verifier) {
         {"rows", verifier->rows, info->rows},
         {"deletes", verifier->deletes, info->deletes},
         {"superseded rows", verifier->superseded, info->superseded},
+        {"references to values", verifier->references, info->job ? info->references : verifier->references},
         {"rows that expire", verifier->expiring, info->job ? info->expiring : verifier->expiring},
         {"least LSN", verifier->lsn_min, info->lsn_min},
         {"greatest LSN", verifier->lsn_max, info->lsn_max},

@@ -284,7 +284,7 @@ static void begin_stripe(struct segment_writer *writer) {
 }
 
 static bool append_row(struct segment_writer *writer, const struct row *row) {
-    bool is_set = row->operation == ROW_SET, ok;
+    bool is_set = row->operation == ROW_SET && !row_has_reference(row->indexes), ok;
     ok = byte_column_add(&writer->keys, writer->rows, row->key, true) && buffer_append_u64(&writer->lsns, row->lsn) &&
          buffer_append_u32(&writer->operations, row->operation);
     if (!writer->options.index_table)
@@ -331,6 +331,7 @@ enum plinth_status segment_writer_add(struct segment_writer *writer, const struc
     if (expires_us && (!info->expiring || expires_us < info->expires_min)) info->expires_min = expires_us;
     if (expires_us > info->expires_max) info->expires_max = expires_us;
     info->expiring += expires_us != 0;
+    info->references += row_has_reference(row->indexes);
     if (row->lsn < info->lsn_min) info->lsn_min = row->lsn;
     if (row->lsn > info->lsn_max) info->lsn_max = row->lsn;
     return writer->rows == writer->options.stripe_rows ? hand_over(writer, error) : PLINTH_OK;

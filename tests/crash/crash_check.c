@@ -70,6 +70,18 @@ static bool is_known(struct plinth *db, const char *name) {
     return known;
 }
 
+/* The same for one that begins with "values/": live, dead, or of an upload that may be under way. */
+static bool is_known_value(struct plinth *db, const char *name) {
+    char *end;
+    uint64_t job = strtoull(name + strlen("values/"), &end, 16);
+    uint32_t number = *end == '/' ? (uint32_t)strtoul(end + 1, NULL, 16) : 0;
+    pthread_mutex_lock(&db->sequence_mutex);
+    bool known = shard_find_job(&db->shard, job) || value_objects_find(&db->shard.values, job, number) ||
+                 value_objects_is_dead(&db->shard.values, job, number);
+    pthread_mutex_unlock(&db->sequence_mutex);
+    return known;
+}
+
 struct walk {
     struct plinth *db;
     struct sim_env *sim;
@@ -91,6 +103,7 @@ static bool check_entry(void *context, const char *name, bool is_directory) {
     const char *object = path + strlen(walk->store) + 1;
     /* What was removed between the listing and the look is no orphan. */
     bool belongs = strncmp(object, "segments/", 9) != 0 || is_known(walk->db, object);
+    if (strncmp(object, "values/", 7) == 0) belongs = is_known_value(walk->db, object);
     if (!belongs && sim_env_exists(walk->sim, path)) fail_msg("%s belongs to nothing", path);
     return true;
 }

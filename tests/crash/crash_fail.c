@@ -77,12 +77,14 @@ static void run_script(struct crash_machine *machine, enum plinth_status ordered
 }
 
 static bool with_tables; /* the script writes rows, too */
+static bool with_values; /* some values lie in the store */
 
 /* False when the script was through before its call number `skip`. */
 static bool run_with_failure(uint64_t skip, enum plinth_status status, bool sticky) {
     crash_watch(WATCH_SECONDS, skip);
     struct crash_machine *machine = crash_machine_create(skip);
     machine->with_tables = with_tables;
+    machine->with_values = with_values;
     sim_env_fail(machine->sim, SIM_ANY, skip, status, sticky);
     run_script(machine, status);
     bool reached = sim_env_calls(machine->sim, SIM_ANY) > skip;
@@ -107,12 +109,16 @@ static const char *failing_how = "";
 
 static void fail_each_call(enum plinth_status status, bool sticky) {
     failing_how = plinth_status_name(status);
-    for (int tables = 0; tables < 2; tables++) {
-        with_tables = tables;
-        uint64_t stride = tables ? 3 * STRIDE : STRIDE; /* tables take twice the calls, and each run twice as long */
+    for (int what = 0; what < 3; what++) {
+        with_tables = what == 1;
+        with_values = what == 2;
+        uint64_t stride = what ? 3 * STRIDE : STRIDE; /* these take twice the calls, and each run twice as long */
         for (failing_now = 0; run_with_failure(failing_now, status, sticky); failing_now += stride) {
         }
-        print_message("%" PRIu64 " calls failed in turn%s\n", failing_now / stride, tables ? ", with tables" : "");
+        print_message("%" PRIu64 " calls failed in turn%s\n", failing_now / stride,
+                      what == 1   ? ", with tables"
+                      : what == 2 ? ", with values in the store"
+                                  : "");
     }
     failing_how = "";
 }

@@ -26,7 +26,10 @@ void crash_machine_destroy(struct crash_machine *machine) {
 enum plinth_status crash_machine_open(struct crash_machine *machine, const struct plinth_options *options) {
     /* Small enough that merges take many steps, and move segments. */
     struct engine_parts parts = {.env = sim_env_base(machine->sim),
-                                 .sizes = {.segment_raw_bytes_max = 2048, .step_bytes = 6000, .move_bytes_min = 1000}};
+                                 .sizes = {.segment_raw_bytes_max = 2048,
+                                           .step_bytes = 6000,
+                                           .move_bytes_min = 1000,
+                                           .value_bytes_min = machine->with_values ? 200 : 0}};
     enum plinth_status st = engine_open(CRASH_DIRECTORY, options, &parts, &machine->db, &machine->error);
     assert_true(!st == (machine->db != NULL));
     if (st) assert_true(machine->error.text[0]);

@@ -13,6 +13,7 @@ struct crash_machine {
     struct plinth *db; /* null while closed */
     bool just_opened;  /* nothing was written since */
     bool with_tables;  /* one step in three writes to typed tables (support/table_model.h), the others keys */
+    bool with_values;  /* a third of the values of keys lie in the store */
     uint64_t seed;
     /* The steps that the engine was given and may have kept, in order. */
     uint64_t history[CRASH_STEPS_MAX];

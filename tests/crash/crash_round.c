@@ -151,6 +151,7 @@ void crash_round_run(uint64_t seed, uint64_t cycles, const struct crash_mutation
                           .tally = tally ? tally : &ignored};
     struct crash_machine *machine = round.machine;
     machine->with_tables = seed % 4 != 0;
+    machine->with_values = seed % 3 == 0;
     arm_mutation(&round);
     for (uint64_t i = 0; i < cycles; i++) run_cycle(&round);
     /* All that was left is whole, and stays so when everything is merged. */

@@ -174,7 +174,7 @@ class Server:
         """A grpcio channel of its own (no connection shared with others); closed with the server."""
         import grpc
 
-        settings = {"grpc.use_local_subchannel_pool": 1, "grpc.max_receive_message_length": 64 << 20, **options}
+        settings = {"grpc.use_local_subchannel_pool": 1, "grpc.max_receive_message_length": 66 << 20, **options}
         channel = grpc.insecure_channel(self.address, options=list(settings.items()))
         self._channels.append(channel)
         return channel

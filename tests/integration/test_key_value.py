@@ -57,7 +57,24 @@ def test_space_and_database_may_be_left_out(api, kv):
         assert kv.Get(api.GetRequest(key=b"plain", space=space)).value == b"1"
 
 
-@pytest.mark.parametrize("size", [0, 1, 100, 16383, 16384, 65535, 512 << 10])
+def test_a_value_over_the_limit_is_refused(api, kv, space):
+    value = b"v" * ((64 << 20) + 1)
+    refused(kv.Set, api.SetRequest(key=b"k", value=value, space=space), grpc.StatusCode.RESOURCE_EXHAUSTED, "67108865")
+    refused(kv.Get, api.GetRequest(key=b"k", space=space), grpc.StatusCode.NOT_FOUND)
+
+
+def test_large_values_in_batches_scans_and_by_index(api, kv, space):
+    operation, set_ = api.BatchRequest.Operation, api.BatchRequest.Set
+    blue = [api.IndexValue(index="color", value=b"blue")]
+    values = [bytes([i]) * (1 << 20) for i in range(8)]
+    kv.Batch(api.BatchRequest(operations=[operation(set=set_(key=b"%d" % i, value=value, indexes=blue))
+                                          for i, value in enumerate(values)], space=space))
+    assert [row.value for row in rows_of(kv, api.ScanRequest(space=space))] == values
+    entries = entries_of(kv, api, index="color", exact=b"blue", with_values=True, space=space)
+    assert [entry.value for entry in entries] == values
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 16383, 16384, 65535, 512 << 10, 5 << 20, 64 << 20])
 def test_values_of_every_size(api, kv, space, size):
     value = bytes(i * 31 % 256 for i in range(min(size, 4096))) * (size // 4096 + 1)
     kv.Set(api.SetRequest(key=b"k", value=value[:size], space=space))
@@ -316,7 +333,7 @@ def test_a_batch_with_one_wrong_operation_writes_nothing(api, kv, space):
     ]:
         refused(kv.Batch, api.BatchRequest(operations=[good, bad], space=space), code, named)
     refused(kv.Batch, api.BatchRequest(space=space), grpc.StatusCode.INVALID_ARGUMENT, "operations")
-    large = [operation(set=set_(key=b"%d" % i, value=b"x" * 300_000)) for i in range(4)]
+    large = [operation(set=set_(key=b"%d" % i, value=b"x" * 250_000)) for i in range(5)]
     refused(kv.Batch, api.BatchRequest(operations=large, space=space), grpc.StatusCode.RESOURCE_EXHAUSTED)
     assert rows_of(kv, api.ScanRequest(space=space)) == []
 

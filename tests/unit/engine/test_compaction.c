@@ -13,6 +13,7 @@ struct fixture {
     struct plinth *db;
     struct plinth_space space;
     struct plinth_error error;
+    uint64_t value_bytes_min; /* 0: the engine's own */
 };
 
 static const struct plinth_options options = {
@@ -20,9 +21,11 @@ static const struct plinth_options options = {
 static const struct plinth_write_options written = {.durability = PLINTH_DURABILITY_WRITTEN};
 
 static void open_db(struct fixture *f, const struct plinth_options *with) {
-    const struct engine_parts parts = {
-        .env = env_posix(),
-        .sizes = {.segment_raw_bytes_max = 16 << 10, .step_bytes = 64 << 10, .move_bytes_min = 1024}};
+    const struct engine_parts parts = {.env = env_posix(),
+                                       .sizes = {.segment_raw_bytes_max = 16 << 10,
+                                                 .step_bytes = 64 << 10,
+                                                 .move_bytes_min = 1024,
+                                                 .value_bytes_min = f->value_bytes_min}};
     assert_ok(engine_open(f->path, with, &parts, &f->db, &f->error), &f->error);
     assert_ok(plinth_space_find(f->db, NULL, NULL, &f->space, &f->error), &f->error);
 }
@@ -61,23 +64,25 @@ static void settle(struct fixture *f) {
     assert_int_equal(stats_of(f).compaction_pending, 0);
 }
 
-static uint64_t files_in_store(struct fixture *f) {
+static uint64_t count_files(struct fixture *f, const char *names) {
     char command[TEST_PATH_MAX + 64], line[32] = "";
-    snprintf(command, sizeof command, "find %s/store/segments -name '*.parquet' | wc -l", f->path);
+    snprintf(command, sizeof command, "find %s/store -name '%s' | wc -l", f->path, names);
     FILE *pipe = popen(command, "r");
     assert_non_null(fgets(line, sizeof line, pipe));
     pclose(pipe);
     return strtoull(line, NULL, 10);
 }
 
-static void a_random_workload_agrees_with_the_model_while_merges_take_many_steps(void **state) {
-    struct fixture *f = *state;
+static uint64_t files_in_store(struct fixture *f) { return count_files(f, "*.parquet"); }
+static uint64_t value_files(struct fixture *f) { return count_files(f, "*.value"); }
+
+static void run_workload(struct fixture *f, uint64_t last) {
     uint64_t seed = getenv("PLINTH_SEED") ? strtoull(getenv("PLINTH_SEED"), NULL, 10) : 5;
     struct test_random random = test_random_of(seed);
     struct key_model model = {0}, old_model;
     struct plinth_snapshot *snapshot = NULL;
     uint64_t steps = 0, moves = 0;
-    for (uint64_t number = 1; number <= 4000; number++) {
+    for (uint64_t number = 1; number <= last; number++) {
         struct key_model_step step = key_model_step_of(seed, number);
         struct plinth_position position;
         assert_ok(key_model_write(f->db, &step, &written, &position, &f->error), &f->error);
@@ -117,6 +122,29 @@ static void a_random_workload_agrees_with_the_model_while_merges_take_many_steps
     plinth_close(f->db);
     open_db(f, &options);
     key_model_check(&model, f->db, NULL);
+    check_verify(f);
+}
+
+static void a_random_workload_agrees_with_the_model_while_merges_take_many_steps(void **state) {
+    run_workload(*state, 4000);
+}
+
+/* The same with a third of the values in the store. */
+static void a_random_workload_agrees_with_the_model_while_values_lie_in_the_store(void **state) {
+    struct fixture *f = *state;
+    f->value_bytes_min = 200;
+    plinth_close(f->db);
+    open_db(f, &options);
+    run_workload(f, 2000);
+    assert_true(f->db->shard.values.count > 10);
+    assert_ok(plinth_delete_prefix(f->db, f->space, plinth_text("k"), NULL, NULL, &f->error), &f->error);
+    assert_ok(plinth_compact(f->db, &f->error), &f->error);
+    settle(f);
+    for (int i = 0; i < 1000 && value_files(f); i++) {
+        assert_ok(plinth_jobs_run(f->db, PLINTH_JOB_GARBAGE, &f->error), &f->error);
+        usleep(10 * 1000);
+    }
+    assert_int_equal(value_files(f), 0);
     check_verify(f);
 }
 
@@ -369,6 +397,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_random_workload_agrees_with_the_model_while_merges_take_many_steps),
+        TEST(a_random_workload_agrees_with_the_model_while_values_lie_in_the_store),
         TEST(keys_in_order_are_moved_rather_than_rewritten),
         TEST(one_row_at_a_time_keeps_files_and_runs_few),
         TEST(space_comes_back_when_everything_is_deleted),

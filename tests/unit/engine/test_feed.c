@@ -900,7 +900,8 @@ static void every_kind_of_record_is_shown_or_listed_as_not_shown(void **state) {
         CHANGE_HISTORY,        CHANGE_JOBS,
         CHANGE_RANGES_GONE,    CHANGE_INDEX_STEP,
         CHANGE_HOST_JOIN,      CHANGE_HOST_NEEDS,
-        CHANGE_HOST_EXPEL,                              /* of hosts that share a log */
+        CHANGE_HOST_EXPEL, /* of hosts that share a log */
+        CHANGE_VALUES_DROPPED, CHANGE_VALUES_GONE,
         CHANGE_MERGE_COMMIT,   CHANGE_TRANSACTION_PART, /* shown with the last one */
     };
     bool listed[256] = {false};

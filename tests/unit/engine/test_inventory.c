@@ -18,7 +18,7 @@ static void set(struct fixture *f, const char *key) {
 }
 
 struct seen {
-    unsigned of[PLINTH_FILE_OTHER + 1];
+    unsigned of[PLINTH_FILE_VALUES + 1];
     unsigned unneeded, out_of_order;
     char last[256], needed_by[FILES_MAX][256];
     uint64_t rows;

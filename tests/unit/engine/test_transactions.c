@@ -255,7 +255,7 @@ static void what_cannot_be_judged_or_logged_is_refused(void **state) {
     plinth_transaction_destroy(transaction);
 
     transaction = begin(f);
-    static char large[400 << 10];
+    static char large[200 << 10]; /* in the log */
     struct plinth_operation operation = {
         .kind = PLINTH_SET, .space = f->space, .value = plinth_bytes(large, sizeof large)};
     for (int i = 0; i < PLINTH_TRANSACTION_BYTES_MAX / (int)sizeof large + 1; i++) {
