@@ -134,7 +134,7 @@ bool group_describe(struct plinth *db, const struct view *view, const struct gro
     oldest->purgeable = nature.indexed.table ? dead_entries_least(view, group->table->id, nature.indexed,
                                                                   nature.one_entry_a_row, horizon_lsn, NULL)
                                              : purgeable_rows(oldest_run, horizon_lsn, expired_us);
-    if (nature.expiring) oldest->purgeable += expired_rows_in_run(nature.expiring, oldest_run, expired_us);
+    if (nature.expiring) oldest->purgeable += expired_rows_in_run(nature.expiring, oldest_run, horizon_lsn, expired_us);
     table_schema_unref(nature.expiring);
     *described = (struct compaction_group){
         .runs = *runs, .count = count, .has_ended = nature.has_ended, .quiet_us = quiet_us(db, group)};

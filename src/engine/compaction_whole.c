@@ -135,9 +135,12 @@ enum plinth_status compaction_drop_expired(struct plinth *db, bool *dropped, str
 /* Whether rows of the group's oldest run have expired. */
 static bool has_expired_rows(struct plinth *db, const struct group *group) {
     bool exists;
-    const struct table_schema *schema = engine_schema_stored(db, group->table->id, engine_peek_horizon(db), &exists);
-    uint64_t expired =
-        schema ? expired_rows_in_run(schema, group->table->runs[group->end - 1].run, engine_peek_expiry_us(db)) : 0;
+    uint64_t horizon_lsn = engine_peek_horizon(db), expired = 0;
+    const struct table_schema *schema = engine_schema_stored(db, group->table->id, horizon_lsn, &exists);
+    if (schema) {
+        const struct run *oldest = group->table->runs[group->end - 1].run;
+        expired = expired_rows_in_run(schema, oldest, horizon_lsn, engine_peek_expiry_us(db));
+    }
     table_schema_unref(schema);
     return expired != 0;
 }

@@ -50,14 +50,22 @@ static uint64_t expired_in_segment(const struct expiry_bounds *bounds, int64_t l
     return expired ? expired : 1; /* the least one */
 }
 
-uint64_t expired_rows_in_run(const struct table_schema *schema, const struct run *run, uint64_t time_us) {
+/* In a key the time of a deleted row is there still, and would be counted over and over. */
+static bool is_held(const struct segment_info *info, uint64_t horizon_lsn) {
+    return info->deletes && info->lsn_max > horizon_lsn;
+}
+
+uint64_t expired_rows_in_run(const struct table_schema *schema, const struct run *run, uint64_t horizon_lsn,
+                             uint64_t time_us) {
     int64_t last;
     if (!expired_rows_last(schema, time_us, &last)) return 0;
     size_t count = run_segment_count(run), step = (count + SEGMENTS_LOOKED_AT - 1) / SEGMENTS_LOOKED_AT;
     uint64_t expired = 0;
     for (size_t i = 0; i < count; i += step) {
+        struct segment *segment = run_segment(run, i);
         struct expiry_bounds bounds;
-        if (!bounds_of(run_segment(run, i), schema, &bounds, NULL)) expired += expired_in_segment(&bounds, last) * step;
+        if (is_held(segment_info(segment), horizon_lsn) || bounds_of(segment, schema, &bounds, NULL)) continue;
+        expired += expired_in_segment(&bounds, last) * step;
     }
     return expired < run_rows(run) ? expired : run_rows(run);
 }

@@ -6,9 +6,11 @@
 #include "engine/compact.h"
 
 /* Rows of the run that have expired at `time_us`, about: as if values lay evenly between the bounds of each segment (of
- * many, some are looked at). 0 when the schema's rows do not expire, and never when some row has expired. Reads footers
- * of segments that were not read yet; one that cannot be read counts as nothing. */
-uint64_t expired_rows_in_run(const struct table_schema *schema, const struct run *run, uint64_t time_us);
+ * many, some are looked at). 0 when the schema's rows do not expire, or nothing has. Segments with deletes that the
+ * horizon holds back count as nothing: a merge has written what had expired as such, and would do so again. Reads
+ * footers of segments that were not read yet; one that cannot be read counts as nothing, too. */
+uint64_t expired_rows_in_run(const struct table_schema *schema, const struct run *run, uint64_t horizon_lsn,
+                             uint64_t time_us);
 
 /* Chooses what is read of the merge's parts: all, but segments of which every row has expired at merge->expired_us and
  * which hide nothing: at the bottom, when nothing that is read of an older part overlaps. */

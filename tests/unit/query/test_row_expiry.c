@@ -648,6 +648,47 @@ static void room_comes_back_without_being_asked_for(void **state) {
     check_verify(f);
 }
 
+/* Rows that come when their time is over, with it in their key: a merge makes them deletes that a state of before
+ * holds, and must not find again and again that they have expired. */
+static void late_rows_with_their_time_in_the_key_are_merged_once(void **state) {
+    struct fixture *f = *state;
+    static const char *const key[] = {"id", "due"};
+    struct plinth_column with_time[COLUMNS];
+    struct plinth_stats before, after;
+    struct plinth_snapshot *snapshot;
+    struct rows rows;
+    memcpy(with_time, columns, sizeof with_time);
+    with_time[1].nullable = false;
+    const struct plinth_table_definition definition = {
+        .columns = with_time, .column_count = COLUMNS, .key = key, .key_count = 2, .expire_by = "due"};
+    f->background = true;
+    reopen(f);
+    assert_ok(plinth_table_create(f->db, NULL, "t", &definition, &f->error), &f->error);
+    pass(f, 100);
+    upsert(f, 1, 120, 1); /* the time goes into the log */
+    assert_ok(plinth_snapshot_create(f->db, (struct plinth_position){0, 0}, &snapshot, &f->error), &f->error);
+    rows_begin(&rows);
+    for (int i = 0; i < 500; i++) rows_add(f, &rows, i, 1 + i % 50, 1);
+    assert_int_equal(rows_submit_all(f, &rows, ROWS_UPSERT, false), 0);
+    flush(f);
+    compact(f);
+    assert_int_equal(count_rows(f, NULL), 1);
+    plinth_stats_read(f->db, &before);
+    for (int i = 0; i < 20; i++) {
+        upsert(f, 2000 + i, 120, 1);
+        flush(f);
+        usleep(20000);
+    }
+    plinth_stats_read(f->db, &after);
+    assert_true(after.compactions - before.compactions <= 8); /* of what is written now */
+    plinth_snapshot_destroy(snapshot);
+    upsert(f, 1, 120, 1);
+    flush(f);
+    compact(f);
+    assert_int_equal(count_rows(f, NULL), 21);
+    check_verify(f);
+}
+
 static void scans_skip_what_has_expired_unread(void **state) {
     struct fixture *f = *state;
     struct rows rows;
@@ -733,6 +774,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(an_expired_row_counts_as_absent_for_writes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_table_with_rows_begins_to_let_them_expire, setup, teardown),
         cmocka_unit_test_setup_teardown(room_comes_back_without_being_asked_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(late_rows_with_their_time_in_the_key_are_merged_once, setup, teardown),
         cmocka_unit_test_setup_teardown(scans_skip_what_has_expired_unread, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_expiries_are_refused, setup, teardown),
         cmocka_unit_test(the_bound_is_exact_in_every_unit),
