@@ -319,6 +319,7 @@ static void random_write(struct fixture *f, struct test_random *random, bool key
     struct rows rows;
     uint64_t count = 1 + test_random_below(random, 20);
     bool deletes = !keyless && test_random_below(random, 6) == 0;
+    if (keyless && f->now.ids + 20 > IDS_MAX) return;
     rows_begin(&rows);
     for (uint64_t i = 0; i < count; i++) {
         int id = keyless ? f->now.ids++ : (int)test_random_below(random, (uint64_t)ids);
