@@ -199,6 +199,9 @@ struct plinth_index {
     size_t column_count;
     unsigned percent; /* plinth_table_describe only: how much of it is built */
     bool unique; /* of PLINTH_INDEX_SORTED: no two rows have the same values in all columns, but where one is null */
+    /* Likewise: columns whose values the entries have, too, so that queries which need no others read no rows. */
+    const char *const *included;
+    size_t included_count;
 };
 
 /* Names of the kinds, states and codecs as commands write them ("sorted", "ready", "zstd"); "?" for others. */

@@ -159,11 +159,19 @@ static enum plinth_status check_sorted(const struct table_schema *schema, const 
     if (elements > 1)
         return error_set(error, PLINTH_INVALID_ARGUMENT, "index \"%s\" is on the elements of several lists",
                          index->name);
+    if (table_index_entry_parts(index) > ROW_KEY_PARTS_MAX)
+        return error_set(error, PLINTH_INVALID_ARGUMENT,
+                         "index \"%s\" names and includes %u columns; at most %d are allowed together", index->name,
+                         table_index_entry_parts(index), ROW_KEY_PARTS_MAX);
     for (uint32_t i = 0; i < index->included_count; i++) {
         int32_t at = table_schema_find_id(schema, index->included[i]);
         if (at < 0)
             return error_set(error, PLINTH_NOT_FOUND, "index \"%s\": no column with id %u", index->name,
                              index->included[i]);
+        if (!row_key_type_is_allowed(schema->columns[at].type))
+            return error_set(error, PLINTH_INVALID_ARGUMENT,
+                             "index \"%s\": column \"%s\" is a list, which cannot be included", index->name,
+                             schema->columns[at].name);
         bool there = table_schema_is_key(schema, index->included[i]);
         for (uint32_t j = 0; j < i; j++) there |= index->included[j] == index->included[i];
         for (uint32_t j = 0; j < index->column_count; j++)

@@ -325,6 +325,10 @@ static void json_index(struct buffer *into, const Plinth__V1__Index *index) {
     if (index->unique) json_text(into, ",\"unique\":true");
     json_text(into, ",\"columns\":");
     json_names(into, index->columns, index->n_columns);
+    if (index->n_included) {
+        json_text(into, ",\"included\":");
+        json_names(into, index->included, index->n_included);
+    }
     json_text(into, "}");
 }
 
@@ -405,17 +409,21 @@ int cli_index_create(struct cli *cli) {
     struct arena arena;
     struct plinth_error error;
     unsigned which = 0;
-    const char **columns = (const char **)&cli->options.operands[1];
-    size_t count = 1;
+    const char *include = options_value(&cli->options, "include");
+    const char **columns = (const char **)&cli->options.operands[1], **included = NULL;
+    size_t count = 1, included_count = 0;
     arena_init(&arena);
     enum plinth_status st = kind ? options_parse_word("kind", kind, kinds, &which, &error) : PLINTH_OK;
     if (!st && text) st = table_text_parts(&arena, text, &columns, &count, &error);
+    if (!st && include) st = table_text_parts(&arena, include, &included, &included_count, &error);
     int code = st ? cli_fail(CLI_USAGE, "%s", error.text) : CLI_OK;
     if (!code) {
         index.name = cli->options.operands[1];
         index.kind = (Plinth__V1__IndexKind)(PLINTH__V1__INDEX_KIND__INDEX_KIND_SORTED + which);
         index.columns = (char **)columns;
         index.n_columns = count;
+        index.included = (char **)included;
+        index.n_included = included_count;
         request.table = &table;
         request.index = &index;
         index.unique = options_value(&cli->options, "unique") != NULL;

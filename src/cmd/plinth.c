@@ -302,6 +302,8 @@ static const struct option_spec index_create_options[] = {
     {"kind", 0, "KIND", NULL, "sorted", "sorted, bloom, bitmap or token"},
     {"columns", 0, "COLUMNS", NULL, NULL,
      "the columns, with commas between; a column of the index's name when left out"},
+    {"include", 0, "COLUMNS", NULL, NULL,
+     "columns whose values the entries have, too: queries that need no others read no rows; of kind sorted"},
     {"unique", 0, NULL, NULL, NULL, "no two rows have the same values, but where one is null; of kind sorted"},
     NO_WAIT_OPTION,
     {0},

@@ -100,7 +100,7 @@ struct entry_merge {
     uint32_t *column_ids;         /* ascending */
     bool looks_up, settles;
     struct row_output output;
-    struct column_type heads[ROW_KEY_PARTS_MAX]; /* types of the index's columns */
+    struct column_type heads[ROW_KEY_PARTS_MAX]; /* types of the entries' parts */
     uint32_t capacity;                           /* of the arrays below */
     struct probe *probes;
     struct slice *keys;
@@ -139,7 +139,7 @@ static enum plinth_status entry_merge_init(struct entry_merge *em, struct merge 
     if (!em->column_ids) return error_no_memory(error, "index entries");
     for (uint32_t i = 0; i < em->entries->column_count; i++) em->column_ids[i] = em->entries->columns[i].id;
     qsort(em->column_ids, em->entries->column_count, sizeof *em->column_ids, compare_ids);
-    for (uint32_t i = 0; i < index->column_count; i++)
+    for (uint32_t i = 0; i < table_index_entry_parts(index); i++)
         em->heads[i] = em->entries->columns[table_schema_find_id(em->entries, table_index_part_id(index, i))].type;
     return PLINTH_OK;
 }
@@ -177,7 +177,7 @@ static enum plinth_status find_dead(struct entry_merge *em, const struct row_blo
     for (uint32_t i = 0; i < block->rows; i++) {
         if (row_block_lsn(block, i) > merge->horizon_lsn) continue;
         struct reader reader = reader_of(row_block_key(block, i));
-        if (!row_key_skip(&reader, em->heads, merge->index->column_count))
+        if (!row_key_skip(&reader, em->heads, table_index_entry_parts(merge->index)))
             return error_set(error, PLINTH_CORRUPT, "malformed entry in index table %u at position %llu",
                              merge->table.table, (unsigned long long)row_block_lsn(block, i));
         em->probes[count++] = (struct probe){slice_of(reader.at, reader_left(&reader)), i};

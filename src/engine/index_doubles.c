@@ -14,7 +14,8 @@
 
 /* An entry of the value at hand: the newest of its row. */
 struct entry {
-    struct slice key; /* of its row */
+    struct slice key;  /* of its row; the end of */
+    struct slice rest; /* what is behind the value */
     uint64_t lsn;
 };
 
@@ -41,12 +42,18 @@ static bool name_doubles(struct looking *looking, struct slice first, struct sli
            buffer_append(text, ", and of that with ", 19) && row_text_key(looking->schema, second, text);
 }
 
-/* Whether two rows have the value; entries are in the order of their rows. */
+static int compare_entries(const void *a, const void *b) {
+    return slice_compare(((const struct entry *)a)->key, ((const struct entry *)b)->key);
+}
+
+/* Whether two rows have the value. */
 static enum plinth_status end_value(struct looking *looking, struct plinth_error *error) {
     struct slice keys[AT_ONCE], first = {0};
     struct row_place places[AT_ONCE];
     enum plinth_status st = PLINTH_OK;
     unsigned live = 0;
+    if (looking->count > 1 && looking->index->included_count)
+        qsort(looking->entries, looking->count, sizeof *looking->entries, compare_entries);
     for (uint64_t begin = 0; !st && live < 2 && looking->count > 1 && begin < looking->count; begin += AT_ONCE) {
         uint32_t some = (uint32_t)(looking->count - begin < AT_ONCE ? looking->count - begin : AT_ONCE);
         const struct entry *entries = looking->entries + begin;
@@ -78,7 +85,10 @@ static enum plinth_status add_entry(struct looking *looking, const struct row *r
     if (!index_head_skip(&reader, looking->schema, looking->index, &has_null))
         return error_set(error, PLINTH_CORRUPT, "malformed entry in index \"%s\"", looking->index->name);
     struct slice head = slice_of(row->key.data, (size_t)(reader.at - row->key.data));
-    struct slice key = slice_of(reader.at, reader_left(&reader));
+    struct slice rest = slice_of(reader.at, reader_left(&reader));
+    if (!index_included_skip(&reader, looking->schema, looking->index))
+        return error_set(error, PLINTH_CORRUPT, "malformed entry in index \"%s\"", looking->index->name);
+    size_t key_bytes = reader_left(&reader);
     enum plinth_status st = PLINTH_OK;
     if (has_null) return PLINTH_OK;
     if (!slice_equal(buffer_slice(&looking->head), head)) {
@@ -86,10 +96,11 @@ static enum plinth_status add_entry(struct looking *looking, const struct row *r
         buffer_clear(&looking->head);
         if (!st && !buffer_append(&looking->head, head.data, head.size)) st = error_no_memory(error, "unique index");
     }
-    /* Entries of one row stand together, newest first: the newest is the one that may count. */
-    if (st || (looking->count && slice_equal(looking->entries[looking->count - 1].key, key))) return st;
-    const uint8_t *copy = arena_copy(&looking->arena, key);
-    struct entry entry = {slice_of(copy, key.size), row->lsn};
+    /* Equal entries of one row stand together, newest first: the newest is the one that may count. Of those with other
+     * included values no more than one does. */
+    if (st || (looking->count && slice_equal(looking->entries[looking->count - 1].rest, rest))) return st;
+    const uint8_t *copy = arena_copy(&looking->arena, rest);
+    struct entry entry = {slice_of(copy + rest.size - key_bytes, key_bytes), slice_of(copy, rest.size), row->lsn};
     return copy && ARRAY_PUSH(looking->entries, looking->count, entry) ? PLINTH_OK
                                                                        : error_no_memory(error, "unique index");
 }

@@ -161,8 +161,8 @@ static const struct table_index *bounding_index(const struct table_schema *schem
     for (uint32_t i = 0; i < schema->index_count; i++) {
         const struct table_index *index = &schema->indexes[i];
         if (index->kind != INDEX_SORTED && index->kind != INDEX_BITMAP) continue;
-        for (uint32_t k = 0; k < index->column_count; k++)
-            if (index->columns[k] == column_id) return index;
+        for (uint32_t k = 0; k < table_index_entry_parts(index); k++)
+            if (table_index_part_column(index, k) == column_id) return index;
     }
     return NULL;
 }

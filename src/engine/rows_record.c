@@ -123,7 +123,7 @@ static struct key_run *index_run(const struct table_schema *schema, const struct
     struct arena arena;
     arena_init(&arena);
     for (uint32_t i = 0; i < index->column_count; i++) columns[i] = written_column(written, index->columns[i]);
-    if (index_heads_encode(&arena, schema, index, columns, written->batch->rows, &heads))
+    if (index_heads_encode(&arena, schema, index, index->column_count, columns, written->batch->rows, &heads))
         run = run_of_heads(&arena, schema, index, &heads);
     arena_deinit(&arena);
     return run;

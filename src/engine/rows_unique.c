@@ -19,7 +19,8 @@ bool schema_has_unique(const struct table_schema *schema) {
 
 /* An entry of the index with a value that is written. */
 struct holder {
-    struct slice key; /* of its row */
+    struct slice key;  /* of its row; the end of */
+    struct slice rest; /* what is behind the value */
     uint64_t lsn;
     uint32_t value; /* in the index's list */
     uint32_t own;   /* the row that is written with this key, or NOBODY */
@@ -173,7 +174,8 @@ static bool append_heads(struct unique_check *check, struct checked_index *of, s
     const struct column *columns[ROW_KEY_PARTS_MAX];
     struct index_heads heads;
     for (uint32_t i = 0; i < of->index->column_count; i++) columns[i] = column_of(rows, of->index->columns[i]);
-    if (!index_heads_encode(work, check->in->schema, of->index, columns, rows->batch->rows, &heads) ||
+    if (!index_heads_encode(work, check->in->schema, of->index, of->index->column_count, columns, rows->batch->rows,
+                            &heads) ||
         !buffer_reserve(offsets, (heads.count + (size_t)1) * sizeof(uint32_t)) ||
         !buffer_reserve(numbers, (heads.count + (size_t)1) * sizeof(uint32_t)))
         return false;
@@ -241,11 +243,15 @@ static enum plinth_status read_holders(struct unique_check *check, struct checke
     value->holder_first = (uint32_t)of->holder_count;
     enum plinth_status st = iterator_seek(it, value->head, UINT64_MAX, error);
     for (; !st && it->valid && slice_starts_with(it->row.key, value->head); st = iterator_next(it, error)) {
-        struct slice key = slice_of(it->row.key.data + value->head.size, it->row.key.size - value->head.size);
         if (it->row.operation != ROW_SET || it->row.lsn > check->in->lsn) continue;
-        if (value->holder_count && slice_equal(of->holders[of->holder_count - 1].key, key)) continue;
-        const uint8_t *copy = arena_copy(&check->arena, key);
-        struct holder holder = {slice_of(copy, key.size), it->row.lsn, number, find_own(check, key), UNKNOWN};
+        struct slice rest = slice_of(it->row.key.data + value->head.size, it->row.key.size - value->head.size);
+        if (value->holder_count && slice_equal(of->holders[of->holder_count - 1].rest, rest)) continue;
+        const uint8_t *copy = arena_copy(&check->arena, rest);
+        struct reader entry = reader_of(slice_of(copy, rest.size));
+        if (copy && !index_included_skip(&entry, check->in->schema, of->index))
+            return error_set(error, PLINTH_CORRUPT, "malformed entry in index \"%s\"", of->index->name);
+        struct slice key = slice_of(entry.at, reader_left(&entry));
+        struct holder holder = {key, slice_of(copy, rest.size), it->row.lsn, number, find_own(check, key), UNKNOWN};
         if (!copy || of->holder_count == NOBODY || !ARRAY_PUSH(of->holders, of->holder_count, holder))
             return error_no_memory(error, "unique index");
         value->holder_count++;

@@ -236,6 +236,16 @@ static enum plinth_status index_change(const struct table_schema *schema, const 
         change->functions[change->key_count] = (uint8_t)function;
         change->key[change->key_count++] = schema->columns[at].id;
     }
+    if (index->included_count > INDEX_INCLUDED_MAX)
+        return error_set(error, PLINTH_INVALID_ARGUMENT, "index \"%.*s\" includes %zu columns; at most %d are allowed",
+                         (int)change->name.size, change->name.data, index->included_count, INDEX_INCLUDED_MAX);
+    for (size_t i = 0; i < index->included_count; i++) {
+        const char *name = index->included[i] ? index->included[i] : "";
+        int32_t at = table_schema_find(schema, slice_of_string(name));
+        if (at < 0)
+            return error_set(error, PLINTH_NOT_FOUND, "table \"%s\" has no column \"%.128s\"", schema->name, name);
+        change->included[change->included_count++] = schema->columns[at].id;
+    }
     return PLINTH_OK;
 }
 
@@ -451,6 +461,9 @@ static void describe_indexes(struct plinth *db, struct description_memory *memor
         const char **columns = take(memory, index->column_count * sizeof *columns);
         for (uint32_t c = 0; !memory->failed && c < index->column_count; c++)
             columns[c] = part_text(memory, schema, index, c);
+        const char **included = take(memory, index->included_count * sizeof *included);
+        for (uint32_t c = 0; !memory->failed && c < index->included_count; c++)
+            included[c] = column_name(memory, schema, index->included[c]);
         indexes[i] = (struct plinth_index){
             .name = copy_text(memory, index->name),
             .kind = (enum plinth_index_kind)index->kind,
@@ -458,6 +471,8 @@ static void describe_indexes(struct plinth *db, struct description_memory *memor
             .columns = columns,
             .column_count = index->column_count,
             .unique = index->unique,
+            .included = included,
+            .included_count = index->included_count,
             .percent = index->state == INDEX_BUILDING ? engine_index_percent(db, index->id) : 100};
     }
     description->indexes = indexes;

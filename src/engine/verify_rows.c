@@ -95,10 +95,11 @@ static int compare_entries(const void *a, const void *b) {
 static bool heads_of(struct arena *arena, const struct table_schema *schema, const struct table_index *index,
                      const struct batch *rows, const uint32_t *ids, uint32_t id_count, struct index_heads *heads) {
     const struct column *columns[ROW_KEY_PARTS_MAX] = {0};
-    for (uint32_t i = 0; i < index->column_count; i++)
+    uint32_t parts = table_index_entry_parts(index);
+    for (uint32_t i = 0; i < parts; i++)
         for (uint32_t c = 0; c < id_count; c++)
-            if (ids[c] == index->columns[i]) columns[i] = &rows->columns[c];
-    return index_heads_encode(arena, schema, index, columns, rows->rows, heads);
+            if (ids[c] == table_index_part_column(index, i)) columns[i] = &rows->columns[c];
+    return index_heads_encode(arena, schema, index, parts, columns, rows->rows, heads);
 }
 
 /* Compares the live entries with the values of their rows. */
@@ -183,7 +184,7 @@ static enum plinth_status add_entry(struct index_check *check, const struct row 
     *entry = (struct checked_entry){.row_key = slice_of(bytes, row->key.size), .lsn = row->lsn};
     check->verify->index_entries++;
     struct reader reader = reader_of(entry->row_key);
-    if (!row_key_skip(&reader, check->types, check->index->column_count)) {
+    if (!row_key_skip(&reader, check->types, table_index_entry_parts(check->index))) {
         report_entry(check, entry, "malformed entry");
         return PLINTH_OK;
     }
@@ -211,7 +212,7 @@ static enum plinth_status check_doubles(const struct index_check *check, struct 
 
 static enum plinth_status check_index(struct index_check *check, uint64_t rows, struct plinth_error *error) {
     struct iterator *it = NULL;
-    for (uint32_t i = 0; i < check->index->column_count; i++)
+    for (uint32_t i = 0; i < table_index_entry_parts(check->index); i++)
         check->types[i] = table_index_part_type(check->schema, check->index, i);
     enum plinth_status st = view_index_iterator(check->view, check->schema, check->index, &it, error);
     if (!st) st = iterator_seek_first(it, error);

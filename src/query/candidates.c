@@ -18,7 +18,8 @@ void candidates_deinit(struct candidates *candidates) {
     *candidates = (struct candidates){0};
 }
 
-static bool candidates_add(struct candidates *candidates, struct slice key, uint64_t lsn) {
+/* `head_bytes` in front of the key are kept with it. */
+static bool candidates_add_entry(struct candidates *candidates, struct slice key, uint32_t head_bytes, uint64_t lsn) {
     if (candidates->count == candidates->capacity) {
         uint32_t larger = candidates->capacity ? candidates->capacity * 2 : 64;
         struct candidate *grown = realloc(candidates->list, larger * sizeof *grown);
@@ -26,10 +27,14 @@ static bool candidates_add(struct candidates *candidates, struct slice key, uint
         candidates->list = grown;
         candidates->capacity = larger;
     }
-    const uint8_t *copy = arena_copy(&candidates->arena, key);
+    const uint8_t *copy = arena_copy(&candidates->arena, slice_of(key.data - head_bytes, key.size + head_bytes));
     if (!copy) return false;
-    candidates->list[candidates->count++] = (struct candidate){slice_of(copy, key.size), lsn};
+    candidates->list[candidates->count++] = (struct candidate){slice_of(copy + head_bytes, key.size), lsn, head_bytes};
     return true;
+}
+
+static bool candidates_add(struct candidates *candidates, struct slice key, uint64_t lsn) {
+    return candidates_add_entry(candidates, key, 0, lsn);
 }
 
 static int candidate_compare(const void *a, const void *b) {
@@ -62,8 +67,8 @@ static void order_candidates(struct query *query) {
 static enum plinth_status read_entries(struct query *query, struct index_scan *scan, uint32_t count_max,
                                        struct plinth_error *error) {
     struct column_type parts[ROW_KEY_PARTS_MAX];
-    for (uint32_t i = 0; i < scan->index->column_count; i++)
-        parts[i] = table_index_part_type(query->schema, scan->index, i);
+    uint32_t part_count = table_index_entry_parts(scan->index);
+    for (uint32_t i = 0; i < part_count; i++) parts[i] = table_index_part_type(query->schema, scan->index, i);
     enum plinth_status st = PLINTH_OK;
     while (!st && scan->entries && scan->found.count < count_max) {
         struct iterator *it = scan->entries;
@@ -85,10 +90,11 @@ static enum plinth_status read_entries(struct query *query, struct index_scan *s
         }
         if (it->row.lsn <= query->lsn && it->row.operation == ROW_SET) {
             struct reader entry = reader_of(it->row.key);
-            if (!row_key_skip(&entry, parts, scan->index->column_count))
+            if (!row_key_skip(&entry, parts, part_count))
                 return error_set(error, PLINTH_CORRUPT, "malformed entry in index \"%s\" at position %llu",
                                  scan->index->name, (unsigned long long)it->row.lsn);
-            if (!candidates_add(&scan->found, slice_of(entry.at, reader_left(&entry)), it->row.lsn))
+            uint32_t head_bytes = scan->covers ? (uint32_t)(entry.at - it->row.key.data) : 0;
+            if (!candidates_add_entry(&scan->found, slice_of(entry.at, reader_left(&entry)), head_bytes, it->row.lsn))
                 return error_no_memory(error, "index entries");
             query_count(&query->counters.entries_read, 1);
         }
@@ -103,7 +109,7 @@ enum plinth_status index_scan_open(struct query *query, const struct table_index
     if (peek < QUERY_PEEK_ENTRIES || query->options.force_path.size) peek = QUERY_PEEK_ENTRIES;
     bool in_memory = query->options.read.memory_only;
     if (in_memory) peek = QUERY_AT_ONCE_CELLS_MAX / (query->wanted_count + 1) + 1;
-    *scan = (struct index_scan){.index = index, .ranges = ranges};
+    *scan = (struct index_scan){.index = index, .covers = query_index_covers(query, index), .ranges = ranges};
     arena_init(&scan->found.arena);
     enum plinth_status st = (in_memory ? view_index_iterator_in_memory
                                        : view_index_iterator)(query->view, query->schema, index, &scan->entries, error);
@@ -251,8 +257,9 @@ struct lookup {
     uint32_t *key_of;   /* by candidate: index in keys */
     struct slice *keys; /* distinct, ascending */
     uint32_t key_count;
-    struct row_place *places; /* by key */
-    struct row_place *valid;  /* borrowed, in the order of candidates */
+    struct row_place *places;            /* by key */
+    struct row_place *valid;             /* borrowed, in the order of candidates */
+    const struct candidate **valid_list; /* likewise */
     uint32_t valid_count;
 };
 
@@ -270,7 +277,9 @@ static bool lookup_init(struct lookup *lookup, const struct candidate *list, uin
     lookup->keys = malloc((count + 1) * sizeof *lookup->keys);
     lookup->places = calloc(count + 1, sizeof *lookup->places);
     lookup->valid = malloc((count + 1) * sizeof *lookup->valid);
-    if (!lookup->order || !lookup->key_of || !lookup->keys || !lookup->places || !lookup->valid) return false;
+    lookup->valid_list = malloc((count + 1) * sizeof *lookup->valid_list);
+    if (!lookup->order || !lookup->key_of || !lookup->keys || !lookup->places || !lookup->valid || !lookup->valid_list)
+        return false;
     bool sorted = true; /* as entries of one index value are */
     for (uint32_t i = 0; i < count; i++) {
         lookup->order[i] = i;
@@ -293,6 +302,7 @@ static void lookup_deinit(struct lookup *lookup) {
     free(lookup->keys);
     free(lookup->places);
     free(lookup->valid);
+    free(lookup->valid_list);
 }
 
 static enum plinth_status emit_rows(struct query *query, struct worker *worker, struct batch *batch,
@@ -300,7 +310,6 @@ static enum plinth_status emit_rows(struct query *query, struct worker *worker, 
     uint8_t *selection = NULL;
     uint32_t selected = batch->rows;
     arena_reset(&worker->scratch);
-    query_count(&query->counters.rows_read, batch->rows);
     if (query->predicate) {
         const struct column **columns =
             arena_zalloc(&worker->scratch, (query->schema->column_count + 1) * sizeof *columns);
@@ -330,16 +339,21 @@ static enum plinth_status look_up(struct query *query, struct worker *worker, co
         const struct row_place *place = &lookup.places[lookup.key_of[i]];
         bool there = place->lsn && place->operation == ROW_SET;
         if (there && (!list[i].lsn || list[i].lsn >= place->lsn)) {
+            lookup.valid_list[lookup.valid_count] = &list[i];
             lookup.valid[lookup.valid_count++] = *place;
             memory_rows += place->block != NULL;
         } else if (list[i].lsn) {
             query_count(&query->counters.entries_dead, 1);
         }
     }
-    query_count(&query->counters.memory_rows, memory_rows);
-    if (!st && lookup.valid_count)
+    bool covers = query->path == PATH_INDEX && query->entries.covers;
+    if (!covers) query_count(&query->counters.memory_rows, memory_rows);
+    if (!st && lookup.valid_count && covers)
+        st = query_read_entries(query, lookup.valid_list, lookup.valid_count, &batch, error);
+    else if (!st && lookup.valid_count)
         st = (in_memory ? row_places_read_in_memory : row_places_read)(
             lookup.valid, lookup.valid_count, query->schema, query->wanted_ids, query->wanted_count, &batch, error);
+    if (batch && !covers) query_count(&query->counters.rows_read, batch->rows);
     if (!st && batch) st = emit_rows(query, worker, batch, error);
     batch_unref(batch);
     lookup_deinit(&lookup);

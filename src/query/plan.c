@@ -7,8 +7,9 @@
 #include "query/query_private.h"
 #include "table/expired_rows.h"
 
-/* Relative costs of looking at one row: in a scan; through an index (look-up and fetch); through postings. */
-enum { COST_SCAN = 1, COST_INDEX = 40, COST_POSTINGS = 20 };
+/* Relative costs of looking at one row: in a scan; through an index (look-up and fetch), or with the look-up only;
+ * through postings. */
+enum { COST_SCAN = 1, COST_INDEX = 40, COST_INDEX_ONLY = 25, COST_POSTINGS = 20 };
 
 /* ---- names ---- */
 
@@ -301,6 +302,8 @@ static bool cut_ranges(struct query *query) {
     return true;
 }
 
+static uint64_t cost_of_entry(bool covers) { return covers ? COST_INDEX_ONLY : COST_INDEX; }
+
 /* The cheapest sorted index; `best` stays closed when none is better than a scan of `rows` rows. */
 static enum plinth_status try_indexes(struct query *query, uint64_t rows, struct index_scan *best,
                                       struct plinth_error *error) {
@@ -320,12 +323,13 @@ static enum plinth_status try_indexes(struct query *query, uint64_t rows, struct
             return error_no_memory(error, "query");
         if ((!ranges.bounded && !forced.size) || !ranges_fit(index, &ranges)) continue;
         struct index_scan scan;
-        st = index_scan_open(query, index, ranges, cost / COST_INDEX, &scan, error);
+        uint64_t entry_cost = cost_of_entry(query_index_covers(query, index));
+        st = index_scan_open(query, index, ranges, cost / entry_cost, &scan, error);
         if (st) break;
-        if (scan.estimate < cost / COST_INDEX || forced.size) {
+        if (scan.estimate < cost / entry_cost || forced.size) {
             index_scan_close(best);
             *best = scan;
-            cost = scan.estimate * COST_INDEX;
+            cost = scan.estimate * entry_cost;
         } else {
             index_scan_close(&scan);
         }
@@ -428,7 +432,7 @@ static enum plinth_status choose_path(struct query *query, struct plinth_error *
     struct index_scan best = {0};
     enum plinth_status st = try_indexes(query, query->rows_estimated, &best, error);
     if (!st && query->options.read.memory_only && !best.index) return PLINTH_WOULD_BLOCK;
-    uint64_t cost = best.index ? best.estimate * COST_INDEX : query->rows_estimated * COST_SCAN;
+    uint64_t cost = best.index ? best.estimate * cost_of_entry(best.covers) : query->rows_estimated * COST_SCAN;
     const struct table_index *postings = find_postings_index(query, forced);
     if (!st && postings && (!best.index || !forced.size)) {
         uint64_t rows;

@@ -230,7 +230,8 @@ enum plinth_status query_next(struct query *query, struct batch **batch, struct 
 void query_explain_read(const struct query *query, struct query_explain *explain) {
     static const char *const paths[] = {"scan", "key", "index", "postings"};
     const struct query_counters *counters = &query->counters;
-    *explain = (struct query_explain){.path = paths[query->path],
+    bool only = query->path == PATH_INDEX && query->entries.covers;
+    *explain = (struct query_explain){.path = only ? "index only" : paths[query->path],
                                       .index = query->index ? query->index->name : NULL,
                                       .predicate =
                                           query->predicate_text.size ? (const char *)query->predicate_text.data : NULL,

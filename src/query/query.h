@@ -2,7 +2,8 @@
  *
  * Access paths, chosen by estimated cost (rows that have to be looked at):
  *   key        the predicate fixes the key or a range of its leading columns: the stripes of that range only
- *   index      a sorted index whose leading columns the predicate fixes: its entries, each validated, then the rows
+ *   index      a sorted index whose leading columns the predicate fixes: its entries, each validated, then the rows; or
+ *              "index only": the entries have all columns that are needed
  *   postings   bitmap or token indexes: candidate rows of each segment, validated when newer versions may exist
  *   scan       everything, with segments, row groups and stripes pruned by bounds, page index and bloom filters
  * Pruning by columns that are not part of the key is done only where no other source of the range may hold a newer
@@ -60,7 +61,7 @@ struct query_options {
 
 /* What was planned and read. Strings live as long as the query. */
 struct query_explain {
-    const char *path;      /* "key", "index", "postings", "scan" */
+    const char *path;      /* "key", "index", "index only", "postings", "scan" */
     const char *index;     /* its name, or null */
     const char *predicate; /* as SQL, bound */
     uint64_t rows_estimated;

@@ -49,7 +49,8 @@ struct query_counters {
 
 struct candidate {
     struct slice key;
-    uint64_t lsn; /* that the row must have; 0: any */
+    uint64_t lsn;        /* that the row must have; 0: any */
+    uint32_t head_bytes; /* of its entry, in front of the key; 0: not kept */
 };
 
 struct candidates {
@@ -61,6 +62,7 @@ struct candidates {
 /* Entries of a sorted index in some ranges, in order. */
 struct index_scan {
     const struct table_index *index;
+    bool covers; /* it has all that is wanted */
     struct key_ranges ranges;
     struct iterator *entries; /* null at the end */
     uint32_t range;           /* that `entries` stands in */
@@ -187,6 +189,14 @@ const struct table_index *query_postings_index(const struct query *query, const 
 /* The stripes' rows that postings leave over; *rows null: no postings say anything. */
 PLINTH_MUST_CHECK enum plinth_status query_segment_postings(struct query *query, struct segment *segment,
                                                             struct roaring_bitmap_s **rows, struct plinth_error *error);
+
+/* covering.c */
+/* Whether the entries of an index, with the keys of their rows, have all columns that are wanted. */
+bool query_index_covers(const struct query *query, const struct table_index *index);
+/* The wanted columns from the candidates' entries, in their order. */
+PLINTH_MUST_CHECK enum plinth_status query_read_entries(const struct query *query, const struct candidate *const *list,
+                                                        uint32_t count, struct batch **batch,
+                                                        struct plinth_error *error);
 
 /* candidates.c */
 /* Opens an index at its ranges and reads the first entries, to know how many there are; more than `entries_useful` are

@@ -217,6 +217,8 @@ static void create_index_work(struct service_call *call) {
                                      .kind = (enum plinth_index_kind)request->index->kind,
                                      .columns = (const char *const *)request->index->columns,
                                      .unique = request->index->unique,
+                                     .included = (const char *const *)request->index->included,
+                                     .included_count = request->index->n_included,
                                      .column_count = request->index->n_columns};
         st = (request->no_wait ? plinth_table_index_begin : plinth_table_index_create)(
             table.db, request->table->database, request->table->name, &index, &table.error);
@@ -269,6 +271,8 @@ static Plinth__V1__Index **index_messages(struct arena *arena, const struct plin
         messages[i].unique = index->unique;
         messages[i].n_columns = index->column_count;
         messages[i].columns = (char **)index->columns;
+        messages[i].n_included = index->included_count;
+        messages[i].included = (char **)index->included;
         pointers[i] = &messages[i];
     }
     return messages ? pointers : NULL;

@@ -290,30 +290,44 @@ static bool spread_elements(struct arena *arena, struct column *parts, uint32_t 
     return true;
 }
 
+/* The values of one part of entries, in the type that they are encoded by. */
+static bool make_part(struct arena *arena, const struct table_schema *schema, const struct table_index *index,
+                      uint32_t part, const struct column *from, uint32_t rows, struct column *out) {
+    struct column absent;
+    if (part < index->column_count && index->functions[part] == FUNCTION_ELEMENTS && from) {
+        *out = *from;
+        return true;
+    }
+    int32_t at = table_schema_find_id(schema, table_index_part_column(index, part));
+    if (!from && at < 0) return false;
+    if (!from && !table_column_absent(arena, &schema->columns[at], rows, &absent)) return false;
+    if (!from) from = &absent;
+    if (part < index->column_count) {
+        enum column_function function = (enum column_function)index->functions[part];
+        if (function != FUNCTION_ELEMENTS) return column_function_apply(arena, function, from, rows, out);
+        *out = *from;
+        return true;
+    }
+    if (at < 0 || table_column_widen(arena, &schema->columns[at], from, rows, out, NULL)) return false;
+    out->type = table_included_type(out->type);
+    return true;
+}
+
 bool index_heads_encode(struct arena *arena, const struct table_schema *schema, const struct table_index *index,
-                        const struct column *const *columns, uint32_t rows, struct index_heads *heads) {
+                        uint32_t part_count, const struct column *const *columns, uint32_t rows,
+                        struct index_heads *heads) {
     struct column parts[ROW_KEY_PARTS_MAX];
     const struct column *pointers[ROW_KEY_PARTS_MAX];
     int32_t elements = table_index_elements(index);
     *heads = (struct index_heads){.count = rows};
-    for (uint32_t i = 0; i < index->column_count; i++) {
-        enum column_function function = (enum column_function)index->functions[i];
-        int32_t at = columns[i] ? 0 : table_schema_find_id(schema, index->columns[i]);
-        struct column absent;
-        const struct column *from = columns[i];
-        if (at < 0) return false;
-        if (!from && !table_column_absent(arena, &schema->columns[at], rows, &absent)) return false;
-        if (!from) from = &absent;
-        if (function == FUNCTION_ELEMENTS)
-            parts[i] = *from;
-        else if (!column_function_apply(arena, function, from, rows, &parts[i]))
-            return false;
+    for (uint32_t i = 0; i < part_count; i++) {
+        if (!make_part(arena, schema, index, i, columns[i], rows, &parts[i])) return false;
         pointers[i] = &parts[i];
     }
     if (elements >= 0 &&
-        !spread_elements(arena, parts, index->column_count, (uint32_t)elements, rows, &heads->rows, &heads->count))
+        !spread_elements(arena, parts, part_count, (uint32_t)elements, rows, &heads->rows, &heads->count))
         return false;
-    if (!row_keys_encode(arena, pointers, index->column_count, ROW_KEY_INDEX, heads->count, &heads->keys)) return false;
+    if (!row_keys_encode(arena, pointers, part_count, ROW_KEY_INDEX, heads->count, &heads->keys)) return false;
     return elements < 0 || drop_doubles(arena, heads);
 }
 
@@ -328,12 +342,21 @@ bool index_head_skip(struct reader *entry, const struct table_schema *schema, co
     return true;
 }
 
-/* The index columns' values of all rows as INDEX keys, without the primary key. */
+bool index_included_skip(struct reader *entry, const struct table_schema *schema, const struct table_index *index) {
+    for (uint32_t i = index->column_count; i < table_index_entry_parts(index); i++) {
+        struct column_type type = table_index_part_type(schema, index, i);
+        if (!row_key_skip(entry, &type, 1)) return false;
+    }
+    return true;
+}
+
+/* The values of all rows' entries as INDEX keys, without the primary key. */
 static bool encode_heads(struct arena *arena, const struct row_block *block, const struct table_schema *schema,
                          const struct table_index *index, struct index_heads *heads) {
     const struct column *columns[ROW_KEY_PARTS_MAX];
-    for (uint32_t i = 0; i < index->column_count; i++) columns[i] = row_block_column(block, index->columns[i]);
-    return index_heads_encode(arena, schema, index, columns, block->rows, heads);
+    uint32_t parts = table_index_entry_parts(index);
+    for (uint32_t i = 0; i < parts; i++) columns[i] = row_block_column(block, table_index_part_column(index, i));
+    return index_heads_encode(arena, schema, index, parts, columns, block->rows, heads);
 }
 
 /* Entries in the order of the rows: head, then primary key; deleted rows left out. */

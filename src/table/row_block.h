@@ -91,22 +91,29 @@ PLINTH_MUST_CHECK enum plinth_status row_block_index_iterator(struct row_block *
 PLINTH_MUST_CHECK enum plinth_status row_block_key_iterator(struct row_block *block, struct iterator **it,
                                                             struct plinth_error *error);
 
-/* What an index's entries begin with, the encoded parts (row_key.h, INDEX form): head i is of row rows[i], or of row i
- * where `rows` is null. Rows of an index on a list's elements have as many as the list has distinct ones that are no
+/* What an index's entries begin with, their encoded parts (row_key.h, INDEX form): head i is of row rows[i], or of row
+ * i where `rows` is null. Rows of an index on a list's elements have as many as the list has distinct ones that are no
  * nulls. */
 struct index_heads {
     uint32_t count;
     struct row_keys keys;
     uint32_t *rows;
 };
-/* columns[i] is the column of part i; null: nulls. Memory from `arena`. False when it is out. */
+/* The first `part_count` parts: index->column_count for what it is sorted by, table_index_entry_parts for all.
+ * columns[i] is the column of part i; null: nulls. Memory from `arena`. False when it is out. */
 PLINTH_MUST_CHECK bool index_heads_encode(struct arena *arena, const struct table_schema *schema,
-                                          const struct table_index *index, const struct column *const *columns,
-                                          uint32_t rows, struct index_heads *heads);
+                                          const struct table_index *index, uint32_t part_count,
+                                          const struct column *const *columns, uint32_t rows,
+                                          struct index_heads *heads);
 
-/* Moves `entry` behind its head; *has_null when one of the index's parts is null. False when it is malformed. */
+/* Moves `entry` behind the parts that the index is sorted by; *has_null when one of them is null. False when it is
+ * malformed. */
 PLINTH_MUST_CHECK bool index_head_skip(struct reader *entry, const struct table_schema *schema,
                                        const struct table_index *index, bool *has_null);
+
+/* Moves `entry` from there on behind the included columns: what is left is the primary key. */
+PLINTH_MUST_CHECK bool index_included_skip(struct reader *entry, const struct table_schema *schema,
+                                           const struct table_index *index);
 
 /* The sorted index entries of the rows of a block that are ROW_SET: entry i is of row rows[i]. Memory from `arena`. */
 struct index_entries {

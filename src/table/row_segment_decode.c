@@ -405,6 +405,12 @@ static enum plinth_status add_heads(struct row_decoder *decoder, const struct ro
     enum plinth_status st =
         find_parts(decoder, read, rows->index, rows->index_count, column_ids, columns, column_count, &found, error);
     if (st) return st;
+    for (uint32_t i = rows->index_count - rows->included_count; i < rows->index_count; i++) {
+        struct column bits = *found.parts[i]; /* table_included_type */
+        bits.type = table_included_type(bits.type);
+        found.own[i] = bits;
+        found.parts[i] = &found.own[i];
+    }
     bool ok = row_keys_encode(read->arena, found.parts, rows->index_count, ROW_KEY_INDEX, read->rows, &heads) &&
               join_keys(read, &heads, keys);
     return ok ? PLINTH_OK : error_no_memory(error, "keys");

@@ -33,7 +33,7 @@ struct row_entries_writer {
 
 static bool is_part(const struct gathered *gathered, uint32_t column_id) {
     bool found = table_schema_is_key(gathered->schema, column_id);
-    for (uint32_t i = 0; i < gathered->index->column_count && !found; i++)
+    for (uint32_t i = 0; i < table_index_entry_parts(gathered->index) && !found; i++)
         found = table_index_part_id(gathered->index, i) == column_id;
     return found;
 }
@@ -73,15 +73,14 @@ static bool add_columns(struct gathered *gathered) {
 static enum plinth_status make_schema(struct gathered *gathered, struct plinth_error *error) {
     const struct table_schema *schema = gathered->schema;
     const struct table_index *index = gathered->index;
-    uint32_t parts = index->column_count + schema->key_count;
+    uint32_t heads = table_index_entry_parts(index), parts = heads + schema->key_count;
     for (uint32_t i = 0; i < parts; i++) {
-        uint32_t id = i < index->column_count ? index->columns[i] : schema->key[i - index->column_count];
+        uint32_t id = i < heads ? table_index_part_column(index, i) : schema->key[i - heads];
         int32_t at = table_schema_find_id(schema, id);
         if (at < 0)
             return error_set(error, PLINTH_INTERNAL, "index %s is on a column that table %s does not have", index->name,
                              schema->name);
-        gathered->types[i] =
-            i < index->column_count ? table_index_part_type(schema, index, i) : schema->columns[at].type;
+        gathered->types[i] = i < heads ? table_index_part_type(schema, index, i) : schema->columns[at].type;
     }
     gathered->entries = table_schema_create(index->id, TABLE_ROWS, slice_of_string(index->name), parts, 0);
     if (!gathered->entries || !add_columns(gathered)) return error_no_memory(error, "index entries");
@@ -173,7 +172,7 @@ static bool fill_block(const struct gathered *gathered, struct row_block *block)
 
 /* The file's columns from the entries' parts. Parts of the primary key that are indexed are there twice, and equal. */
 static enum plinth_status fill_columns(const struct gathered *gathered, const struct row_block *block) {
-    uint32_t heads = gathered->index->column_count, key_count = gathered->schema->key_count;
+    uint32_t heads = table_index_entry_parts(gathered->index), key_count = gathered->schema->key_count;
     struct batch *batch = block->columns;
     struct column parts[2 * ROW_KEY_PARTS_MAX];
     uint32_t *at = arena_alloc(&batch->arena, block->rows * sizeof *at);
@@ -188,7 +187,9 @@ static enum plinth_status fill_columns(const struct gathered *gathered, const st
         if (block->keys.offsets[i + 1] - at[i] != (key_count ? 0 : ROW_ID_BYTES)) st = PLINTH_CORRUPT;
     for (uint32_t i = 0; !st && i < heads + key_count; i++) {
         uint32_t id = i < heads ? table_index_part_id(gathered->index, i) : gathered->schema->key[i - heads];
-        batch->columns[table_schema_find_id(gathered->entries, id)] = parts[i];
+        int32_t column = table_schema_find_id(gathered->entries, id);
+        batch->columns[column] = parts[i];
+        batch->columns[column].type = gathered->entries->columns[column].type; /* of bits, the numbers again */
     }
     return st;
 }

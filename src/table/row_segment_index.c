@@ -186,7 +186,11 @@ static enum plinth_status parse_index_key(struct segment *segment, struct plinth
             return bad_metadata(SEGMENT_META_INDEX_KEY, error);
         rows->index[rows->index_count++] = (uint32_t)(column - rows->columns);
     }
-    return rows->index_count ? PLINTH_OK : bad_metadata(SEGMENT_META_INDEX_KEY, error);
+    if (!rows->index_count) return bad_metadata(SEGMENT_META_INDEX_KEY, error);
+    if (parquet_metadata_find(metadata, SEGMENT_META_INDEX_INCLUDED, &text) &&
+        (!parse_id(text, &rows->included_count) || rows->included_count >= rows->index_count))
+        return bad_metadata(SEGMENT_META_INDEX_INCLUDED, error);
+    return PLINTH_OK;
 }
 
 static enum plinth_status parse_no_nan(struct segment *segment, struct plinth_error *error) {

@@ -47,7 +47,8 @@ struct row_segment {
     uint32_t key[ROW_KEY_PARTS_MAX]; /* indexes in `columns`; key_count 0: keys are row ids */
     uint32_t index_count;            /* of entries: the index's columns, which their keys begin with */
     uint32_t index[ROW_KEY_PARTS_MAX];
-    uint32_t ordinal_leaf; /* with key_count 0 */
+    uint32_t included_count; /* of these, at the end */
+    uint32_t ordinal_leaf;   /* with key_count 0 */
     uint32_t leaf_count;
     /* Page indexes by row group * leaf_count + leaf, read when first needed. */
     _Atomic(struct parquet_page_index *) *pages;

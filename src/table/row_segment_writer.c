@@ -138,7 +138,7 @@ static struct parquet_node *make_nodes(struct row_segment_writer *writer, uint32
 /* How rows are sorted, as far as Parquet has the same order: not by floating-point numbers with their NaNs. */
 static uint32_t make_sorting(const struct row_segment_writer *writer, struct parquet_sorting_column *sorting) {
     const struct table_schema *schema = writer->schema;
-    uint32_t count = 0, heads = writer->of_index ? writer->of_index->column_count : 0;
+    uint32_t count = 0, heads = writer->of_index ? table_index_entry_parts(writer->of_index) : 0;
     for (uint32_t i = 0; i < heads + schema->key_count; i++) {
         int32_t column =
             table_schema_find_id(schema, i < heads ? table_index_part_id(writer->of_index, i) : schema->key[i - heads]);
@@ -781,12 +781,18 @@ static enum plinth_status add_index(struct row_segment_writer *writer, struct pl
     const struct table_index *index = writer->of_index;
     struct buffer ids = BUFFER_INIT;
     bool ok = true;
-    for (uint32_t i = 0; i < index->column_count; i++)
+    for (uint32_t i = 0; i < table_index_entry_parts(index); i++)
         ok = ok && append_format(&ids, "%s%" PRIu32, i ? "," : "", table_index_part_id(index, i));
     enum plinth_status st = ok ? PLINTH_OK : error_no_memory(error, "segment metadata");
     if (!st)
         st = parquet_writer_add_key_value(writer->parquet, SEGMENT_META_INDEX, slice_of_string(index->name), error);
     if (!st) st = add_text(writer, SEGMENT_META_INDEX_KEY, &ids, error);
+    if (!st && index->included_count) {
+        buffer_clear(&ids);
+        st = append_format(&ids, "%" PRIu32, index->included_count)
+                 ? add_text(writer, SEGMENT_META_INDEX_INCLUDED, &ids, error)
+                 : error_no_memory(error, "segment metadata");
+    }
     buffer_deinit(&ids);
     return st;
 }

@@ -40,6 +40,7 @@ extern const char *const segment_column_names[SEGMENT_COLUMNS];
 #define SEGMENT_META_KEY_PARTS "plinth.key_parts"
 /* Of those with columns instead: the ids of the index's. */
 #define SEGMENT_META_INDEX_KEY "plinth.index_key"
+#define SEGMENT_META_INDEX_INCLUDED "plinth.index_included" /* how many of them, the last ones, are only included */
 #define SEGMENT_KIND_INDEX "index"
 
 /* Of typed tables (row_segment.h) only. */

@@ -160,15 +160,22 @@ bool table_schema_is_key(const struct table_schema *schema, uint32_t column_id) 
     return false;
 }
 
+struct column_type table_included_type(struct column_type type) {
+    if (type.kind == COLUMN_FLOAT32) return (struct column_type){.kind = COLUMN_INT32};
+    return type.kind == COLUMN_FLOAT64 ? (struct column_type){.kind = COLUMN_INT64} : type;
+}
+
 struct column_type table_index_part_type(const struct table_schema *schema, const struct table_index *index,
                                          uint32_t part) {
-    int32_t at = table_schema_find_id(schema, index->columns[part]);
+    int32_t at = table_schema_find_id(schema, table_index_part_column(index, part));
     struct column_type type = at < 0 ? (struct column_type){0} : schema->columns[at].type;
+    if (part >= index->column_count) return table_included_type(type);
     return column_function_type((enum column_function)index->functions[part], type);
 }
 
 uint32_t table_index_part_id(const struct table_index *index, uint32_t part) {
-    return index->functions[part] == FUNCTION_NONE ? index->columns[part] : INDEX_PART_ID + part;
+    bool is_column = part >= index->column_count || index->functions[part] == FUNCTION_NONE;
+    return is_column ? table_index_part_column(index, part) : INDEX_PART_ID + part;
 }
 
 int32_t table_index_elements(const struct table_index *index) {
@@ -179,8 +186,8 @@ int32_t table_index_elements(const struct table_index *index) {
 
 uint32_t table_index_columns(const struct table_index *index, uint32_t ids[ROW_KEY_PARTS_MAX]) {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < index->column_count; i++) {
-        uint32_t at = count, id = index->columns[i];
+    for (uint32_t i = 0; i < table_index_entry_parts(index); i++) {
+        uint32_t at = count, id = table_index_part_column(index, i);
         while (at > 0 && ids[at - 1] > id) at--;
         if (at > 0 && ids[at - 1] == id) continue;
         memmove(&ids[at + 1], &ids[at], (count - at) * sizeof *ids);

@@ -50,7 +50,7 @@ struct table_index {
     uint32_t columns[ROW_KEY_PARTS_MAX]; /* ids; one for all kinds but INDEX_SORTED */
     uint32_t column_count;
     uint8_t functions[ROW_KEY_PARTS_MAX];  /* enum column_function, by part; only of INDEX_SORTED */
-    uint32_t included[INDEX_INCLUDED_MAX]; /* ids of columns whose values stand in the entries, too */
+    uint32_t included[INDEX_INCLUDED_MAX]; /* ids of columns whose values stand in the entries, too, as further parts */
     uint32_t included_count;
     bool unique;
     uint32_t replaces; /* BUILDING: the index (id.table) whose name it takes when it is ready; 0: none */
@@ -110,14 +110,26 @@ int32_t table_schema_find(const struct table_schema *schema, struct slice name);
 int32_t table_schema_find_id(const struct table_schema *schema, uint32_t column_id);
 const struct table_index *table_schema_find_index(const struct table_schema *schema, struct slice name);
 const struct table_index *table_schema_find_index_id(const struct table_schema *schema, uint32_t index_table);
-/* What a part of an index is: its type; and the id of its column in the index's segments, which is the column's own or,
- * of a function of it, INDEX_PART_ID and behind. */
+/* Entries begin with the index's parts, which are what it is sorted by, and the values of its included columns, as
+ * further parts: all together these many, at most ROW_KEY_PARTS_MAX. The primary key is behind them. */
+static inline uint32_t table_index_entry_parts(const struct table_index *index) {
+    return index->column_count + index->included_count;
+}
+/* The id of the column that a part of an entry is of. */
+static inline uint32_t table_index_part_column(const struct table_index *index, uint32_t part) {
+    return part < index->column_count ? index->columns[part] : index->included[part - index->column_count];
+}
+/* What a part of an entry is: the type that it is encoded by; and the id of its column in the index's segments, which
+ * is the column's own or, of a function of it, INDEX_PART_ID and behind. Floating-point numbers that are included are
+ * encoded as integers of their bits, for keys do not tell all of them apart. */
 enum { INDEX_PART_ID = 0x700000 };
 struct column_type table_index_part_type(const struct table_schema *schema, const struct table_index *index,
                                          uint32_t part);
 uint32_t table_index_part_id(const struct table_index *index, uint32_t part);
 /* The part that is the elements of a list, of which a row has any number of entries; -1: each row has one. */
 int32_t table_index_elements(const struct table_index *index);
+/* The type that included columns of this one are encoded by. */
+struct column_type table_included_type(struct column_type type);
 /* The columns that entries are made of: distinct ids, ascending. Gives their number. */
 uint32_t table_index_columns(const struct table_index *index, uint32_t ids[ROW_KEY_PARTS_MAX]);
 /* Whether each row has exactly one entry. */

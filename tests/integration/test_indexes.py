@@ -173,6 +173,53 @@ def rows_of(ids, email):
     return [{"id": key, "email": email, "at": None, "tags": None, "n": 0} for key in ids]
 
 
+def test_queries_of_what_a_covering_index_has_read_no_rows(server, people):
+    rng, model = random.Random(9), {}
+    server.cli("index", "create", "people", "by_n", "--columns", "n", "--include", "email,at", check=True)
+    listed = server.cli("index", "list", "people", "-o", "json", check=True).json()
+    assert listed[0]["columns"] == ["n"] and listed[0]["included"] == ["email", "at"]
+    for step in range(4):
+        write(people, model, [any_row(rng, rng.randrange(4000)) for _ in range(3000)])
+        delete(people, model, [rng.randrange(4000) for _ in range(100)])
+        if step % 2:
+            server.cli("flush", check=True)
+        for columns, only in ((["id", "n", "email", "at"], True), (["email"], True), (["id", "tags"], False)):
+            for n in (3, 50, 200):
+                found, explain = people.scan("people", f"n = {n}", columns=columns)
+                wanted = [{c: r[c] for c in columns} for r in model.values() if r["n"] == n]
+                order = lambda r: str(sorted(r.items(), key=str))
+                assert sorted(found.to_pylist(), key=order) == sorted(wanted, key=order)
+                assert explain.path == ("index only" if only else "index")
+                assert explain.rows_read == (0 if only else len(wanted))
+        if step == 2:
+            server.cli("compact", check=True)
+            server.crash()
+            people = Tables(server)
+    line = server.cli("scan", "people", "--where", "n = 3 AND email = 'bob'", "--columns", "id", "--explain", check=True)
+    assert "index only" in line.out
+    dropped = server.cli("table", "alter", "drop-column", "people", "email")
+    assert dropped.code != 0 and "by_n" in dropped.err
+    server.cli("index", "rebuild", "people", "by_n", check=True)
+    assert people.scan("people", "n = 3", columns=["email"])[1].path == "index only"
+    assert server.cli("verify", "-o", "json", check=True).json()["problems"] == 0
+
+
+def test_other_ways_of_writing_keep_to_a_unique_index(server, people):
+    server.cli("index", "create", "people", "one", "--columns", "email", "--unique", check=True)
+    batch = lambda key, email: pa.RecordBatch.from_pylist(rows_of([key], email), schema=SCHEMA)
+    put = lambda key, email, **more: people.write("people", batch(key, email), **more)
+    assert put(1, "ada").rows_rejected == 0
+    assert put(1, "ada", atomic=True).rows_rejected == 0
+    answer = put(2, "ada", if_absent=True)
+    assert answer.rows_rejected == 1 and "email = ada is that of the row with id = 1" in answer.rejects[0].reason
+    updated = server.cli("rows", "update", "people", "--where", "id = 1", "--set", "email=bob")
+    assert updated.code == 0, updated.err
+    assert put(2, "ada").rows_rejected == 0
+    refused = server.cli("rows", "update", "people", "--where", "id = 1", "--set", "email=ada")
+    assert refused.code != 0 and 'unique index "one"' in refused.err
+    assert server.cli("verify", "-o", "json", check=True).json()["problems"] == 0
+
+
 def test_a_unique_index_keeps_values_apart(server, people):
     server.cli("index", "create", "people", "one", "--columns", "lower(email)", "--unique", check=True)
     tables = people
