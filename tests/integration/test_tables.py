@@ -390,12 +390,13 @@ def test_a_directory_of_feature_level_5_opens_and_grows(make_server, tmp_path, a
         assert len(lines("find", "birds", "by_legs", "3", "-o", "csv")) == 61
         stock = server.cli("scan", "stock", "-a", "count,sum(pieces),sum(price)", "-o", "json", check=True).json()
         assert stock == [{"count": 40, "sum_pieces": 8197, "sum_price": 290}]
+        assert [row["id"] for row in server.cli("scan", "visits", "--ordered", "-o", "json", check=True).json()] == list(range(2, 41, 2))
         paused = server.cli("jobs", "list", "-o", "json", check=True).json()
         assert [job["kind"] for job in paused if job["state"] == "paused"] == ["retention"]
         feed = lines("changes", "--snapshot", "before")
         assert changes in (None, feed[:-1])  # the last line says how far it has come
         changes = feed[:-1]
-        assert len(changes) == 374 and '"upper":"session/3"' in changes[0]
+        assert len(changes) == 414 and '"upper":"session/3"' in changes[0]
         assert server.cli("verify").code == 0
         if step == 0:
             server.crash()

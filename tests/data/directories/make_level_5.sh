@@ -50,6 +50,11 @@ for i in {1..50}; do echo "$i,$((i * 10)),7"; done | sed '1i item,pieces,price' 
 plinth rows update stock --set price=8 --where 'item BETWEEN 11 AND 20'
 plinth rows delete stock --where 'item > 40'
 plinth jobs pause retention
+
+# Rows that expire: odd ones long ago, even ones in a thousand years, in segments.
+plinth table create visits 'id int64, until timestamp(s), primary key (id)' --expire until
+for i in {1..40}; do echo "$i,$((i % 2 ? 2020 : 2999))-01-01T00:00:00"; done | sed '1i id,until' | plinth import visits - --format csv
+plinth flush
 plinth jobs run checkpoint
 
 # What only the log has.
