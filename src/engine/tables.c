@@ -367,17 +367,23 @@ static enum plinth_status drop_index(struct plinth *db, const struct table_index
 
 enum plinth_status plinth_table_index_drop(struct plinth *db, const char *database, const char *table, const char *name,
                                            struct plinth_error *error) {
-    error_clear(error);
-    const struct table_schema *schema;
-    enum plinth_status st =
-        engine_find_rows_table(db, database, table, "indexes that go with the space", &schema, error);
-    if (st) return st;
-    const struct table_index *index = table_schema_find_index(schema, slice_of_string(name ? name : ""));
-    const struct table_index *rebuild = index ? find_rebuild(schema, index) : NULL;
-    if (!index) st = no_index(schema, name, error);
-    if (!st && rebuild) st = drop_index(db, rebuild, error);
-    if (!st || st == PLINTH_NOT_FOUND) st = index ? drop_index(db, index, error) : st;
-    table_schema_unref(schema);
+    bool dropped = false;
+    enum plinth_status st;
+    do { /* again when a rebuild has taken the index's place meanwhile: it is another one then */
+        error_clear(error);
+        const struct table_schema *schema;
+        st = engine_find_rows_table(db, database, table, "indexes that go with the space", &schema, error);
+        if (st) return st;
+        const struct table_index *index = table_schema_find_index(schema, slice_of_string(name ? name : ""));
+        const struct table_index *rebuild = index ? find_rebuild(schema, index) : NULL;
+        bool found = index != NULL;
+        if (!found && !dropped) st = no_index(schema, name, error);
+        if (rebuild) st = drop_index(db, rebuild, error);
+        if (rebuild && !st) dropped = true;
+        if (found && (!st || st == PLINTH_NOT_FOUND)) st = drop_index(db, index, error);
+        table_schema_unref(schema);
+        if (!found) break;
+    } while (st == PLINTH_NOT_FOUND);
     return st;
 }
 

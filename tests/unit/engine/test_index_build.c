@@ -405,6 +405,19 @@ static void a_rebuild_that_is_ready_at_once_is_no_dropped_one(void **state) {
     }
 }
 
+static void an_index_is_dropped_while_its_rebuild_takes_its_place(void **state) {
+    struct fixture *f = *state;
+    struct test_random random = test_random_of(23);
+    test_table_create(f->db, "items", "id int64, value int32?, words string?", "id", false);
+    for (int i = 0; i < 100; i++) {
+        assert_ok(plinth_table_index_create(f->db, NULL, "items", &by_value, &f->error), &f->error);
+        assert_ok(plinth_table_index_rebuild(f->db, NULL, "items", "by_value", true, &f->error), &f->error);
+        if (i % 4) usleep((useconds_t)test_random_below(&random, 300));
+        assert_ok(plinth_table_index_drop(f->db, NULL, "items", "by_value", &f->error), &f->error);
+        assert_false(look_at(f, "by_value").there || look_at(f, "by_value.rebuild").there);
+    }
+}
+
 static void a_partitioned_table_is_built_partition_by_partition(void **state) {
     struct fixture *f = *state;
     static const struct plinth_column columns[] = {{.name = "at", .type = "timestamp(us)"},
@@ -529,6 +542,7 @@ int main(void) {
         TEST(an_index_is_dropped_while_it_is_built),
         TEST(a_rebuilt_index_takes_the_place_of_the_old_one),
         TEST(a_rebuild_that_is_ready_at_once_is_no_dropped_one),
+        TEST(an_index_is_dropped_while_its_rebuild_takes_its_place),
         TEST(a_partitioned_table_is_built_partition_by_partition),
         TEST(a_table_without_a_key_is_built_in_the_order_of_arrival),
         TEST(an_empty_table_has_its_index_at_once),
