@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/status.h"
 #include "column/arrow_data.h"
@@ -10,9 +11,11 @@
 
 enum { TEXT_BYTES = 16 << 10, LEASE_US_MIN = 100000, LEASE_US = 3000000, NOISE_FROM = 1000 };
 #define COLUMNS "id int64, money int64, elements string"
+#define NOISE_COLUMNS COLUMNS ", until timestamp(us)"
 #define CLAIM_COLUMNS "writer int64, number int64, element int64"
 
 static const char *const columns[] = {"id", "money", "elements"};
+static const char *const noise_columns[] = {"id", "until"};
 static const char *const claim_columns[] = {"writer", "number", "element"};
 
 static bool is_row(uint32_t list) { return list % 2 == 0; }
@@ -253,20 +256,31 @@ enum plinth_status lists_attempt(struct plinth *db, struct list_history *history
     return st;
 }
 
-enum plinth_status lists_make_noise(struct plinth *db, struct test_random *random, struct plinth_error *error) {
-    char text[2048];
+static void format_time(uint64_t us, char text[40]) {
+    time_t seconds = (time_t)(us / 1000000);
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    size_t size = strftime(text, 40, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text + size, 40 - size, ".%06u", (unsigned)(us % 1000000));
+}
+
+enum plinth_status lists_make_noise(struct plinth *db, uint64_t now_us, struct test_random *random,
+                                    struct plinth_error *error) {
+    char text[4096], until[40];
     size_t size = 0;
     struct rows_result result;
-    for (int i = 0; i < 20; i++)
-        size += (size_t)snprintf(text + size, sizeof text - size, "%s%llu,%llu,noise of a row", i ? ";" : "",
+    for (int i = 0; i < 20; i++) {
+        format_time(now_us + LEASE_US_MIN + test_random_below(random, LEASE_US), until);
+        size += (size_t)snprintf(text + size, sizeof text - size, "%s%llu,%llu,noise of a row,%s", i ? ";" : "",
                                  (unsigned long long)(NOISE_FROM + test_random_below(random, LISTS_NOISE)),
-                                 (unsigned long long)test_random_below(random, 1000));
-    enum plinth_status st = test_rows_write(db, LISTS_TABLE, ROWS_UPSERT, COLUMNS, text, NULL, &result, error);
+                                 (unsigned long long)test_random_below(random, 1000), until);
+    }
+    enum plinth_status st = test_rows_write(db, LISTS_TABLE, ROWS_UPSERT, NOISE_COLUMNS, text, NULL, &result, error);
     rows_result_deinit(&result);
     return st;
 }
 
-void lists_create(struct plinth *db) {
+void lists_create(struct plinth *db, uint64_t now_us) {
     struct plinth_error error;
     struct plinth_transaction *transaction;
     struct plinth_space space;
@@ -277,7 +291,10 @@ void lists_create(struct plinth *db) {
                                         .columns = &claim_columns[1],
                                         .column_count = 1,
                                         .unique = true};
-    test_table_create(db, LISTS_TABLE, COLUMNS "?", "id", false);
+    const struct plinth_alteration expire = {
+        .kind = PLINTH_SET_OPTIONS, .options = PLINTH_OPTION_EXPIRY, .expire_by = "until"};
+    test_table_create(db, LISTS_TABLE, COLUMNS "?, until timestamp(us)?", "id", false);
+    assert_ok(plinth_table_alter(db, NULL, LISTS_TABLE, &expire, 1, &error), &error);
     test_table_create(db, CLAIMS_TABLE, CLAIM_COLUMNS, "writer", false);
     assert_ok(plinth_table_index_create(db, NULL, CLAIMS_TABLE, &unique, &error), &error);
     assert_ok(plinth_space_find(db, NULL, NULL, &space, &error), &error);
@@ -285,7 +302,7 @@ void lists_create(struct plinth *db) {
     for (uint32_t i = 0; i < LISTS; i++) assert_ok(write_list(transaction, space, i, &empty, &error), &error);
     assert_ok(plinth_transaction_commit(transaction, NULL, NULL, NULL, &error), &error);
     plinth_transaction_destroy(transaction);
-    for (int i = 0; i < 2 * LISTS_NOISE / 20; i++) assert_ok(lists_make_noise(db, &random, &error), &error);
+    for (int i = 0; i < 2 * LISTS_NOISE / 20; i++) assert_ok(lists_make_noise(db, now_us, &random, &error), &error);
 }
 
 /* ---- reading ---- */
@@ -349,6 +366,38 @@ static enum plinth_status read_claims(struct plinth_transaction *transaction, st
     return st;
 }
 
+static void take_noise(struct lists_state *state, const struct column *ids, const struct column *untils, uint32_t row) {
+    int64_t id = ((const int64_t *)ids->values)[row] - NOISE_FROM;
+    assert_true(id >= 0 && id < LISTS_NOISE && !column_is_null(untils, row));
+    state->noise_until_us[id] = (uint64_t)((const int64_t *)untils->values)[row];
+}
+
+static enum plinth_status read_noise(struct plinth_transaction *transaction, struct lists_state *state,
+                                     struct plinth_error *error) {
+    char where[32];
+    snprintf(where, sizeof where, "id >= %d", NOISE_FROM);
+    const struct plinth_query_options options = {.where = where, .columns = noise_columns, .column_count = 2};
+    struct ArrowArrayStream stream;
+    struct arrow got = {0};
+    struct batch *batch;
+    enum plinth_status st = plinth_transaction_query(transaction, NULL, LISTS_TABLE, &options, &stream, error);
+    if (st) return st;
+    if (stream.get_schema(&stream, &got.schema))
+        st = error_set(error, PLINTH_IO_ERROR, "%s", stream.get_last_error(&stream));
+    while (!st) {
+        if (stream.get_next(&stream, &got.array))
+            st = error_set(error, PLINTH_IO_ERROR, "%s", stream.get_last_error(&stream));
+        if (st || !got.array.release) break;
+        st = arrow_import_batch(&got.array, &got.schema, &batch, error);
+        if (st) break;
+        for (uint32_t row = 0; row < batch->rows; row++) take_noise(state, &batch->columns[0], &batch->columns[1], row);
+        batch_unref(batch);
+    }
+    if (got.schema.release) got.schema.release(&got.schema);
+    stream.release(&stream);
+    return st;
+}
+
 static void check_claims(const struct lists_state *state) {
     for (uint32_t a = 0; a < LISTS_WRITERS; a++)
         for (uint32_t b = 0; b < a; b++)
@@ -376,6 +425,7 @@ enum plinth_status lists_read(struct plinth *db, struct lists_state *state, stru
     if (!st) st = read_prefix(transaction, space, "mark/", state, error);
     if (!st) st = read_prefix(transaction, space, "lease/", state, error);
     if (!st) st = read_claims(transaction, state, error);
+    if (!st) st = read_noise(transaction, state, error);
     plinth_transaction_destroy(transaction);
     if (!st) check_money(state);
     if (!st) check_claims(state);
@@ -472,7 +522,12 @@ static uint32_t take_rows(struct lists_state *state, const struct plinth_feed_ro
     if (claims) *claimer = take_claims(state, batch);
     for (uint32_t row = 0; !claims && row < batch->rows; row++) {
         uint64_t id = ((const uint64_t *)batch->columns[0].values)[row];
-        if (id >= NOISE_FROM) continue;
+        if (id >= NOISE_FROM) {
+            assert_true(batch->column_count >= LISTS_COLUMNS);
+            assert_string_equal(rows->schema->children[3]->name, "until");
+            take_noise(state, &batch->columns[0], &batch->columns[3], row);
+            continue;
+        }
         assert_true(id < LISTS && is_row((uint32_t)id) && parse_row(batch, row, &list));
         uint32_t element = take_list(state, (uint32_t)id, &list);
         assert_true(!element || !added);
@@ -526,12 +581,19 @@ enum plinth_status follower_catch_up(struct follower *follower, struct plinth *d
     return st;
 }
 
+enum { LATE_US = 150000 }; /* reads move shard time on when it is more than 0.1 s behind */
+
 static void check_lease(struct lease lease, uint32_t shown, uint64_t now_us) {
-    enum { LATE_US = 150000 }; /* reads move shard time on when it is more than 0.1 s behind */
     if (lease.element && lease.expires_us > now_us && !shown)
         fail_msg("lease %u is gone before its time", lease.element);
     if (shown && shown != lease.element) fail_msg("lease %u is shown instead of %u", shown, lease.element);
     if (shown && lease.expires_us + LATE_US < now_us) fail_msg("lease %u is there after its time", shown);
+}
+
+static void check_noise(uint64_t until_us, uint64_t shown_us, uint64_t now_us) {
+    if (until_us > now_us && !shown_us) fail_msg("a row is gone before its time");
+    if (shown_us && shown_us != until_us) fail_msg("a row of before is shown");
+    if (shown_us && until_us + LATE_US < now_us) fail_msg("a row is there after its time");
 }
 
 void follower_check(const struct follower *follower, const struct lists_state *shown, uint64_t now_us) {
@@ -549,4 +611,5 @@ void follower_check(const struct follower *follower, const struct lists_state *s
         assert_int_equal(shown->claims[w].number, state->claims[w].number);
         for (uint32_t k = 0; k < LEASES; k++) check_lease(state->leases[w][k], shown->leases[w][k].element, now_us);
     }
+    for (uint32_t i = 0; i < LISTS_NOISE; i++) check_noise(state->noise_until_us[i], shown->noise_until_us[i], now_us);
 }

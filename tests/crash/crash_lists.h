@@ -9,8 +9,8 @@
  *   - each change that a feed gives of them has exactly one new element, at the end of a list;
  *   - no two writers have the same claim.
  *
- * The table also has rows that are only noise for flushes, merges and index builds. Who alters it keeps the columns of
- * the lists. */
+ * The table also has rows that are only noise for flushes, merges and index builds, and expire by a column. Who alters
+ * it keeps the columns of both. */
 #ifndef PLINTH_TESTS_CRASH_LISTS_H
 #define PLINTH_TESTS_CRASH_LISTS_H
 
@@ -23,6 +23,7 @@ enum {
     LISTS_WRITERS = 3,
     LEASES = 3, /* of a writer */
     CLAIMS = 4, /* for all writers */
+    LISTS_COLUMNS = 4,
     LISTS_NOISE = 150,
     LIST_MONEY = 100,
 };
@@ -48,17 +49,19 @@ struct lists_state {
         uint32_t element; /* that claimed it; 0: none */
         int64_t number;
     } claims[LISTS_WRITERS];
+    uint64_t noise_until_us[LISTS_NOISE]; /* 0: no such row */
 };
 
 /* Makes tables and first values, on a machine that does not fail. */
-void lists_create(struct plinth *db);
+void lists_create(struct plinth *db, uint64_t now_us);
 
 /* One transaction of writer `writer`; what it met is noted in the history. Any thread; `now_us` is the wall time. An
  * error ends the writer, but for a conflict and a claim that another writer has, which are PLINTH_OK here. */
 enum plinth_status lists_attempt(struct plinth *db, struct list_history *history, uint32_t writer, uint64_t now_us,
                                  struct test_random *random, struct plinth_error *error);
 /* Upserts some rows of noise. */
-enum plinth_status lists_make_noise(struct plinth *db, struct test_random *random, struct plinth_error *error);
+enum plinth_status lists_make_noise(struct plinth *db, uint64_t now_us, struct test_random *random,
+                                    struct plinth_error *error);
 /* All of one state. Fails the test when it makes no sense. */
 enum plinth_status lists_read(struct plinth *db, struct lists_state *state, struct plinth_error *error);
 /* Of the lists alone. */
@@ -80,7 +83,7 @@ void follower_init(struct follower *follower, struct plinth *db);
 enum plinth_status follower_catch_up(struct follower *follower, struct plinth *db, struct plinth_error *error);
 /* Says to the engine that it is done with what it has taken. */
 enum plinth_status follower_move_snapshot(struct follower *follower, struct plinth *db, struct plinth_error *error);
-/* Fails the test unless `shown` is what it has; leases by their times, `now_us` being the wall time. */
+/* Fails the test unless `shown` is what it has; leases and noise by their times, `now_us` being the wall time. */
 void follower_check(const struct follower *follower, const struct lists_state *shown, uint64_t now_us);
 
 #endif
