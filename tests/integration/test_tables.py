@@ -378,16 +378,18 @@ def test_a_directory_of_feature_level_5_opens_and_grows(make_server, tmp_path, a
         assert level == 5
         left = [key for key in sessions if not key.startswith(("session/2", "session/30"))]
         keys = [line.split(",")[0] for line in lines("kv", "scan", "--keys-only", "-o", "csv")[1:]]
-        assert keys == ["cat", "lease/long", *left, "tail"]
+        assert keys == ["cat", "lease/long", *left, "tail", "value"]
+        assert server.cli("kv", "get", "value", check=True).out.strip() == "v" * 300_000
         keys = [line.split(",")[0] for line in lines("kv", "scan", "--keys-only", "-o", "csv", "--snapshot", "before")[1:]]
         assert keys[-30:] == sessions
         assert lines("scan", "birds", "--limit", "1", "-o", "csv") == [
-            "name,legs,weight,labels,colour", 'Bird100,0,10.5,"{t2,all}",grey']
+            "name,legs,weight,wing,labels,colour", 'Bird100,0,10.5,9,"{t2,all}",grey']
         assert lines("scan", "birds", "--limit", "1", "-o", "csv", "--snapshot", "first") == [
-            "name,legs,weight,tags,seen", 'Bird100,0,10.5,"{t2,all}",2026-01-10']
+            "name,legs,weight,wing,tags,seen", 'Bird100,0,10.5,9,"{t2,all}",2026-01-10']
         assert (count("birds"), count("birds", "--where", "'t3' = ANY(labels)")) == (300, 43)
         assert [line.split(",")[0] for line in lines("find", "birds", "by_lower", "bird123", "-o", "csv")] == ["name", "Bird123"]
         assert len(lines("find", "birds", "by_legs", "3", "-o", "csv")) == 61
+        assert len(lines("find", "birds", "covering", "3", "--columns", "legs,weight", "-o", "csv")) == 61
         stock = server.cli("scan", "stock", "-a", "count,sum(pieces),sum(price)", "-o", "json", check=True).json()
         assert stock == [{"count": 40, "sum_pieces": 8197, "sum_price": 290}]
         assert [row["id"] for row in server.cli("scan", "visits", "--ordered", "-o", "json", check=True).json()] == list(range(2, 41, 2))
@@ -396,7 +398,7 @@ def test_a_directory_of_feature_level_5_opens_and_grows(make_server, tmp_path, a
         feed = lines("changes", "--snapshot", "before")
         assert changes in (None, feed[:-1])  # the last line says how far it has come
         changes = feed[:-1]
-        assert len(changes) == 414 and '"upper":"session/3"' in changes[0]
+        assert len(changes) == 415 and '"upper":"session/3"' in changes[0]
         assert server.cli("verify").code == 0
         if step == 0:
             server.crash()

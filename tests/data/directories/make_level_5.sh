@@ -25,21 +25,22 @@ plinth snapshot keep before --with-log
 plinth kv delete-range --prefix session/2
 
 # A table: functions and elements in indexes, one unique; rows in merged segments, then alterations.
-plinth table create birds 'name string, legs int8, weight float32, tags list<string>, seen date, primary key (name)'
+plinth table create birds 'name string, legs int8, weight float32, wing int16, tags list<string>, seen date, primary key (name)'
 {
-    echo 'name,legs,weight,tags,seen'
+    echo 'name,legs,weight,wing,tags,seen'
     for i in {100..399}; do
-        echo "Bird$i,$((i % 5)),$((i % 90)).5,\"{t$((i % 7)),all}\",2026-01-$((i % 20 + 10))"
+        echo "Bird$i,$((i % 5)),$((i % 90)).5,$((i % 13)),\"{t$((i % 7)),all}\",2026-01-$((i % 20 + 10))"
     done
 } | plinth import birds - --format csv
 plinth index create birds by_legs --columns legs
 plinth index create birds by_lower --columns 'lower(name)'
 plinth index create birds by_tag --columns tags
+plinth index create birds covering --columns legs --include weight
 plinth index create birds one_name --columns 'upper(name)' --unique
 plinth compact
 plinth snapshot keep first
 plinth table alter add-column birds "colour string not null default 'grey'"
-plinth table alter widen-column birds weight float64
+plinth table alter widen-column birds wing int64
 plinth table alter rename-column birds tags labels
 plinth table alter drop-column birds seen
 plinth index rebuild birds by_legs
@@ -56,6 +57,10 @@ plinth table create visits 'id int64, until timestamp(s), primary key (id)' --ex
 for i in {1..40}; do echo "$i,$((i % 2 ? 2020 : 2999))-01-01T00:00:00"; done | sed '1i id,until' | plinth import visits - --format csv
 plinth flush
 plinth jobs run checkpoint
+
+# A value that lies in the store.
+printf '{"key":"value","value":"%s"}\n' "$(head -c 300000 /dev/zero | tr '\0' v)" | plinth kv batch -
+plinth flush
 
 # What only the log has.
 plinth rows update stock --set-from pieces=price --where 'item = 1'
