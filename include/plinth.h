@@ -89,11 +89,15 @@ struct plinth_options {
     bool no_background_compaction;          /* only plinth_compact merges segments */
     enum plinth_durability durability;      /* of writes that do not say; default SYNCED */
     enum plinth_durability read_durability; /* reads show writes that got this far; default SYNCED */
-    uint64_t memtable_bytes;                /* a memtable is cut at this size; default 64 MiB */
-    uint64_t cache_bytes;                   /* decoded pages kept for point reads; default 256 MiB */
-    uint64_t log_segment_bytes;             /* default 64 MiB; below 1 MiB a hint */
-    uint32_t log_sync_interval_ms;          /* writes below SYNCED are synced after this anyway; default 10 */
-    uint32_t compaction_threads; /* that merge in the background; default half of the processors, at least 2 */
+    /* All memory of the engine: memtables, caches, flushes, merges and queries; at least 192 MiB; default half of what
+     * the machine or the process's control group has. What follows is divided from it unless it is given, and must fit
+     * then. */
+    uint64_t memory_limit_bytes;
+    uint64_t memtable_bytes;       /* a memtable is cut at this size; default a 16th of the limit, at most 64 MiB */
+    uint64_t cache_bytes;          /* decoded pages, at most; default what the rest leaves, without a limit 256 MiB */
+    uint64_t log_segment_bytes;    /* default 64 MiB; below 1 MiB a hint */
+    uint32_t log_sync_interval_ms; /* writes below SYNCED are synced after this anyway; default 10 */
+    uint32_t compaction_threads;   /* that merge in the background; default half of the processors, at least 2 */
 };
 
 /* Opens or makes the engine in directory `path`, replaying the log. Failures among others:
@@ -903,6 +907,18 @@ PLINTH_API PLINTH_MUST_CHECK enum plinth_status plinth_verify(struct plinth *db,
                                                               struct plinth_error *error);
 
 /* Numbers at one moment. Counters count since open; *_bytes are bytes, *_us microseconds. */
+/* Who has how much memory. */
+struct plinth_memory {
+    uint64_t limit_bytes;
+    uint64_t resident_bytes; /* of the whole process, as the operating system counts it; 0: not known */
+    uint64_t
+        memtable_bytes; /* also of memtables that only a reader still holds, with the index entries made for readers */
+    uint64_t cache_bytes;
+    uint64_t segment_bytes; /* footers and indexes of segments */
+    uint64_t flush_bytes, merge_bytes, query_bytes;
+    uint64_t window_bytes; /* keys written lately, which conditional writes are checked against */
+};
+
 struct plinth_stats {
     struct plinth_position acknowledged;
     uint64_t sets, deletes, gets, gets_found, scans, scan_rows, conflicts;
@@ -918,6 +934,8 @@ struct plinth_stats {
     uint64_t compaction_debt_bytes;                    /* what merges have to read until there is nothing to do */
     uint64_t runs_most;                                /* that a look-up in one table may have to go through */
     uint64_t cache_bytes, cache_hits, cache_misses;
+    struct plinth_memory memory;
+    uint64_t writers_waiting_for_memory; /* now; write_stalls counts them */
     uint64_t checkpoints, checkpoint_lsn;
     uint64_t snapshots, history_seconds;
     uint64_t write_stalls, write_stall_us; /* writes that waited for memory */

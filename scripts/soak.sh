@@ -6,6 +6,8 @@
 #   models   differential tests against models: keys, rows, transactions, history, indexes, schemas, feeds
 #   crash    simulated machines, killed processes
 #   writes   one row at a time for ten minutes; everything deleted (once each, however long they take)
+#   memory   20 million rows and large values under limits of 256 MiB, 1 GiB and 4 GiB, while queries run (once each; only
+#            when asked for: docs/RELIABILITY.md)
 #
 # Every round prints how to repeat it. A failure ends its part. The last line is `N passed, N failed`.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -57,6 +59,14 @@ writes() {
     cat "$ROOT/build/soak.log"
 }
 
+memory() {
+    local limit
+    for limit in 256M 1G 4G; do
+        round "$BUILD/tests/soak/soak_memory" "$limit" 20000000
+        grep -v level= "$ROOT/build/soak.log" || true
+    done
+}
+
 main() {
     local minutes=60 parts=() part failed
     case ${1:-} in
@@ -70,7 +80,7 @@ main() {
     [[ $# -gt 0 ]] || set -- models crash writes
     parts=("$@")
     for part in "${parts[@]}"; do
-        [[ $part =~ ^(models|crash|writes)$ ]] || die "unknown part '$part' (models, crash, writes)"
+        [[ $part =~ ^(models|crash|writes|memory)$ ]] || die "unknown part '$part' (models, crash, writes, memory)"
     done
     "$ROOT/scripts/install_deps.sh" build test
     mkdir -p "$ROOT/build"
@@ -81,7 +91,7 @@ main() {
     python_env || die "the Python packages of the tests cannot be had"
     local end=$(($(date +%s) + minutes * 60)) rounds=()
     for part in "${parts[@]}"; do
-        if [[ $part == writes ]]; then writes; else rounds+=("$part"); fi
+        if [[ $part == writes || $part == memory ]]; then "$part"; else rounds+=("$part"); fi
     done
     while [[ ${#rounds[@]} -gt 0 && $(date +%s) -lt $end ]]; do
         for part in "${rounds[@]}"; do

@@ -185,7 +185,10 @@ void *shared_arena_alloc(struct shared_arena *arena, size_t size) {
         growing_lock(arena);
         void *at = NULL;
         bool changed = atomic_load_explicit(&arena->current, memory_order_relaxed) != chunk;
-        if (!changed) at = shared_arena_add(arena, arena->chunk_bytes, size, false);
+        /* The first is small: a memtable that only takes blocks needs no more, and huge pages are resident whole. */
+        bool is_small = !chunk && size <= ARENA_FIRST_CHUNK_BYTES / 4 && arena->chunk_bytes > ARENA_FIRST_CHUNK_BYTES;
+        size_t capacity = is_small ? ARENA_FIRST_CHUNK_BYTES : arena->chunk_bytes;
+        if (!changed) at = shared_arena_add(arena, capacity, size, false);
         growing_unlock(arena);
         if (!changed) return at;
     }

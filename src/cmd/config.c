@@ -15,8 +15,12 @@ static const struct option_spec config_table[] = {
      "written once the server is ready: {\"grpc\":port,\"http\":port}"},
     {"loops", 0, "N", "PLINTH_LOOPS", "0", "event loops (threads) for connections; 0: one a CPU"},
     {"workers", 0, "N", "PLINTH_WORKERS", "16", "threads for what may wait: disk reads, scans, conditional writes"},
-    {"memtable-size", 0, "SIZE", "PLINTH_MEMTABLE_SIZE", "64MiB", "a memtable is written out at this size"},
-    {"cache-size", 0, "SIZE", "PLINTH_CACHE_SIZE", "256MiB", "memory for pages read from segments"},
+    {"memory-limit", 0, "SIZE", "PLINTH_MEMORY_LIMIT", NULL,
+     "all memory of the engine; half of what the machine or container has when not given"},
+    {"memtable-size", 0, "SIZE", "PLINTH_MEMTABLE_SIZE", NULL,
+     "a memtable is written out at this size; a 16th of the limit, at most 64MiB, when not given"},
+    {"cache-size", 0, "SIZE", "PLINTH_CACHE_SIZE", NULL,
+     "memory for pages read from segments; what the limit leaves when not given, without a limit 256MiB"},
     {"durability", 0, "LEVEL", "PLINTH_DURABILITY", "synced",
      "when writes that do not say are acknowledged: buffered, written or synced"},
     {"drain-timeout", 0, "TIME", "PLINTH_DRAIN_TIMEOUT", "30s",
@@ -43,23 +47,31 @@ static const char *setting(const struct config *config, const char *name) {
     return options_value_of(&config->options, spec_named(name));
 }
 
+#define MEMORY_LIMIT_MIN (192ull << 20)
+
+/* A size of at least `least`; 0 when it is not given. */
+static enum plinth_status read_memory(struct config *config, const char *name, uint64_t least, uint64_t *bytes,
+                                      struct plinth_error *error) {
+    const char *text = setting(config, name);
+    *bytes = 0;
+    if (!text || !*text) return PLINTH_OK;
+    enum plinth_status st = options_parse_size(name, text, bytes, error);
+    if (!st && *bytes < least)
+        st = error_set(error, PLINTH_INVALID_ARGUMENT, "--%s: %s is too small, at least %lluMiB", name, text,
+                       (unsigned long long)(least >> 20));
+    return st;
+}
+
 static enum plinth_status read_sizes(struct config *config, struct plinth_error *error) {
     struct service_options *service = &config->service;
     uint64_t loops = 0, workers = 0, drain_ms = 0;
     enum plinth_status st = options_parse_number("loops", setting(config, "loops"), 0, 256, &loops, error);
     if (!st) st = options_parse_number("workers", setting(config, "workers"), 1, 1024, &workers, error);
-    if (!st)
-        st = options_parse_size("memtable-size", setting(config, "memtable-size"), &service->engine.memtable_bytes,
-                                error);
-    if (!st) st = options_parse_size("cache-size", setting(config, "cache-size"), &service->engine.cache_bytes, error);
+    if (!st) st = read_memory(config, "memory-limit", MEMORY_LIMIT_MIN, &service->engine.memory_limit_bytes, error);
+    if (!st) st = read_memory(config, "memtable-size", 1 << 20, &service->engine.memtable_bytes, error);
+    if (!st) st = read_memory(config, "cache-size", 1 << 20, &service->engine.cache_bytes, error);
     if (!st) st = options_parse_duration("drain-timeout", setting(config, "drain-timeout"), &drain_ms, error);
     if (st) return st;
-    if (service->engine.memtable_bytes < 1 << 20)
-        return error_set(error, PLINTH_INVALID_ARGUMENT, "--memtable-size: %s is too small, at least 1MiB",
-                         setting(config, "memtable-size"));
-    if (service->engine.cache_bytes < 1 << 20)
-        return error_set(error, PLINTH_INVALID_ARGUMENT, "--cache-size: %s is too small, at least 1MiB",
-                         setting(config, "cache-size"));
     service->loops = (unsigned)loops;
     service->workers = (unsigned)workers;
     service->drain_timeout_ms = (uint32_t)drain_ms;

@@ -124,6 +124,7 @@ enum plinth_status engine_cut_locked(struct plinth *db, uint64_t *cut, struct pl
     view_publish(&db->views, view);
     view = NULL;
     db->bytes_cut += memtable_bytes(db->active);
+    memtable_charge(db->active, &db->memory.cut_bytes);
     memtable_unref(db->active);
     db->active = fresh;
     fresh = NULL;

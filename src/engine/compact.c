@@ -61,6 +61,7 @@ enum plinth_status merge_open_inputs(struct merge *merge, struct iterator **merg
 
 enum plinth_status merge_check(struct merge *merge, struct plinth_error *error) {
     struct plinth *db = merge->db;
+    engine_balance_memory_at_times(db);
     pthread_mutex_lock(&db->job_mutex);
     bool closing = db->closing;
     pthread_mutex_unlock(&db->job_mutex);
@@ -434,9 +435,15 @@ enum plinth_status merge_run(struct merge *merge, struct plinth_error *error) {
     struct run *made = NULL;
     struct output output = {0};
     enum plinth_status st = take_parts(merge, error);
+    const bool writes = !merge->is_dropping && !merge->is_covered && !merge->is_move;
     if (!st) st = describe_table(merge, error);
-    if (!st) st = engine_begin_job(db, JOB_COMPACT, &merge->job, error);
+    if (!st && writes) st = engine_take_merge_memory(db, merge->cancelled, error);
     if (st) return st;
+    st = engine_begin_job(db, JOB_COMPACT, &merge->job, error);
+    if (st) {
+        if (writes) engine_give_merge_memory(db);
+        return st;
+    }
     uint64_t segment_bytes = db->sizes.segment_raw_bytes_max ? db->sizes.segment_raw_bytes_max : SEGMENT_RAW_BYTES_MAX;
     output_init(&output, db, merge->job, choose_codec(merge), segment_bytes);
     if (!merge->schema && !merge->indexed.table && !merge->is_covered && !merge->is_move)
@@ -459,6 +466,7 @@ enum plinth_status merge_run(struct merge *merge, struct plinth_error *error) {
         engine_abort_job(db, merge->job);
     }
     output_deinit(&output);
+    if (writes) engine_give_merge_memory(db);
     return st;
 }
 

@@ -5,7 +5,6 @@
 #include "base/status.h"
 
 enum {
-    STEP_BYTES = 256 << 20,
     MOVE_BYTES_MIN = 4 << 20, /* smaller segments are worth rewriting into larger ones */
     CUT_PART = 256,           /* segments are not cut smaller than this part of a step */
     CUTS_MAX = 1024,
@@ -26,7 +25,7 @@ static bool fill_run(struct step_run *to, struct step_segment *segments, const s
 }
 
 uint64_t compaction_step_bytes(const struct plinth *db) {
-    return db->sizes.step_bytes ? db->sizes.step_bytes : STEP_BYTES;
+    return db->sizes.step_bytes ? db->sizes.step_bytes : db->memory.plan.step_bytes;
 }
 
 /* Chooses where the merge's segments end, by the runs behind it. */

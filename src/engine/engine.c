@@ -3,8 +3,10 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log_event.h"
+#include "base/machine.h"
 #include "base/status.h"
 #include "engine/compaction.h"
 #include "engine/directory.h"
@@ -26,8 +28,6 @@ static enum plinth_status check_options(const struct plinth_options *given, stru
         return error_set(error, PLINTH_INVALID_ARGUMENT, "unknown durability in the options");
     if (!options->durability) options->durability = PLINTH_DURABILITY_SYNCED;
     if (!options->read_durability) options->read_durability = PLINTH_DURABILITY_SYNCED;
-    options->memtable_bytes = or_default(options->memtable_bytes, 64 << 20);
-    options->cache_bytes = or_default(options->cache_bytes, 256 << 20);
     options->log_segment_bytes = or_default(options->log_segment_bytes, 64 << 20);
     options->log_sync_interval_ms = (uint32_t)or_default(options->log_sync_interval_ms, 10);
     return PLINTH_OK;
@@ -88,6 +88,7 @@ static void init_locks(struct plinth *db) {
     pthread_mutex_init(&db->checkpoint_mutex, NULL);
     pthread_mutex_init(&db->garbage_mutex, NULL);
     view_list_init(&db->views);
+    memory_use_init(&db->memory);
 }
 
 static void deinit_locks(struct plinth *db) {
@@ -106,6 +107,7 @@ static void deinit_locks(struct plinth *db) {
     pthread_mutex_destroy(&db->compaction_mutex);
     pthread_mutex_destroy(&db->checkpoint_mutex);
     pthread_mutex_destroy(&db->garbage_mutex);
+    memory_use_deinit(&db->memory);
 }
 
 static enum plinth_status open_parts(struct plinth *db, const struct engine_parts *parts, bool fresh,
@@ -209,13 +211,23 @@ static void tear_down(struct plinth *db) {
     free(db);
 }
 
+static unsigned processors(void) {
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count < 1 ? 1 : (unsigned)count;
+}
+
 enum plinth_status engine_open(const char *path, const struct plinth_options *options, const struct engine_parts *parts,
                                struct plinth **opened, struct plinth_error *error) {
     *opened = NULL;
     error_clear(error);
     struct plinth_options checked;
     enum plinth_status st = check_options(options, &checked, error);
+    struct memory_plan plan;
+    if (!st) st = memory_plan_make(&checked, machine_memory_bytes(parts->env), processors(), &plan, error);
     if (st) return st;
+    checked.memory_limit_bytes = plan.limit;
+    checked.memtable_bytes = plan.memtable_bytes;
+    checked.cache_bytes = plan.cache_bytes;
     if (!path || !*path) return error_set(error, PLINTH_INVALID_ARGUMENT, "the data directory's path is empty");
     struct plinth *db = calloc(1, sizeof *db);
     if (!db) return error_no_memory(error, "engine");
@@ -223,6 +235,9 @@ enum plinth_status engine_open(const char *path, const struct plinth_options *op
     init_locks(db);
     db->options = checked;
     db->env = parts->env;
+    db->memory.plan = plan;
+    if (options && options->memory_limit_bytes) machine_spare_memory();
+    db->memory.foreign_bytes = machine_resident_bytes(db->env);
     db->sizes = parts->sizes;
     db->time_base_us = env_wall_time_us(db->env);
     db->time_base_ns = began;
@@ -341,5 +356,7 @@ void plinth_stats_read(struct plinth *db, struct plinth_stats *stats) {
     stats->write_rate_max = db->write_budget.rate;
     pthread_mutex_unlock(&db->sequence_mutex);
     stats->jobs_paused = job_kinds_paused(db);
+    engine_memory_stats(db, stats);
+    stats->writers_waiting_for_memory = atomic_load(&db->waiting_for_memory);
     stats->writable = !atomic_load(&db->failed);
 }

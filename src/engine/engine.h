@@ -7,6 +7,7 @@
 
 #include "base/env.h"
 #include "base/thread.h"
+#include "engine/memory.h"
 #include "engine/sequencer.h"
 #include "engine/shard.h"
 #include "engine/view.h"
@@ -44,6 +45,7 @@ struct engine_sizes {
     uint64_t segment_raw_bytes_max, step_bytes, move_bytes_min;
     uint64_t index_step_bytes; /* of an index build; 0: a memtable's */
     uint64_t value_bytes_min;  /* values of this size lie in the store; 0: what value_store.h has */
+    uint64_t readers_wait_ns;  /* that writers wait for memtables which only readers hold; 0: a minute */
 };
 
 struct plinth {
@@ -57,15 +59,17 @@ struct plinth {
     struct log *log;
     struct log_listener log_listener;
     struct page_cache *cache;
+    struct memory_use memory; /* memory.h */
 
     /* Sequencing: the order of records, what they decide, and which memtable takes their rows. */
     pthread_mutex_t sequence_mutex;
     struct shard shard;
     struct memtable *active;
-    uint64_t last_data_lsn;     /* of the newest record with rows */
-    atomic_bool remembers_rows; /* the feature level has the window of rows: writers make key runs for it */
-    uint64_t memtables_cut;     /* immutable memtables not yet flushed */
-    uint64_t bytes_cut;         /* of all memtables ever cut */
+    uint64_t last_data_lsn;           /* of the newest record with rows */
+    atomic_bool remembers_rows;       /* the feature level has the window of rows: writers make key runs for it */
+    uint64_t memtables_cut;           /* immutable memtables not yet flushed */
+    uint64_t bytes_cut;               /* of all memtables ever cut */
+    atomic_ullong waiting_for_memory; /* writers */
     struct write_budget write_budget;
     struct write_rate write_rate; /* while writers are free */
     pthread_cond_t memtable_flushed;

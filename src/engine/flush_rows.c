@@ -27,8 +27,9 @@ struct rows_flush {
     uint32_t *all_ids;   /* of the schema's columns */
     int64_t *partitions; /* that the blocks' rows lie in, ascending */
     uint64_t partition_count;
-    uint32_t index_count; /* sorted ones */
+    uint32_t index_count; /* sorted ones of which this pass over the rows collects the entries */
     const struct table_index **indexes;
+    bool with_rows; /* the pass writes the rows, too: the first one does */
 };
 
 struct flush_task {
@@ -65,7 +66,7 @@ static enum plinth_status open_merge(const struct rows_flush *flush, const struc
 
 static enum plinth_status write_block(struct flush_task *task, struct row_output *rows, struct row_block *block,
                                       bool with_entries, struct plinth_error *error) {
-    enum plinth_status st = row_output_add(rows, block, error);
+    enum plinth_status st = task->flush->with_rows ? row_output_add(rows, block, error) : PLINTH_OK;
     for (uint32_t i = 0; !st && with_entries && i < task->flush->index_count; i++)
         st = index_output_add(&task->entries[i], block, error);
     return st;
@@ -88,6 +89,7 @@ static enum plinth_status write_range(struct flush_task *task, struct row_output
         if (st || !block) break;
         st = write_block(task, rows, block, with_entries, error);
         row_block_unref(block);
+        engine_balance_memory_at_times(flush->output->db);
     }
     block_stream_close(merged);
     return st ? st : row_output_finish(rows, error);
@@ -107,7 +109,7 @@ static enum plinth_status write_partitions(struct flush_task *task, struct plint
         if (!st) st = write_range(task, &rows, task->with_entries && at == 0, error);
         row_output_deinit(&rows);
         at += count;
-    } while (!st && at < task->partition_count);
+    } while (!st && flush->with_rows && at < task->partition_count);
     return st;
 }
 
@@ -313,6 +315,33 @@ static enum plinth_status flush_indexes(struct rows_flush *flush, struct flush_t
     return st;
 }
 
+/* What collecting and sorting an index's entries takes at most, about: twice what they are, by the first block. */
+static uint64_t entries_bytes(const struct rows_flush *flush, const struct table_index *index) {
+    const struct row_block *block = flush->blocks.blocks[0];
+    uint64_t bytes = sizeof(uint32_t) + sizeof(uint64_t);
+    if (block->keys.offsets) bytes += (block->keys.offsets[block->rows] - block->keys.offsets[0]) / block->rows;
+    for (uint32_t i = 0; i < index->column_count; i++) {
+        const struct column *column = row_block_column(block, index->columns[i]);
+        bool has_lengths = column && !column_type_width(column->type) && column->offsets;
+        bytes += has_lengths ? 4 + (column->offsets[block->rows] - column->offsets[0]) / block->rows : 9;
+    }
+    return 2 * bytes * flush->rows;
+}
+
+/* How many of the indexes from `first` on one pass collects: as many as the memory limit has room for, but one. */
+static uint32_t indexes_at_once(const struct rows_flush *flush, const struct table_index *const *indexes,
+                                uint32_t count, uint64_t *bytes) {
+    uint32_t taken = 0;
+    *bytes = 0;
+    while (taken < count) {
+        uint64_t more = entries_bytes(flush, indexes[taken]);
+        if (taken && *bytes + more > flush->output->db->memory.plan.flush_bytes) break;
+        *bytes += more;
+        taken++;
+    }
+    return taken;
+}
+
 static enum plinth_status flush_by_tasks(struct rows_flush *flush, struct plinth_error *error) {
     struct slice bounds[RANGES_MAX];
     struct flush_task tasks[RANGES_MAX];
@@ -341,10 +370,22 @@ enum plinth_status flush_rows(struct output *output, struct memtable *memtable, 
         .output = output, .schema = schema, .cut_lsn = cut_lsn, .horizon_lsn = horizon_lsn, .bottom = bottom};
     memtable_blocks(memtable, schema->id, &flush.blocks);
     enum plinth_status st = describe(&flush, error);
-    if (!st && flush.rows) st = flush_by_tasks(&flush, error);
+    const struct table_index **indexes = flush.indexes;
+    uint32_t left = flush.index_count;
+    flush.with_rows = true;
+    while (!st && flush.rows && (left || flush.with_rows)) {
+        uint64_t bytes;
+        flush.index_count = indexes_at_once(&flush, flush.indexes, left, &bytes);
+        atomic_fetch_add_explicit(&output->db->memory.flush_bytes, bytes, memory_order_relaxed);
+        st = flush_by_tasks(&flush, error);
+        atomic_fetch_sub_explicit(&output->db->memory.flush_bytes, bytes, memory_order_relaxed);
+        flush.indexes += flush.index_count;
+        left -= flush.index_count;
+        flush.with_rows = false;
+    }
     memtable_blocks_release(&flush.blocks);
     free(flush.all_ids);
-    free(flush.indexes);
+    free(indexes);
     free(flush.partitions);
     return st;
 }

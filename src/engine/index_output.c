@@ -84,9 +84,9 @@ enum plinth_status index_output_sort(struct index_output *output, struct plinth_
     if (!ok) row_block_unref(piece);
     free(offsets);
     free(order);
-    buffer_clear(&output->keys);
-    buffer_clear(&output->ends);
-    buffer_clear(&output->lsns);
+    buffer_deinit(&output->keys); /* nearly always there comes nothing more */
+    buffer_deinit(&output->ends);
+    buffer_deinit(&output->lsns);
     return ok ? PLINTH_OK : error_no_memory(error, "index entries");
 }
 

@@ -1,7 +1,5 @@
 /* The background threads: one flushes, others merge; all write checkpoints and collect garbage behind their work. A
  * failed round is logged and tried again after a while, so that a full disk heals when there is space. */
-#include <unistd.h>
-
 #include "base/log_event.h"
 #include "base/status.h"
 #include "engine/compaction.h"
@@ -68,11 +66,13 @@ static enum plinth_status flush_round(struct plinth *db, struct plinth_error *er
     while (flushed) {
         struct job_entry entry;
         job_enter(db, &entry, PLINTH_JOB_FLUSH, (struct table_id){0}, "a memtable is full, or was asked for");
+        engine_balance_memory(db);
         enum plinth_status st = engine_flush_one(db, &flushed, error);
         job_leave(db, &entry, st, error);
         note_flush(db, st, error);
         if (st == PLINTH_NO_SPACE) (void)!engine_trim_log(db, NULL); /* files that the log keeps for reuse go now */
         if (st) return st;
+        if (flushed) engine_balance_memory(db);
         if (flushed) engine_want_compaction(db);
         if (flushed) engine_pace_writers(db);
         if (flushed || owed) tidy(db);
@@ -176,18 +176,8 @@ static void *compact_main(void *argument) {
     return NULL;
 }
 
-/* Half of the processors, so that flushes, writers and readers find some; but two, as a merge of small runs must not
- * wait for a step of a large one. They run in the background, so the second takes only what nobody else wants. */
-static unsigned default_compact_threads(void) {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN) / 2;
-    return processors < 2                            ? 2
-           : processors > ENGINE_COMPACT_THREADS_MAX ? ENGINE_COMPACT_THREADS_MAX
-                                                     : (unsigned)processors;
-}
-
 enum plinth_status engine_start_jobs(struct plinth *db, struct plinth_error *error) {
-    unsigned wanted = db->options.compaction_threads ? db->options.compaction_threads : default_compact_threads();
-    if (wanted > ENGINE_COMPACT_THREADS_MAX) wanted = ENGINE_COMPACT_THREADS_MAX;
+    unsigned wanted = db->memory.plan.merges_max;
     enum plinth_status st = compaction_create(db, &db->compaction, error);
     if (!st) st = job_list_create(db, &db->jobs, error);
     if (!st) compaction_pause(db, job_is_paused(db, PLINTH_JOB_COMPACTION));

@@ -74,7 +74,8 @@ static enum plinth_status begin_segment(struct output *output, struct plinth_err
                                       .job = output->job,
                                       .codec = output->codec,
                                       .schema = output->schema,
-                                      .index = output->index};
+                                      .index = output->index,
+                                      .group_bytes_max = output->db->memory.plan.row_group_bytes};
     return segment_writer_open(output->db->store, name, &options, &output->writer, error);
 }
 

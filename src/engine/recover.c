@@ -277,6 +277,8 @@ enum plinth_status engine_recover(struct plinth *db, struct plinth_error *error)
     if (!st) {
         db->active = memtable_ref(replay.memtables[replay.memtable_count - 1].memtable);
         db->memtables_cut = replay.memtable_count - 1;
+        for (uint64_t i = 0; i + 1 < replay.memtable_count; i++)
+            memtable_charge(replay.memtables[i].memtable, &db->memory.cut_bytes);
         atomic_store(&db->flushed_lsn, db->shard.flushed_lsn);
         atomic_store(&db->remembers_rows, db->shard.feature_level >= FEATURE_LEVEL_TRANSACTIONS);
         atomic_store(&db->shard_time_us, db->shard.time_us);

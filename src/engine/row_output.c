@@ -56,7 +56,8 @@ static enum plinth_status begin_segment(struct row_output *output, struct row_ou
                                           .job = into->job,
                                           .codec = into->codec,
                                           .has_partition = segment->has_partition,
-                                          .partition = segment->partition};
+                                          .partition = segment->partition,
+                                          .group_bytes_max = into->db->memory.plan.row_group_bytes};
     return row_segment_writer_open(into->db->store, name, &options, &segment->writer, error);
 }
 

@@ -349,21 +349,49 @@ static enum plinth_status wait_for_budget(struct plinth *db, bool no_wait, struc
     return st;
 }
 
+#define READERS_WAIT_NS (60ull * 1000 * 1000 * 1000)
+
+static uint64_t readers_wait_ns(const struct plinth *db) {
+    return db->sizes.readers_wait_ns ? db->sizes.readers_wait_ns : READERS_WAIT_NS;
+}
+
+/* Whether rows may come in: not with all memtables full, nor while those that are full, or were flushed but are still
+ * read, have all that the memory limit leaves them. */
+static bool has_room(struct plinth *db) {
+    if (db->memtables_cut && atomic_load_explicit(&db->memory.is_pressed, memory_order_relaxed)) return false;
+    return db->memtables_cut < ENGINE_MEMTABLES_MAX &&
+           atomic_load_explicit(&db->memory.cut_bytes, memory_order_relaxed) +
+                   atomic_load_explicit(&db->memory.entries_bytes, memory_order_relaxed) <
+               db->memory.plan.written_bytes;
+}
+
+/* Nothing is left to flush: a scan or snapshot that nobody ends would keep writers waiting for ever. */
+static enum plinth_status held_by_readers(struct plinth *db, struct plinth_error *error) {
+    return error_set(
+        error, PLINTH_RESOURCE_EXHAUSTED,
+        "open scans and queries hold %llu bytes of memtables, all that the memory limit of %llu leaves them",
+        (unsigned long long)atomic_load(&db->memory.cut_bytes), (unsigned long long)db->memory.plan.limit);
+}
+
 enum plinth_status write_wait_for_memory(struct plinth *db, bool no_wait, struct plinth_error *error) {
     if (db->write_budget.rate) {
         enum plinth_status st = wait_for_budget(db, no_wait, error);
         if (st) return st;
     }
-    if (db->memtables_cut < ENGINE_MEMTABLES_MAX) return PLINTH_OK;
+    if (has_room(db)) return PLINTH_OK;
     if (no_wait) return error_set(error, PLINTH_WOULD_BLOCK, "waiting for a memtable to be flushed");
     counter_add(&db->counters.write_stalls, 1);
+    atomic_fetch_add(&db->waiting_for_memory, 1);
     uint64_t began = env_monotonic_ns(db->env);
     enum plinth_status st = PLINTH_OK;
-    while (!st && db->memtables_cut >= ENGINE_MEMTABLES_MAX) {
+    while (!st && !has_room(db)) {
         st = engine_check(db, error);
         if (!st) st = check_flushing(db, error);
+        if (!st && !db->memtables_cut && env_monotonic_ns(db->env) - began > readers_wait_ns(db))
+            st = held_by_readers(db, error);
         if (!st) condition_wait_us(&db->memtable_flushed, &db->sequence_mutex, 100 * 1000);
     }
+    atomic_fetch_sub(&db->waiting_for_memory, 1);
     counter_add(&db->counters.write_stall_us, (env_monotonic_ns(db->env) - began) / 1000);
     return st;
 }

@@ -1,4 +1,5 @@
 #include "query/aggregate.h"
+#include "engine/engine.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@ struct aggregator {
     uint32_t group_count;
     struct aggregate_budget *budget;
     uint64_t charged;     /* to the budget */
+    uint64_t shared;      /* to the engine */
     struct arena arena;   /* keys and bytes of groups */
     struct arena scratch; /* of one call */
     struct slice *keys;   /* by group */
@@ -127,6 +129,8 @@ enum plinth_status aggregator_create(const struct aggregate_spec *specs, uint32_
 
 void aggregator_destroy(struct aggregator *aggregator) {
     if (!aggregator) return;
+    if (aggregator->budget && aggregator->budget->db)
+        engine_give_query_memory(aggregator->budget->db, aggregator->shared);
     if (aggregator->budget)
         atomic_fetch_sub_explicit(&aggregator->budget->bytes, aggregator->charged, memory_order_relaxed);
     arena_deinit(&aggregator->arena);
@@ -188,10 +192,15 @@ static enum plinth_status check_memory(struct aggregator *aggregator, struct pli
     struct aggregate_budget *budget = aggregator->budget;
     uint64_t more = bytes - aggregator->charged; /* modulo 2^64, as the total is */
     aggregator->charged = bytes;
-    if (atomic_fetch_add_explicit(&budget->bytes, more, memory_order_relaxed) + more <= budget->bytes_max)
-        return PLINTH_OK;
-    return error_set(error, PLINTH_RESOURCE_EXHAUSTED, "%u groups take more than the %llu bytes that the query may use",
-                     aggregator->groups, (unsigned long long)budget->bytes_max);
+    if (atomic_fetch_add_explicit(&budget->bytes, more, memory_order_relaxed) + more > budget->bytes_max)
+        return error_set(error, PLINTH_RESOURCE_EXHAUSTED,
+                         "%u groups take more than the %llu bytes that the query may use", aggregator->groups,
+                         (unsigned long long)budget->bytes_max);
+    enum plinth_status st = PLINTH_OK;
+    if (budget->db && bytes != aggregator->shared)
+        st = engine_take_query_memory(budget->db, bytes - aggregator->shared, error);
+    if (!st) aggregator->shared = bytes;
+    return st;
 }
 
 /* The rows to look at (`list` null: 0 to count) and their groups (null: all of group 0). */

@@ -25,6 +25,7 @@ PLINTH_MUST_CHECK enum plinth_status aggregate_result_type(int kind, struct colu
 struct aggregate_budget {
     atomic_ullong bytes;
     uint64_t bytes_max;
+    struct plinth *db; /* may be null: whose queries share the memory limit */
 };
 
 struct aggregator;

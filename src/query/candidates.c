@@ -41,10 +41,10 @@ static int candidate_compare(const void *a, const void *b) {
     return slice_compare(((const struct candidate *)a)->key, ((const struct candidate *)b)->key);
 }
 
-static enum plinth_status check_memory(const struct query *query, const struct candidates *candidates,
+static enum plinth_status check_memory(struct query *query, const struct candidates *candidates,
                                        struct plinth_error *error) {
     uint64_t bytes = candidates->arena.used_bytes + candidates->capacity * sizeof *candidates->list;
-    if (bytes <= query->options.memory_bytes_max) return PLINTH_OK;
+    if (bytes <= query->options.memory_bytes_max) return query_take_memory(query, bytes, error);
     return error_set(error, PLINTH_RESOURCE_EXHAUSTED,
                      "the keys to be sorted take more than the %llu bytes that the query may use",
                      (unsigned long long)query->options.memory_bytes_max);

@@ -14,6 +14,8 @@ static enum plinth_status make_aggregator(struct query *query, struct worker *wo
                              query->options.group_by_count, &query->budget, &worker->aggregator, error);
 }
 
+#define QUERY_BYTES_DEFAULT (256ull << 20)
+
 static unsigned threads_of(const struct query *query) {
     unsigned threads = query->options.threads;
     /* Small ones are not to pay for the question about the cores, which reads a file. */
@@ -24,6 +26,30 @@ static unsigned threads_of(const struct query *query) {
     }
     if (threads > QUERY_THREADS_MAX) threads = QUERY_THREADS_MAX;
     return threads > query->task_count ? query->task_count : threads;
+}
+
+/* Memory for the threads, and fewer of them when there is little. Small queries, of one task, take none: they are many,
+ * and short. */
+static enum plinth_status take_threads(struct query *query, struct plinth_error *error) {
+    if (query->by_candidates || query->options.explain_only || query->task_count <= 1) return PLINTH_OK;
+    enum plinth_status st = PLINTH_OK;
+    for (unsigned threads = query->worker_count; threads; threads /= 2) {
+        st = engine_take_query_memory(query->db, (uint64_t)threads * QUERY_THREAD_BYTES, error);
+        if (st) continue;
+        query->worker_count = threads;
+        query->threads_memory = (uint64_t)threads * QUERY_THREAD_BYTES;
+        error_clear(error);
+        return PLINTH_OK;
+    }
+    query->worker_count = 0;
+    return st;
+}
+
+enum plinth_status query_take_memory(struct query *query, uint64_t bytes, struct plinth_error *error) {
+    if (bytes == query->keys_memory) return PLINTH_OK;
+    enum plinth_status st = engine_take_query_memory(query->db, bytes - query->keys_memory, error);
+    if (!st) query->keys_memory = bytes;
+    return st;
 }
 
 static enum plinth_status take_own(struct query *query, struct plinth_error *error) {
@@ -75,8 +101,8 @@ enum plinth_status query_open(struct plinth *db, const struct table_schema *sche
     made->schema = table_schema_ref(schema);
     made->options = *options;
     if (!made->options.batch_rows) made->options.batch_rows = QUERY_BATCH_ROWS;
-    if (!made->options.memory_bytes_max) made->options.memory_bytes_max = 256ull << 20;
-    made->budget.bytes_max = made->options.memory_bytes_max;
+    if (!made->options.memory_bytes_max) made->options.memory_bytes_max = QUERY_BYTES_DEFAULT;
+    made->budget = (struct aggregate_budget){.bytes_max = made->options.memory_bytes_max, .db = db};
     arena_init(&made->arena);
     arena_init(&made->entries.found.arena);
     pthread_mutex_init(&made->mutex, NULL);
@@ -97,7 +123,8 @@ enum plinth_status query_open(struct plinth *db, const struct table_schema *sche
     made->options.key_after = (struct slice){0};
     if (!st) {
         made->worker_count = threads_of(made);
-        if (made->worker_count > 1) {
+        st = take_threads(made, error);
+        if (!st && made->worker_count > 1) {
             made->workers = calloc(made->worker_count, sizeof *made->workers);
             if (!made->workers) {
                 made->worker_count = 0;
@@ -259,6 +286,7 @@ void query_close(struct query *query) {
         for (unsigned i = 0; i < query->worker_count; i++) worker_deinit(&query->workers[i]);
     }
     worker_deinit(&query->inline_worker);
+    engine_give_query_memory(query->db, query->threads_memory + query->keys_memory);
     for (uint32_t i = 0; query->results && i < query->task_count; i++) {
         for (uint32_t b = 0; b < query->results[i].count; b++) batch_unref(query->results[i].batches[b]);
         free(query->results[i].batches);

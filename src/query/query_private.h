@@ -29,8 +29,13 @@ enum {
     QUERY_RANGE_ROWS = 1024,        /* these rows in memory, or a stripe */
     QUERY_FUNCTIONS_MAX = 1000,
     QUERY_THREADS_MAX = 64,
+    QUERY_THREAD_BYTES = 2 << 20,       /* blocks that a thread decodes and merges, about */
     QUERY_WAITING_BYTES_MAX = 16 << 20, /* of results that nobody has taken yet; beyond, no task is begun */
 };
+
+struct query;
+/* The keys that the query sorts take so many bytes now; PLINTH_RESOURCE_EXHAUSTED as engine_take_query_memory. */
+PLINTH_MUST_CHECK enum plinth_status query_take_memory(struct query *query, uint64_t bytes, struct plinth_error *error);
 
 enum query_path { PATH_SCAN, PATH_KEY, PATH_INDEX, PATH_POSTINGS };
 
@@ -117,6 +122,8 @@ struct query {
     struct aggregate_spec *aggregates; /* null: a scan */
     uint32_t *group_columns;           /* indexes in wanted_ids */
     struct aggregate_budget budget;    /* of all workers' aggregators */
+    uint64_t threads_memory;           /* what its threads were given of the engine's memory for queries, */
+    uint64_t keys_memory;              /* and its sorted keys */
 
     enum query_path path;
     const struct table_index *index;

@@ -38,8 +38,8 @@ static unsigned tasks_ahead(const struct query *query) { return query->worker_co
 
 /* What may wait for a reader that is slow, or gone: little, as there may be many of them. */
 static uint64_t waiting_bytes_max(const struct query *query) {
-    uint64_t half = query->options.memory_bytes_max / 2;
-    return half < QUERY_WAITING_BYTES_MAX ? half : QUERY_WAITING_BYTES_MAX;
+    uint64_t part = query->options.memory_bytes_max / 4;
+    return part < QUERY_WAITING_BYTES_MAX ? part : QUERY_WAITING_BYTES_MAX;
 }
 
 static bool may_start(const struct query *query) {

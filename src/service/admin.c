@@ -83,6 +83,11 @@ static void status_work(struct service_call *call) {
                  "compaction debt %.1f GiB in up to %" PRIu64 " runs, writes slowed to %.1f MiB/s",
                  (double)numbers.engine.compaction_debt_bytes / (1 << 30), numbers.engine.runs_most,
                  (double)numbers.engine.write_rate_max / (1 << 20));
+    if (response.ready && !reason[0] && numbers.engine.writers_waiting_for_memory)
+        snprintf(reason, sizeof reason,
+                 "%" PRIu64 " writes wait for memory: memtables have %.1f MiB of the limit of %.1f MiB",
+                 numbers.engine.writers_waiting_for_memory, (double)numbers.engine.memory.memtable_bytes / (1 << 20),
+                 (double)numbers.engine.memory.limit_bytes / (1 << 20));
     if (response.ready && numbers.engine.jobs_paused) add_paused(service->db, reason, sizeof reason);
     response.reason = reason;
     response.feature_level = numbers.engine.feature_level;

@@ -64,6 +64,8 @@ struct memtable {
     pthread_mutex_t ranges_mutex; /* held to add a range delete */
     _Atomic(struct range_list *) ranges;
     atomic_bool may_expire, has_references;
+    atomic_uint_fast64_t *account; /* null: not charged */
+    uint64_t charged;
 };
 
 /* A place in row order: (key, lsn). */
@@ -193,6 +195,7 @@ static void range_lists_free(struct range_list *list) {
 
 void memtable_unref(struct memtable *memtable) {
     if (!memtable || atomic_fetch_sub_explicit(&memtable->references, 1, memory_order_acq_rel) != 1) return;
+    if (memtable->account) atomic_fetch_sub_explicit(memtable->account, memtable->charged, memory_order_relaxed);
     range_lists_free(atomic_load_explicit(&memtable->ranges, memory_order_relaxed));
     pthread_mutex_destroy(&memtable->ranges_mutex);
     shared_arena_deinit(&memtable->arena);
@@ -203,6 +206,24 @@ void memtable_unref(struct memtable *memtable) {
 uint64_t memtable_bytes(const struct memtable *memtable) {
     return sizeof *memtable + atomic_load_explicit(&memtable->bytes, memory_order_relaxed) +
            atomic_load_explicit(&memtable->blocks.bytes, memory_order_relaxed);
+}
+
+void memtable_charge(struct memtable *memtable, atomic_uint_fast64_t *account) {
+    memtable->account = account;
+    memtable->charged = memtable_bytes(memtable);
+    atomic_fetch_add_explicit(account, memtable->charged, memory_order_relaxed);
+}
+
+uint64_t memtable_entries_bytes(struct memtable *memtable) {
+    struct table_id from = {0}, table;
+    uint64_t bytes = 0;
+    for (; block_set_next_table(&memtable->blocks, from, &table); from = table, from.table++) {
+        struct memtable_blocks blocks;
+        block_set_blocks(&memtable->blocks, table, &blocks);
+        for (size_t i = 0; i < blocks.count; i++) bytes += row_block_entries_bytes(blocks.blocks[i]);
+        memtable_blocks_release(&blocks);
+    }
+    return bytes;
 }
 
 uint64_t memtable_rows(const struct memtable *memtable) {

@@ -69,6 +69,12 @@ bool memtable_has_references(const struct memtable *memtable);
 uint64_t memtable_bytes(const struct memtable *memtable);
 uint64_t memtable_rows(const struct memtable *memtable);
 
+/* Adds the memtable's bytes as they are now to `account`, and takes them off when the memtable goes; once, before which
+ * `account` does not. For memtables that take few more rows. */
+void memtable_charge(struct memtable *memtable, atomic_uint_fast64_t *account);
+/* Of index entries that readers had made for its blocks. */
+uint64_t memtable_entries_bytes(struct memtable *memtable);
+
 /* Over the rows of one table in the skip list, keys without prefix. Holds a reference. Rows inserted while it is open
  * may or may not be seen: readers bound what they see by LSN. */
 PLINTH_MUST_CHECK enum plinth_status memtable_iterator_open(struct memtable *memtable, struct table_id table,

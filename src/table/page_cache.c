@@ -30,7 +30,7 @@ struct shard {
 } __attribute__((aligned(64)));
 
 struct page_cache {
-    uint64_t bytes_max;
+    atomic_uint_fast64_t bytes_max;
     atomic_uint_fast64_t bytes __attribute__((aligned(64)));
     struct shard shards[SHARD_COUNT];
 };
@@ -58,7 +58,7 @@ enum plinth_status page_cache_create(uint64_t bytes_max, struct page_cache **cac
     struct page_cache *created = aligned_alloc(64, sizeof *created);
     if (!created) return error_no_memory(error, "page cache");
     memset(created, 0, sizeof *created);
-    created->bytes_max = bytes_max;
+    atomic_init(&created->bytes_max, bytes_max);
     for (size_t i = 0; i < SHARD_COUNT; i++) {
         struct shard *shard = &created->shards[i];
         pthread_mutex_init(&shard->mutex, NULL);
@@ -170,8 +170,12 @@ static void take_out(struct page_cache *cache, struct shard *shard, struct page_
     atomic_fetch_sub_explicit(&cache->bytes, entry->bytes, memory_order_relaxed);
 }
 
+static uint64_t bytes_max(const struct page_cache *cache) {
+    return atomic_load_explicit(&cache->bytes_max, memory_order_relaxed);
+}
+
 static bool is_over(struct page_cache *cache) {
-    return atomic_load_explicit(&cache->bytes, memory_order_relaxed) > cache->bytes_max;
+    return atomic_load_explicit(&cache->bytes, memory_order_relaxed) > bytes_max(cache);
 }
 
 /* Moves the hand until the cache fits, at most once round; `keep` stays. */
@@ -202,9 +206,14 @@ static void evict(struct page_cache *cache, size_t first_shard, const struct pag
     }
 }
 
+void page_cache_set_bound(struct page_cache *cache, uint64_t bytes) {
+    atomic_store_explicit(&cache->bytes_max, bytes, memory_order_relaxed);
+    if (is_over(cache)) evict(cache, 0, NULL);
+}
+
 struct page_cache_entry *page_cache_insert(struct page_cache *cache, struct page_cache_entry *entry) {
     entry->next = NULL;
-    if (entry->bytes > cache->bytes_max) { /* would throw out everything else and still not fit */
+    if (entry->bytes > bytes_max(cache)) { /* would throw out everything else and still not fit */
         atomic_init(&entry->references, 1);
         return entry;
     }

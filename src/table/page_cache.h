@@ -30,6 +30,8 @@ struct page_cache_entry {
 PLINTH_MUST_CHECK enum plinth_status page_cache_create(uint64_t bytes_max, struct page_cache **cache,
                                                        struct plinth_error *error);
 void page_cache_destroy(struct page_cache *cache);
+/* Another bound; what is over it is evicted, but for entries that are being read. */
+void page_cache_set_bound(struct page_cache *cache, uint64_t bytes_max);
 /* A referenced entry, or null. Thread-safe, as all of these. */
 struct page_cache_entry *page_cache_find(struct page_cache *cache, struct page_cache_key key);
 /* The same for several keys of one stripe (equal segments and equal low halves of `stripe`), at most

@@ -28,6 +28,7 @@ struct row_block_memory {
     uint32_t bloom_words;
     pthread_mutex_t mutex; /* guards the list, held while entries are made; entries never change */
     struct block_index *indexes;
+    atomic_uint_fast64_t entries_bytes; /* of `indexes` */
 };
 
 /* ---- life ---- */
@@ -92,6 +93,10 @@ uint64_t row_block_memory_bytes(const struct row_block *block) {
     uint64_t used = columns->release ? batch_bytes(columns) : columns->arena.used_bytes;
     return sizeof *block + sizeof *columns + block->arena.used_bytes + used +
            (block->memory ? sizeof *block->memory : 0);
+}
+
+uint64_t row_block_entries_bytes(const struct row_block *block) {
+    return block->memory ? atomic_load_explicit(&block->memory->entries_bytes, memory_order_relaxed) : 0;
 }
 
 const struct column *row_block_column(const struct row_block *block, uint32_t column_id) {
@@ -450,6 +455,8 @@ static const struct block_index *kept_index(struct row_block *block, const struc
     if (!found && (found = block_index_create(block, schema, index))) {
         found->next = memory->indexes;
         memory->indexes = found;
+        atomic_fetch_add_explicit(&memory->entries_bytes, sizeof *found + found->arena.used_bytes,
+                                  memory_order_relaxed);
     }
     pthread_mutex_unlock(&memory->mutex);
     return found;

@@ -36,6 +36,8 @@ struct row_block *row_block_ref(struct row_block *block);
 /* Null is allowed. */
 void row_block_unref(struct row_block *block);
 uint64_t row_block_bytes(const struct row_block *block);
+/* Memory of the index entries that are kept with the block. */
+uint64_t row_block_entries_bytes(const struct row_block *block);
 
 static inline uint64_t row_block_lsn(const struct row_block *block, uint32_t row) {
     return block->lsns ? block->lsns[row] : block->lsn_max;

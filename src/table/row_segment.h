@@ -35,6 +35,7 @@ struct row_segment_options {
     enum segment_codec codec; /* where the table's is TABLE_CODEC_DEFAULT */
     bool has_partition;
     int64_t partition;
+    uint64_t group_bytes_max; /* raw, of a row group, which is in memory until it ends; 0: 64 MiB */
 };
 
 struct row_segment_writer;

@@ -124,8 +124,11 @@ enum plinth_status row_entries_writer_open(struct store *store, const char *name
     struct row_entries_writer *opened = calloc(1, sizeof *opened);
     if (!opened) return error_no_memory(error, "segment writer");
     enum plinth_status st = gathered_init(&opened->gathered, options->schema, options->index, error);
-    const struct row_segment_options rows = {
-        .schema = opened->gathered.entries, .index = options->index, .job = options->job, .codec = options->codec};
+    const struct row_segment_options rows = {.schema = opened->gathered.entries,
+                                             .index = options->index,
+                                             .job = options->job,
+                                             .codec = options->codec,
+                                             .group_bytes_max = options->group_bytes_max};
     if (!st) st = row_segment_writer_open(store, name, &rows, &opened->rows, error);
     if (st) {
         writer_destroy(opened);

@@ -65,6 +65,7 @@ struct row_segment_writer {
     bool is_thorough, is_choosing; /* rows wait for the encodings of the next row group */
     struct parquet_column_options *columns;
     uint32_t stripe_rows_max;
+    uint64_t group_bytes_max;
     struct segment_info info; /* of what was added so far */
     uint64_t raw_bytes;
 
@@ -322,6 +323,9 @@ enum plinth_status row_segment_writer_open(struct store *store, const char *name
                               : options->codec == SEGMENT_ZSTD_FAST ? ZSTD_LEVEL_FAST
                                                                     : ZSTD_LEVEL;
     opened->is_choosing = true;
+    opened->group_bytes_max = ROW_GROUP_BYTES_MAX;
+    if (options->group_bytes_max && options->group_bytes_max < ROW_GROUP_BYTES_MAX)
+        opened->group_bytes_max = options->group_bytes_max;
     opened->info.table = schema->id;
     opened->info.job = options->job;
     opened->info.lsn_min = UINT64_MAX;
@@ -420,7 +424,7 @@ static enum plinth_status end_stripe(struct row_segment_writer *writer, struct p
     writer->stripe_rows = 0;
     writer->stripe_bytes = 0;
     uint64_t rows_max = writer->is_thorough ? GROUP_ROWS_THOROUGH_MAX : ROW_GROUP_ROWS_MAX;
-    if (!st && (writer->group_rows >= rows_max || writer->group_bytes >= ROW_GROUP_BYTES_MAX))
+    if (!st && (writer->group_rows >= rows_max || writer->group_bytes >= writer->group_bytes_max))
         st = end_group(writer, error);
     return st;
 }
@@ -610,8 +614,9 @@ static enum plinth_status add_rows(struct row_segment_writer *writer, const stru
 /* Whether enough rows wait for the encodings to be chosen by: where these are chosen for each row group, all of it. */
 static bool has_enough(const struct row_segment_writer *writer) {
     if (writer->is_thorough)
-        return writer->waiting_count >= GROUP_ROWS_THOROUGH_MAX || writer->waiting_bytes >= ROW_GROUP_BYTES_MAX;
-    return writer->waiting_count >= WAITING_ROWS_MAX || writer->waiting_bytes >= WAITING_BYTES_MAX;
+        return writer->waiting_count >= GROUP_ROWS_THOROUGH_MAX || writer->waiting_bytes >= writer->group_bytes_max;
+    return writer->waiting_count >= WAITING_ROWS_MAX || writer->waiting_bytes >= WAITING_BYTES_MAX ||
+           writer->waiting_bytes >= writer->group_bytes_max;
 }
 
 /* Chooses the encodings by the rows that wait, and writes these: they are all of the file, or all of the row group. */

@@ -91,6 +91,11 @@ struct segment *run_segment(const struct run *run, size_t index) {
     return run->segments[index];
 }
 uint64_t run_bytes(const struct run *run) { return run->bytes; }
+uint64_t run_memory_bytes(const struct run *run) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < run->count; i++) bytes += segment_memory_bytes(run->segments[i]);
+    return bytes;
+}
 uint64_t run_rows(const struct run *run) { return run->rows; }
 uint64_t run_lsn_max(const struct run *run) { return run->lsn_max; }
 

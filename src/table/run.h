@@ -17,6 +17,8 @@ void run_unref(struct run *run);
 size_t run_segment_count(const struct run *run);
 struct segment *run_segment(const struct run *run, size_t index);
 uint64_t run_bytes(const struct run *run);
+/* Memory of its segments (segment_memory_bytes). */
+uint64_t run_memory_bytes(const struct run *run);
 uint64_t run_rows(const struct run *run);
 uint64_t run_lsn_max(const struct run *run);
 /* Whether it has rows that have expired at `time_us`. */

@@ -76,8 +76,9 @@ struct segment_options {
     const struct table_index *index;
     uint64_t job;
     enum segment_codec codec;
-    uint32_t stripe_rows;  /* 0: 256 */
-    uint32_t stripe_bytes; /* 0: 32 KiB */
+    uint32_t stripe_rows;     /* 0: 256 */
+    uint32_t stripe_bytes;    /* 0: 32 KiB */
+    uint64_t group_bytes_max; /* raw, of a row group, which is in memory until it ends; 0: 32 MiB, of entries 64 */
 };
 
 struct segment_writer;

@@ -192,7 +192,9 @@ static void writer_destroy(struct segment_writer *writer) {
 
 static bool is_zstd(enum segment_codec codec) { return codec_of(codec) == PARQUET_CODEC_ZSTD; }
 
-static void set_stripe_size(struct segment_options *options) {
+static void set_sizes(struct segment_options *options) {
+    if (!options->group_bytes_max || options->group_bytes_max > ROW_GROUP_BYTES_MAX)
+        options->group_bytes_max = ROW_GROUP_BYTES_MAX;
     uint32_t times = is_zstd(options->codec) ? INDEX_COMPACTED_STRIPES : 1;
     if (!options->stripe_rows)
         options->stripe_rows = options->index_table ? times * INDEX_STRIPE_ROWS : STRIPE_ROWS_DEFAULT;
@@ -215,7 +217,7 @@ enum plinth_status segment_writer_open(struct store *store, const char *name, co
     }
     opened->sink.write = write_object;
     opened->options = *options;
-    set_stripe_size(&opened->options);
+    set_sizes(&opened->options);
     opened->info.table = options->table;
     opened->info.job = options->job;
     opened->info.lsn_min = UINT64_MAX;
@@ -264,7 +266,7 @@ static enum plinth_status hand_over(struct segment_writer *writer, struct plinth
     if (!st) st = parquet_writer_end_stripe(writer->parquet, error);
     writer->group_rows += writer->rows;
     writer->group_bytes += writer->bytes;
-    if (!st && (writer->group_rows >= ROW_GROUP_ROWS_MAX || writer->group_bytes >= ROW_GROUP_BYTES_MAX)) {
+    if (!st && (writer->group_rows >= ROW_GROUP_ROWS_MAX || writer->group_bytes >= writer->options.group_bytes_max)) {
         st = parquet_writer_end_row_group(writer->parquet, error);
         writer->group_rows = writer->group_bytes = 0;
     }

@@ -24,7 +24,8 @@ static void the_defaults_are_local(void **state) {
     assert_string_equal(config.service.listen, "127.0.0.1:50051");
     assert_string_equal(config.service.http_listen, "127.0.0.1:8080");
     assert_int_equal(config.service.engine.durability, PLINTH_DURABILITY_SYNCED);
-    assert_int_equal(config.service.engine.memtable_bytes, 64u << 20);
+    assert_int_equal(config.service.engine.memory_limit_bytes, 0); /* the engine's own default, as of its parts */
+    assert_int_equal(config.service.engine.memtable_bytes, 0);
     assert_int_equal(config.service.drain_timeout_ms, 30000);
     assert_null(config.ports_file);
 }
@@ -33,13 +34,15 @@ static void options_win_over_the_environment(void **state) {
     (void)state;
     static struct config config;
     struct plinth_error error;
-    const char *const words[] = {"--cache-size", "32MiB", "--log-format", "json", "--durability=written", NULL};
+    const char *const words[] = {"--memory-limit", "1GiB", "--cache-size",         "32MiB",
+                                 "--log-format",   "json", "--durability=written", NULL};
     setenv("PLINTH_CACHE_SIZE", "64MiB", 1);
     setenv("PLINTH_LISTEN", "0.0.0.0:7000", 1);
     assert_ok(parse(&config, words, &error), &error);
     unsetenv("PLINTH_CACHE_SIZE");
     unsetenv("PLINTH_LISTEN");
     assert_int_equal(config.service.engine.cache_bytes, 32u << 20);
+    assert_int_equal(config.service.engine.memory_limit_bytes, 1u << 30);
     assert_int_equal(config.service.engine.durability, PLINTH_DURABILITY_WRITTEN);
     assert_string_equal(config.service.listen, "0.0.0.0:7000");
     assert_true(config.log_json);
@@ -58,6 +61,7 @@ static void wrong_settings_are_named(void **state) {
         {{"--memtable-size", "big"}, "--memtable-size: 'big' is not a size"},
         {{"--memtable-size", "1KiB"}, "--memtable-size"},
         {{"--cache-size", "10"}, "--cache-size"},
+        {{"--memory-limit", "1MiB"}, "--memory-limit: 1MiB is too small, at least 192MiB"},
         {{"--loops", "1000"}, "--loops"},
         {{"--workers", "0"}, "--workers"},
         {{"--durability", "maybe"}, "--durability: 'maybe' is none of buffered, written, synced"},
