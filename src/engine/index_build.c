@@ -16,9 +16,9 @@
 #include "base/log_event.h"
 #include "base/status.h"
 #include "engine/compact.h"
+#include "engine/index_doubles.h"
 #include "engine/index_output.h"
 #include "engine/job_list.h"
-#include "engine/index_doubles.h"
 #include "engine/table_ddl.h"
 #include "table/row_segment.h"
 

@@ -61,7 +61,8 @@ void rows_result_deinit(struct rows_result *result);
  * whole write with nothing done: PLINTH_NOT_FOUND no such table (dropped), PLINTH_INVALID_ARGUMENT unknown or missing
  * columns, types that never go together, a table without key for ROWS_DELETE; PLINTH_TOO_LARGE; PLINTH_WOULD_BLOCK with
  * options->no_wait; PLINTH_OUTCOME_UNKNOWN when a part of the chunks was written: the same producer and sequence again
- * write the rest; PLINTH_CONFLICT is never given: a schema that changed meanwhile is read again. */
+ * write the rest; a schema that changed meanwhile is read again. PLINTH_CONFLICT only as rows_write_checked gives it.
+ */
 PLINTH_MUST_CHECK enum plinth_status rows_submit(struct plinth *db, struct table_id table,
                                                  const struct rows_write *write,
                                                  const struct plinth_write_options *options, struct rows_result *result,
