@@ -44,7 +44,7 @@ def test_empty_keys(shared_server, api):
 
 def test_oversized_keys_values_and_index_values(shared_server, api):
     kv = shared_server.kv
-    key, value = b"k" * (64 * 1024 + 1), b"v" * (512 * 1024 + 1)
+    key, value = b"k" * (64 * 1024 + 1), b"v" * ((64 << 20) + 1)
     refused(lambda: kv.Get(api.GetRequest(key=key)), EXHAUSTED, "key", "65537")
     refused(lambda: kv.Set(api.SetRequest(key=key, value=b"v")), EXHAUSTED, "key")
     refused(lambda: kv.Delete(api.DeleteRequest(key=key)), EXHAUSTED, "key")
@@ -56,7 +56,8 @@ def test_oversized_keys_values_and_index_values(shared_server, api):
 
 def test_messages_over_the_limit(shared_server):
     channel = shared_server.channel()
-    refused(lambda: raw(channel, SET, b"\x0a\x01k\x12\xfe\xff\xbf\x02" + b"v" * (5 << 20)), EXHAUSTED)
+    refused(lambda: raw(channel, SET, b"\x0a\x01k\x12\xfe\xff\xbf\x02" + b"v" * (66 << 20)), EXHAUSTED)
+    refused(lambda: raw(channel, GET, b"\x0a\xfe\xff\xbf\x02" + b"v" * (17 << 20)), EXHAUSTED)
 
 
 @pytest.mark.parametrize(
