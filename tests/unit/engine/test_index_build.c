@@ -293,16 +293,27 @@ static void segments_that_have_an_index_are_not_rewritten_after_a_crash(void **s
 /* ---- ends before the end ---- */
 
 struct waiter {
-    struct fixture *f;
+    struct plinth *db;
+    struct table_id index;
+    atomic_bool waits;
     enum plinth_status status;
     struct plinth_error error;
 };
 
 static void *wait_on(void *argument) {
     struct waiter *waiter = argument;
-    struct table_id id = {1, 1, look_at(waiter->f, "by_value").id};
-    waiter->status = engine_wait_for_index(waiter->f->db, id, &waiter->error);
+    atomic_store(&waiter->waits, true);
+    waiter->status = engine_wait_for_index(waiter->db, waiter->index, &waiter->error);
     return NULL;
+}
+
+static pthread_t begin_waiting(struct fixture *f, struct waiter *waiter) {
+    pthread_t thread;
+    *waiter = (struct waiter){.db = f->db, .index = {1, 1, look_at(f, "by_value").id}};
+    assert_int_equal(pthread_create(&thread, NULL, wait_on, waiter), 0);
+    while (!atomic_load(&waiter->waits)) usleep(100);
+    usleep(20000);
+    return thread;
 }
 
 static void find_job(void *context, const struct plinth_job *job) {
@@ -313,13 +324,10 @@ static void a_cancelled_build_leaves_nothing(void **state) {
     struct fixture *f = *state;
     fill_items(f);
     begin_slowly(f, 5);
-    struct fixture own = *f;
-    struct waiter waiter = {.f = &own};
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, wait_on, &waiter), 0);
-    usleep(20000);
+    struct waiter waiter;
+    pthread_t thread = begin_waiting(f, &waiter);
     uint64_t job = 0;
-    plinth_jobs_visit(f->db, find_job, &job);
+    for (int i = 0; i < 1000 && !job; i++, usleep(1000)) plinth_jobs_visit(f->db, find_job, &job);
     assert_true(job != 0);
     assert_ok(plinth_jobs_cancel(f->db, job, &f->error), &f->error);
     pthread_join(thread, NULL);
@@ -336,11 +344,8 @@ static void an_index_is_dropped_while_it_is_built(void **state) {
     fill_items(f);
     for (int drops_table = 0; drops_table < 2; drops_table++) {
         begin_slowly(f, 5);
-        struct fixture own = *f;
-        struct waiter waiter = {.f = &own};
-        pthread_t thread;
-        assert_int_equal(pthread_create(&thread, NULL, wait_on, &waiter), 0);
-        usleep(20000);
+        struct waiter waiter;
+        pthread_t thread = begin_waiting(f, &waiter);
         if (drops_table)
             assert_ok(plinth_table_drop(f->db, NULL, "items", &f->error), &f->error);
         else
