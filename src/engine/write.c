@@ -498,6 +498,9 @@ enum plinth_status write_check_verdict(const struct record_header *header, const
             error, PLINTH_INVALID_ARGUMENT,
             "sequence %llu of producer %llu has begun as another write: the retry of a write must be equal",
             (unsigned long long)header->sequence, (unsigned long long)header->producer);
+    if (decision->verdict == VERDICT_VOID && (header->kind == CHANGE_WRITE || header->kind == CHANGE_CONDITIONAL))
+        return error_set(error, PLINTH_UNAVAILABLE,
+                         "the upload of large values was given up before the log had the write: nothing was written");
     return PLINTH_OK;
 }
 

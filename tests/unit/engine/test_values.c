@@ -459,6 +459,39 @@ static void an_upload_in_vain_is_collected(void **state) {
     plinth_buffer_deinit(&value);
 }
 
+/* Nothing of this engine aborts a job that uploads use; a log record that expels the host would. */
+static void a_write_whose_job_was_aborted_is_not_acknowledged(void **state) {
+    struct fixture *f = *state;
+    struct plinth_buffer value = {0};
+    struct plinth_operation operation = {
+        .kind = PLINTH_SET, .space = f->space, .key = plinth_text("l"), .value = value_of(f, MIB, 2)};
+    const struct plinth_comparison absent = {.expectation = PLINTH_EXPECT_ABSENT};
+    uint64_t job = 0, lsn;
+    uint8_t payload[VARINT_BYTES_MAX];
+    struct decision decision;
+    set(f, "k", MIB, 1);
+    for (uint64_t i = 0; i < f->db->shard.job_count; i++)
+        if (f->db->shard.jobs[i].kind == JOB_VALUES) job = f->db->shard.jobs[i].id;
+    assert_true(job);
+    assert_ok(engine_append(f->db, CHANGE_JOB_ABORT, slice_of(payload, varint_encode(payload, job)), &lsn, &decision,
+                            &f->error),
+              &f->error);
+    assert_status(plinth_write(f->db, &operation, 1, NULL, NULL, &f->error), PLINTH_UNAVAILABLE, &f->error);
+    assert_status(plinth_compare_and_set(f->db, &operation, &absent, NULL, NULL, NULL, &f->error), PLINTH_UNAVAILABLE,
+                  &f->error);
+    assert_status(plinth_get(f->db, f->space, plinth_text("l"), NULL, &value, NULL, &f->error), PLINTH_NOT_FOUND,
+                  &f->error);
+    assert_ok(plinth_jobs_run(f->db, PLINTH_JOB_GARBAGE, &f->error), &f->error);
+    set(f, "l", MIB, 2); /* under another job */
+    for (int round = 0; round < 2; round++) {
+        expect(f, "k", MIB, 1, NULL);
+        expect(f, "l", MIB, 2, NULL);
+        check_verify(f);
+        reopen(f);
+    }
+    plinth_buffer_deinit(&value);
+}
+
 static void a_write_that_is_sent_again_uploads_nothing(void **state) {
     struct fixture *f = *state;
     struct plinth_write_options options = {.producer_id = 5, .sequence = 1};
@@ -615,6 +648,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(conditional_writes_and_transactions_take_large_values, setup, teardown),
         cmocka_unit_test_setup_teardown(a_transaction_of_many_records_takes_large_values, setup, teardown),
         cmocka_unit_test_setup_teardown(an_upload_in_vain_is_collected, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_write_whose_job_was_aborted_is_not_acknowledged, setup, teardown),
         cmocka_unit_test_setup_teardown(a_write_that_is_sent_again_uploads_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(what_must_not_wait_is_told_to, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_named, setup, teardown),
