@@ -149,18 +149,28 @@ void engine_give_query_memory(struct plinth *db, uint64_t bytes) {
 
 /* ---- who has what ---- */
 
+static uint64_t count_entries(struct plinth *db, const struct view *view) {
+    uint64_t entries = 0;
+    for (size_t i = 0; i < view->memtable_count; i++) entries += memtable_entries_bytes(view->memtables[i].memtable);
+    atomic_store_explicit(&db->memory.entries_bytes, entries, memory_order_relaxed);
+    return entries;
+}
+
+void engine_count_entries(struct plinth *db) {
+    struct view *view = view_current(&db->views);
+    (void)count_entries(db, view);
+    view_unref(view);
+}
+
 static void read_use(struct plinth *db, struct plinth_memory *memory) {
     struct memory_use *use = &db->memory;
     struct page_cache_stats cache;
-    uint64_t entries = 0;
     struct view *view = view_current(&db->views);
     *memory = (struct plinth_memory){.limit_bytes = use->plan.limit};
     page_cache_stats(db->cache, &cache);
     memory->cache_bytes = cache.bytes;
     memory->memtable_bytes = atomic_load(&use->cut_bytes) + memtable_bytes(view->memtables[0].memtable);
-    for (size_t i = 0; i < view->memtable_count; i++) entries += memtable_entries_bytes(view->memtables[i].memtable);
-    atomic_store_explicit(&use->entries_bytes, entries, memory_order_relaxed);
-    memory->memtable_bytes += entries;
+    memory->memtable_bytes += count_entries(db, view);
     for (size_t t = 0; t < view->table_count; t++)
         for (size_t r = 0; r < view->tables[t].run_count; r++)
             memory->segment_bytes += run_memory_bytes(view->tables[t].runs[r].run);

@@ -84,6 +84,9 @@ void engine_balance_memory(struct plinth *db);
 /* The same when the last time is a while ago: for what goes on for long, after every block. */
 void engine_balance_memory_at_times(struct plinth *db);
 
+/* Looks again how much index entries of memtables take. */
+void engine_count_entries(struct plinth *db);
+
 /* Fills in what plinth_stats has of memory. */
 void engine_memory_stats(struct plinth *db, struct plinth_stats *stats);
 

@@ -373,20 +373,34 @@ static enum plinth_status held_by_readers(struct plinth *db, struct plinth_error
         (unsigned long long)atomic_load(&db->memory.cut_bytes), (unsigned long long)db->memory.plan.limit);
 }
 
+/* Index entries that readers had made go with their memtable. If it is theirs that there is no room, and nothing is left
+ * to flush, they may be those of the active one: it is cut. */
+static enum plinth_status cut_entries(struct plinth *db, struct plinth_error *error) {
+    uint64_t cut, cut_bytes = atomic_load_explicit(&db->memory.cut_bytes, memory_order_relaxed);
+    if (db->memtables_cut || cut_bytes >= db->memory.plan.written_bytes) return PLINTH_OK;
+    engine_count_entries(db); /* what was seen last may be gone */
+    if (has_room(db)) return PLINTH_OK;
+    enum plinth_status st = engine_cut_locked(db, &cut, error);
+    if (!st) engine_want_flush(db);
+    return st;
+}
+
 enum plinth_status write_wait_for_memory(struct plinth *db, bool no_wait, struct plinth_error *error) {
     if (db->write_budget.rate) {
         enum plinth_status st = wait_for_budget(db, no_wait, error);
         if (st) return st;
     }
     if (has_room(db)) return PLINTH_OK;
+    enum plinth_status st = cut_entries(db, error);
+    if (st || has_room(db)) return st;
     if (no_wait) return error_set(error, PLINTH_WOULD_BLOCK, "waiting for a memtable to be flushed");
     counter_add(&db->counters.write_stalls, 1);
     atomic_fetch_add(&db->waiting_for_memory, 1);
     uint64_t began = env_monotonic_ns(db->env);
-    enum plinth_status st = PLINTH_OK;
     while (!st && !has_room(db)) {
         st = engine_check(db, error);
         if (!st) st = check_flushing(db, error);
+        if (!st) st = cut_entries(db, error);
         if (!st && !db->memtables_cut && env_monotonic_ns(db->env) - began > readers_wait_ns(db))
             st = held_by_readers(db, error);
         if (!st) condition_wait_us(&db->memtable_flushed, &db->sequence_mutex, 100 * 1000);

@@ -139,6 +139,40 @@ static void writers_are_refused_when_readers_hold_what_is_left(void **state) {
     close_and_remove(&f);
 }
 
+static void entries_of_the_active_memtable_do_not_keep_writers_out(void **state) {
+    (void)state;
+    struct fixture f;
+    struct plinth_error error;
+    struct plinth_stats stats;
+    struct memtable_blocks blocks;
+    struct iterator *it;
+    const struct table_schema *schema;
+    static const char *const columns[] = {"v"};
+    const struct plinth_index index = {
+        .name = "by_v", .kind = PLINTH_INDEX_SORTED, .columns = columns, .column_count = 1};
+    open_limited(&f, MEMORY_LIMIT_MIN);
+    f.db->sizes.readers_wait_ns = 200 * 1000 * 1000;
+    test_table_create(f.db, "t", "k int64, v int64", "k", false);
+    assert_ok(plinth_table_index_create(f.db, NULL, "t", &index, &error), &error);
+    assert_ok(plinth_flush(f.db, &error), &error);
+    assert_ok(test_rows_write(f.db, "t", ROWS_UPSERT, "k int64, v int64", "1,2;3,4", NULL, NULL, &error), &error);
+    assert_ok(engine_schema_by_id(f.db, test_table_id(f.db, "t").table, &schema, &error), &error);
+    memtable_blocks(f.db->active, schema->id, &blocks);
+    assert_int_equal(blocks.count, 1);
+    assert_ok(row_block_index_iterator(blocks.blocks[0], schema, &schema->indexes[0], &it, &error), &error);
+    iterator_close(it);
+    memtable_blocks_release(&blocks);
+    table_schema_unref(schema);
+    plinth_stats_read(f.db, &stats); /* sees the entries; with many more rows they are as much as the limit leaves */
+    f.db->memory.plan.written_bytes = atomic_load(&f.db->memory.entries_bytes);
+    assert_true(f.db->memory.plan.written_bytes > 0);
+    assert_int_equal(atomic_load(&f.db->memory.cut_bytes), 0);
+    assert_ok(test_rows_write(f.db, "t", ROWS_UPSERT, "k int64, v int64", "5,6", NULL, NULL, &error), &error);
+    assert_int_equal(atomic_load(&f.db->memory.entries_bytes), 0);
+    test_table_check(f.db, "t", "1,2;3,4;5,6");
+    close_and_remove(&f);
+}
+
 static void queries_get_no_more_than_their_share(void **state) {
     (void)state;
     struct fixture f;
@@ -208,6 +242,7 @@ int main(void) {
         cmocka_unit_test(parts_that_are_given_win_and_must_fit),
         cmocka_unit_test(memtables_that_a_reader_holds_are_counted_until_it_ends),
         cmocka_unit_test(writers_are_refused_when_readers_hold_what_is_left),
+        cmocka_unit_test(entries_of_the_active_memtable_do_not_keep_writers_out),
         cmocka_unit_test(queries_get_no_more_than_their_share),
         cmocka_unit_test(a_merge_waits_until_it_is_cancelled_or_there_is_memory),
         cmocka_unit_test(the_cache_gives_way_to_the_others),
