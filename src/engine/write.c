@@ -373,8 +373,8 @@ static enum plinth_status held_by_readers(struct plinth *db, struct plinth_error
         (unsigned long long)atomic_load(&db->memory.cut_bytes), (unsigned long long)db->memory.plan.limit);
 }
 
-/* Index entries that readers had made go with their memtable. If it is theirs that there is no room, and nothing is left
- * to flush, they may be those of the active one: it is cut. */
+/* Index entries that readers had made go with their memtable. If it is theirs that there is no room, and nothing is
+ * left to flush, they may be those of the active one: it is cut. */
 static enum plinth_status cut_entries(struct plinth *db, struct plinth_error *error) {
     uint64_t cut, cut_bytes = atomic_load_explicit(&db->memory.cut_bytes, memory_order_relaxed);
     if (db->memtables_cut || cut_bytes >= db->memory.plan.written_bytes) return PLINTH_OK;
@@ -410,8 +410,14 @@ enum plinth_status write_wait_for_memory(struct plinth *db, bool no_wait, struct
     return st;
 }
 
+/* Of large values in the store, for each byte of a full memtable: those of versions that were overwritten or deleted go
+ * only with a flush, and their rows alone would fill the memtable hardly ever. */
+enum { VALUES_PART = 16 };
+
 enum plinth_status write_cut_full(struct plinth *db, struct plinth_error *error) {
-    if (memtable_bytes(db->active) < db->options.memtable_bytes) return PLINTH_OK;
+    if (memtable_bytes(db->active) < db->options.memtable_bytes &&
+        memtable_value_bytes(db->active) / VALUES_PART < db->options.memtable_bytes)
+        return PLINTH_OK;
     uint64_t cut;
     enum plinth_status st = engine_cut_locked(db, &cut, error);
     if (!st) engine_want_flush(db);

@@ -64,7 +64,8 @@ struct memtable {
     pthread_mutex_t ranges_mutex; /* held to add a range delete */
     _Atomic(struct range_list *) ranges;
     atomic_bool may_expire, has_references;
-    atomic_uint_fast64_t *account; /* null: not charged */
+    atomic_uint_fast64_t value_bytes; /* in the store */
+    atomic_uint_fast64_t *account;    /* null: not charged */
     uint64_t charged;
 };
 
@@ -163,6 +164,7 @@ enum plinth_status memtable_create(struct memtable **memtable, struct plinth_err
     atomic_init(&created->ranges, NULL);
     atomic_init(&created->may_expire, false);
     atomic_init(&created->has_references, false);
+    atomic_init(&created->value_bytes, 0);
     created->head = node_alloc(created, HEIGHT_MAX, 0);
     if (!created->head) {
         shared_arena_deinit(&created->arena);
@@ -239,6 +241,10 @@ bool memtable_has_references(const struct memtable *memtable) {
     return atomic_load_explicit(&memtable->has_references, memory_order_acquire);
 }
 
+uint64_t memtable_value_bytes(const struct memtable *memtable) {
+    return atomic_load_explicit(&memtable->value_bytes, memory_order_relaxed);
+}
+
 /* ---- insert ---- */
 
 /* One in four goes up each level. The row's ordinal is hashed (splitmix64) with a seed that clients cannot know. */
@@ -302,7 +308,11 @@ enum plinth_status memtable_insert(struct memtable *memtable, const struct row *
         return error_no_memory(error, "memtable row");
     }
     raise_height(memtable, height);
-    if (row_has_reference(row->indexes)) atomic_store_explicit(&memtable->has_references, true, memory_order_release);
+    struct row_reference reference;
+    if (row_reference_decode(row->indexes, &reference)) {
+        atomic_store_explicit(&memtable->has_references, true, memory_order_release);
+        atomic_fetch_add_explicit(&memtable->value_bytes, reference.length, memory_order_relaxed);
+    }
     if (row_expires_us(row->indexes)) atomic_store_explicit(&memtable->may_expire, true, memory_order_release);
 
     struct node *before[HEIGHT_MAX], *after[HEIGHT_MAX], *at = memtable->head;

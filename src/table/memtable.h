@@ -64,6 +64,8 @@ bool memtable_get(struct memtable *memtable, struct slice stored_key, uint64_t l
 bool memtable_may_expire(const struct memtable *memtable);
 /* Whether it has rows whose values lie in the store. */
 bool memtable_has_references(const struct memtable *memtable);
+/* Of the values in the store that its rows refer to. */
+uint64_t memtable_value_bytes(const struct memtable *memtable);
 /* Memory of all rows (what is held is up to one arena chunk, 4 MiB, more, and what merges of blocks are at), and rows
  * inserted, those in blocks included. */
 uint64_t memtable_bytes(const struct memtable *memtable);

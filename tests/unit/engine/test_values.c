@@ -492,6 +492,23 @@ static void a_write_whose_job_was_aborted_is_not_acknowledged(void **state) {
     plinth_buffer_deinit(&value);
 }
 
+static void overwritten_values_do_not_wait_for_a_full_memtable(void **state) {
+    struct fixture *f = *state;
+    struct plinth_stats stats;
+    for (uint8_t i = 0; i < 40; i++) set(f, "k", MIB, i);
+    for (int i = 0; i < 3000; i++) { /* until the second flush has ended */
+        plinth_stats_read(f->db, &stats);
+        if (stats.flushes >= 2) break;
+        usleep(1000);
+    }
+    assert_true(stats.flushes >= 2);
+    assert_ok(plinth_jobs_run(f->db, PLINTH_JOB_GARBAGE, &f->error), &f->error);
+    for (int i = 0; i < 1000 && look(f).values > 12; i++) usleep(10 * 1000);
+    assert_true(look(f).values <= 12); /* one of each flush, and what came since */
+    expect(f, "k", MIB, 39, NULL);
+    check_verify(f);
+}
+
 static void a_write_that_is_sent_again_uploads_nothing(void **state) {
     struct fixture *f = *state;
     struct plinth_write_options options = {.producer_id = 5, .sequence = 1};
@@ -648,6 +665,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(conditional_writes_and_transactions_take_large_values, setup, teardown),
         cmocka_unit_test_setup_teardown(a_transaction_of_many_records_takes_large_values, setup, teardown),
         cmocka_unit_test_setup_teardown(an_upload_in_vain_is_collected, setup, teardown),
+        cmocka_unit_test_setup_teardown(overwritten_values_do_not_wait_for_a_full_memtable, setup, teardown),
         cmocka_unit_test_setup_teardown(a_write_whose_job_was_aborted_is_not_acknowledged, setup, teardown),
         cmocka_unit_test_setup_teardown(a_write_that_is_sent_again_uploads_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(what_must_not_wait_is_told_to, setup, teardown),
