@@ -397,6 +397,23 @@ static enum plinth_status append_parts(struct appending *appending, uint64_t *ls
     return st;
 }
 
+/* Whether an index that was looked into has been dropped, and no table: an index may go inside of the gates, too. */
+static bool lost_index(const struct appending *appending) {
+    const struct transaction_content *content = appending->content;
+    bool lost = false;
+    for (size_t i = 0; i < content->rows_count; i++)
+        if (!engine_table_exists(appending->db, content->rows[i].schema->id)) return false;
+    for (size_t i = 0; i < content->read_count; i++) {
+        if (engine_table_exists(appending->db, content->reads[i].table)) continue;
+        bool is_index = false;
+        for (size_t r = 0; r < content->rows_count && !is_index; r++)
+            is_index = table_schema_find_index_id(content->rows[r].schema, content->reads[i].table.table) != NULL;
+        if (!is_index) return false;
+        lost = true;
+    }
+    return lost;
+}
+
 static enum plinth_status judge(struct appending *appending, const struct decision *decision,
                                 struct plinth_conflict *conflict, struct plinth_error *error) {
     const struct record_header *header = &appending->header;
@@ -405,6 +422,8 @@ static enum plinth_status judge(struct appending *appending, const struct decisi
     bool too_old = decision->verdict == VERDICT_TOO_OLD && !transaction_producer_is_too_old(db, header);
     if (decision->verdict == VERDICT_CONFLICT || too_old)
         return transaction_refuse(db, snapshot_lsn, decision->verdict, &appending->conflict, conflict, error);
+    if (decision->verdict == VERDICT_VOID && lost_index(appending))
+        return error_set(error, PLINTH_CONFLICT, "a unique index that the transaction looked into has been dropped");
     enum plinth_status st = write_check_verdict(header, decision, error);
     if (st || decision->verdict != VERDICT_VOID) return st;
     if (header->chunk)

@@ -512,7 +512,9 @@ static void random_writes_agree_with_a_model(void **state) {
 
 /* ---- side by side ---- */
 
-enum { WRITERS = 4, TRIES = 150, CONTESTED = 40 };
+enum { WRITERS = 4, TRIES = 150, CONTESTED = 40, DROPS = 40 };
+
+static atomic_bool dropping_ended;
 
 struct writer {
     struct fixture *f;
@@ -678,6 +680,41 @@ static void a_unique_index_that_comes_meanwhile_makes_a_transaction_begin_again(
     expect_sound(f);
 }
 
+/* A write that has looked into an index which goes before the write is in the log looks again, and is written. */
+static void *write_on(void *argument) {
+    struct writer *writer = argument;
+    struct plinth_error error;
+    for (int i = 0; !atomic_load(&dropping_ended); i++) {
+        char text[64];
+        append_row(text, 0, (int)(writer->number * 100000) + i, (int)(writer->number * 100000) + i + 1);
+        const struct plinth_rows_options options = {
+            .write = {.producer_id = writer->number + 1, .sequence = (uint64_t)i + 1}};
+        enum plinth_status st = write_rows(writer->f->db, text, writer->number % 2 ? &options : NULL, NULL, &error);
+        if (st != PLINTH_CONFLICT) assert_ok(st, &error);
+    }
+    return NULL;
+}
+
+static void a_unique_index_is_dropped_while_writers_go_on(void **state) {
+    struct fixture *f = *state;
+    struct writer writers[WRITERS];
+    pthread_t threads[WRITERS];
+    create_index(f, &unique_v);
+    atomic_store(&dropping_ended, false);
+    for (unsigned i = 0; i < WRITERS; i++) {
+        writers[i] = (struct writer){.f = f, .number = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, write_on, &writers[i]), 0);
+    }
+    for (int i = 0; i < DROPS; i++) {
+        usleep(2000);
+        assert_ok(plinth_table_index_drop(f->db, NULL, "t", "one_v", &f->error), &f->error);
+        create_index(f, &unique_v);
+    }
+    atomic_store(&dropping_ended, true);
+    for (unsigned i = 0; i < WRITERS; i++) pthread_join(threads[i], NULL);
+    expect_sound(f);
+}
+
 /* ---- verify ---- */
 
 /* Puts rows into the log without a look, as nobody does. */
@@ -738,6 +775,7 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(a_unique_index_that_comes_meanwhile_makes_a_transaction_begin_again, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_unique_index_is_dropped_while_writers_go_on, setup, teardown),
         cmocka_unit_test_setup_teardown(verify_tells_of_a_value_that_is_there_twice, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
