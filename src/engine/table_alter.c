@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "column/column_builder.h"
+#include "engine/rows_unique.h"
 #include "engine/table_ddl.h"
 
 _Static_assert((int)PLINTH_SET_OPTIONS == (int)CATALOG_ALTER_SET_OPTIONS &&
@@ -67,13 +68,26 @@ static enum plinth_status parse_type(const struct plinth_alteration *given, stru
     return st;
 }
 
+/* Rows that had expired may be there again when the rule becomes later: beside rows that have got their values since.
+ */
+static enum plinth_status check_expiry(const struct table_schema *schema, const struct catalog_alteration *step,
+                                       struct plinth_error *error) {
+    bool later = step->expire_column != schema->expire_column || step->expire_us > schema->expire_us;
+    if (!schema->expire_column || !later || !schema_has_unique(schema)) return PLINTH_OK;
+    return error_set(error, PLINTH_INVALID_ARGUMENT,
+                     "table \"%s\" has a unique index: rows that have expired would come back with values that others "
+                     "have now; drop the index first, or let rows expire sooner",
+                     schema->name);
+}
+
 static enum plinth_status find_expiry(const struct alter_plan *plan, const struct plinth_alteration *given,
                                       struct catalog_alteration *step, struct plinth_error *error) {
     struct column_type type;
     if (!(given->options & PLINTH_OPTION_EXPIRY)) return PLINTH_OK;
     step->expire_us = given->expire_us;
-    if (!*text_or_empty(given->expire_by)) return PLINTH_OK;
-    return find_column(plan, given->expire_by, &type, &step->expire_column, error);
+    enum plinth_status st = PLINTH_OK;
+    if (*text_or_empty(given->expire_by)) st = find_column(plan, given->expire_by, &type, &step->expire_column, error);
+    return st ? st : check_expiry(plan->steps, step, error);
 }
 
 /* One step with its names resolved. */

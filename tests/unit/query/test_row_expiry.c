@@ -534,6 +534,26 @@ static void an_expired_row_does_not_block_a_unique_index(void **state) {
     check_verify(f);
 }
 
+/* An expired row of which the value is another one's now must not come back beside it. */
+static void a_value_is_not_there_twice_when_rows_expire_later(void **state) {
+    struct fixture *f = *state;
+    create_table(f, false, "due", 1);
+    create_index(f, "one_value", PLINTH_INDEX_SORTED, "value", true);
+    upsert(f, 1, 2, 5);
+    pass(f, 4);
+    upsert(f, 2, NO_TIME, 5);
+    for (int way = 0; way < 2; way++) {
+        const struct plinth_alteration later = {.kind = PLINTH_SET_OPTIONS,
+                                                .options = PLINTH_OPTION_EXPIRY,
+                                                .expire_by = way ? "due" : NULL,
+                                                .expire_us = way ? UINT64_C(1000) * SECOND : 0};
+        assert_status(plinth_table_alter(f->db, NULL, "t", &later, 1, &f->error), PLINTH_INVALID_ARGUMENT, &f->error);
+    }
+    set_expiry(f, "due", 0);
+    check_ids(f, "value = 5", NULL, NULL, "2");
+    check_verify(f);
+}
+
 static void a_transaction_does_not_lose_because_a_row_expires(void **state) {
     struct fixture *f = *state;
     struct plinth_transaction *transaction;
@@ -771,6 +791,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(an_expired_version_hides_the_living_one_below, setup, teardown),
         cmocka_unit_test_setup_teardown(a_state_from_before_has_the_row, setup, teardown),
         cmocka_unit_test_setup_teardown(an_expired_row_does_not_block_a_unique_index, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_value_is_not_there_twice_when_rows_expire_later, setup, teardown),
         cmocka_unit_test_setup_teardown(a_transaction_does_not_lose_because_a_row_expires, setup, teardown),
         cmocka_unit_test_setup_teardown(an_expired_row_counts_as_absent_for_writes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_table_with_rows_begins_to_let_them_expire, setup, teardown),
