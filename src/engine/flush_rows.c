@@ -320,8 +320,8 @@ static uint64_t entries_bytes(const struct rows_flush *flush, const struct table
     const struct row_block *block = flush->blocks.blocks[0];
     uint64_t bytes = sizeof(uint32_t) + sizeof(uint64_t);
     if (block->keys.offsets) bytes += (block->keys.offsets[block->rows] - block->keys.offsets[0]) / block->rows;
-    for (uint32_t i = 0; i < index->column_count; i++) {
-        const struct column *column = row_block_column(block, index->columns[i]);
+    for (uint32_t i = 0; i < table_index_entry_parts(index); i++) {
+        const struct column *column = row_block_column(block, table_index_part_column(index, i));
         bool has_lengths = column && !column_type_width(column->type) && column->offsets;
         bytes += has_lengths ? 4 + (column->offsets[block->rows] - column->offsets[0]) / block->rows : 9;
     }

@@ -59,12 +59,13 @@ static enum plinth_status end_value(struct looking *looking, struct plinth_error
         const struct entry *entries = looking->entries + begin;
         for (uint32_t i = 0; i < some; i++) keys[i] = entries[i].key;
         st = view_find_entries(looking->view, looking->schema, keys, some, looking->lsn, false, places, error);
-        if (!st) st = row_places_expire(places, some, looking->schema, looking->time_us, false, error);
-        for (uint32_t i = 0; !st && i < some; i++) {
+        if (st) break; /* it has released what it found */
+        st = row_places_expire(places, some, looking->schema, looking->time_us, false, error);
+        for (uint32_t i = 0; i < some; i++) {
             const struct row_place *place = &places[i];
             bool counts = place->lsn && place->operation == ROW_SET && place->lsn <= entries[i].lsn;
             row_place_release(&places[i]);
-            if (!counts || ++live > 2) continue;
+            if (st || !counts || ++live > 2) continue;
             if (live == 1)
                 first = keys[i];
             else if (!looking->found->values++ && !name_doubles(looking, first, keys[i]))

@@ -288,8 +288,9 @@ static enum plinth_status judge_foreign(struct unique_check *check, struct check
         uint32_t some = count - begin < AT_ONCE ? count - begin : AT_ONCE;
         for (uint32_t i = 0; i < some; i++) keys[i] = of->holders[order[begin + i]].key;
         st = view_find_entries(check->in->view, check->in->schema, keys, some, check->in->lsn, false, places, error);
-        if (!st) st = row_places_expire(places, some, check->in->schema, check->in->time_us, false, error);
-        for (uint32_t i = 0; !st && i < some; i++) {
+        if (st) break; /* it has released what it found */
+        st = row_places_expire(places, some, check->in->schema, check->in->time_us, false, error);
+        for (uint32_t i = 0; i < some; i++) {
             judge_holder(&of->holders[order[begin + i]], &places[i]);
             row_place_release(&places[i]);
         }

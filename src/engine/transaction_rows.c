@@ -378,7 +378,7 @@ static enum plinth_status find_all(struct plinth_transaction *transaction, const
     uint32_t at = 0, kept = 0;
     for (uint32_t b = 0; !st && b < keys->count; b++) {
         st = find_places(transaction, table, keys->blocks[b], places + at, error);
-        if (!st) at += keys->blocks[b]->rows;
+        at += keys->blocks[b]->rows; /* also when it has failed behind what it found */
     }
     for (uint32_t i = 0; i < at; i++) {
         struct row_place place = places[i];
