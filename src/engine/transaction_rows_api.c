@@ -94,17 +94,25 @@ enum plinth_status plinth_transaction_rows_get(struct plinth_transaction *transa
     uint32_t *ids = NULL;
     *schema = (struct ArrowSchema){0};
     *array = (struct ArrowArray){0};
+    const struct table_schema *read = NULL; /* which the names of `fields` belong to */
     enum plinth_status st = take(&given, key_schema, keys, error);
     if (!st) st = transaction_table_of(transaction, database, table, &of, error);
-    if (!st) st = choose(of->schema, columns, column_count, &given.arena, &ids, &fields, error);
-    if (!st)
-        st = transaction_rows_look_up(transaction, database, table, &given.schema, given.batch, ids, fields.field_count,
-                                      &batch, NULL, error);
+    while (!st && of->schema != read) { /* again when it was altered meanwhile: the look-up has the new columns */
+        table_schema_unref(read);
+        read = table_schema_ref(of->schema);
+        batch_unref(batch);
+        batch = NULL;
+        st = choose(read, columns, column_count, &given.arena, &ids, &fields, error);
+        if (!st)
+            st = transaction_rows_look_up(transaction, database, table, &given.schema, given.batch, ids,
+                                          fields.field_count, &batch, NULL, error);
+    }
     if (!st && !batch && !(batch = empty_batch(&fields))) st = error_no_memory(error, "rows");
     if (!st) st = arrow_export_schema(&fields, schema, error);
     if (!st) st = arrow_export_batch(batch, array, error);
     if (st && schema->release) schema->release(schema);
     batch_unref(batch);
+    table_schema_unref(read);
     release(&given, key_schema, keys);
     return st;
 }

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "column/arrow_data.h"
 #include "column/column_builder.h"
@@ -576,6 +577,54 @@ static void no_money_is_lost_or_made_between_keys_and_rows(void **state) {
 
 /* ---- by condition ---- */
 
+struct renamer {
+    struct plinth *db;
+    atomic_bool done;
+};
+
+static void *rename_back_and_forth(void *argument) {
+    struct renamer *renamer = argument;
+    struct plinth_error error;
+    for (int i = 0; !atomic_load(&renamer->done); i++) {
+        const struct plinth_alteration step = {PLINTH_RENAME_COLUMN, .column = i % 2 ? "other" : "s",
+                                               .new_name = i % 2 ? "s" : "other"};
+        assert_ok(plinth_table_alter(renamer->db, NULL, "t", &step, 1, &error), &error);
+        usleep(500);
+    }
+    return NULL;
+}
+
+static void rows_are_read_while_their_table_is_altered(void **state) {
+    struct fixture *f = *state;
+    struct renamer renamer = {.db = f->db};
+    pthread_t thread;
+    unsigned read = 0;
+    write_rows(f, ALL, "1,10,a");
+    assert_int_equal(pthread_create(&thread, NULL, rename_back_and_forth, &renamer), 0);
+    for (int calls = 0; read < 100 && calls < 20000; calls++) {
+        struct plinth_transaction *transaction;
+        struct plinth_error error;
+        struct arrow keys = arrow_of("id int64", "1"), got;
+        assert_ok(plinth_transaction_begin(f->db, &transaction, &error), &error);
+        enum plinth_status st = plinth_transaction_rows_get(transaction, NULL, "t", &keys.schema, &keys.array, NULL, 0,
+                                                            &got.schema, &got.array, &error);
+        if (st) {
+            assert_status(st, PLINTH_CONFLICT, &error); /* altered behind the transaction's state */
+        } else {
+            const char *name = got.schema.children[2]->name;
+            assert_true(strcmp(name, "s") == 0 || strcmp(name, "other") == 0);
+            assert_int_equal(got.array.length, 1);
+            got.array.release(&got.array);
+            got.schema.release(&got.schema);
+            read++;
+        }
+        plinth_transaction_destroy(transaction);
+    }
+    atomic_store(&renamer.done, true);
+    pthread_join(thread, NULL);
+    assert_true(read > 0);
+}
+
 static void rows_are_deleted_and_updated_by_condition(void **state) {
     struct fixture *f = *state;
     struct plinth_where_result result;
@@ -789,6 +838,7 @@ int main(void) {
         TEST(tables_without_a_key_take_rows_and_conflict_as_a_whole),
         TEST(a_transaction_of_many_records_is_one),
         TEST(transactions_agree_with_a_model_through_flushes_and_restarts),
+        TEST(rows_are_read_while_their_table_is_altered),
         TEST(rows_are_deleted_and_updated_by_condition),
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
         TEST(more_rows_than_a_transaction_takes_are_changed_by_several),
