@@ -7,21 +7,10 @@
 #include "plinth.h"
 #include "query/predicate_text.h"
 #include "query/query.h"
+#include "support/engine_fixture.h"
 #include "support/table_support.h"
 
 enum { IDS = 60 };
-
-struct fixture {
-    char path[TEST_PATH_MAX];
-    struct plinth *db;
-    struct plinth_error error;
-};
-
-static void open_db(struct fixture *f) {
-    static const struct plinth_options options = {
-        .memtable_bytes = 1 << 20, .cache_bytes = 4 << 20, .log_segment_bytes = 1 << 20};
-    assert_ok(plinth_open(f->path, &options, &f->db, &f->error), &f->error);
-}
 
 #define ALL "id int64, v int64, s string, f float64, w int32"
 
@@ -42,19 +31,11 @@ static const struct plinth_index by_s = {.name = "by_s",
                                          .included_count = 2};
 
 static int setup(void **state) {
-    struct fixture *f = calloc(1, sizeof *f);
-    test_directory_create(f->path);
-    open_db(f);
-    test_table_create(f->db, "t", "id int64, v int64?, s string?, f float64?, w int32?", "id", false);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state) {
+    static const struct plinth_options options = {
+        .memtable_bytes = 1 << 20, .cache_bytes = 4 << 20, .log_segment_bytes = 1 << 20};
+    fixture_setup(state, &options, NULL);
     struct fixture *f = *state;
-    plinth_close(f->db);
-    test_directory_remove(f->path);
-    free(f);
+    test_table_create(f->db, "t", "id int64, v int64?, s string?, f float64?, w int32?", "id", false);
     return 0;
 }
 
@@ -153,8 +134,7 @@ static void what_the_entries_have_is_read_without_rows(void **state) {
         if (stage == 0) assert_ok(plinth_flush(f->db, &f->error), &f->error);
         if (stage == 1) assert_ok(plinth_compact(f->db, &f->error), &f->error);
         if (stage == 2) {
-            plinth_close(f->db);
-            open_db(f);
+            fixture_reopen(f);
         }
     }
     put(f, "1,10,Eve,2.5,100");
@@ -177,8 +157,7 @@ static void a_description_tells_what_is_included_and_a_rebuild_keeps_it(void **s
         expect(f, "v = 10", "by_v", ID | F | S, "1,Ada,1.5;", true);
         if (rebuilt) break;
         assert_ok(plinth_table_index_rebuild(f->db, NULL, "t", "by_v", false, &f->error), &f->error);
-        plinth_close(f->db);
-        open_db(f);
+        fixture_reopen(f);
     }
 }
 
@@ -339,8 +318,7 @@ static void entries_agree_with_rows_whatever_is_done(void **state) {
                 if (step % 5) break;
                 plinth_snapshot_destroy(snapshot);
                 snapshot = NULL;
-                plinth_close(f->db);
-                open_db(f);
+                fixture_reopen(f);
                 break;
             case 3:
                 plinth_snapshot_destroy(snapshot);
@@ -393,12 +371,14 @@ static void a_unique_index_may_include_columns(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_the_entries_have_is_read_without_rows, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_description_tells_what_is_included_and_a_rebuild_keeps_it, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_cannot_be_included_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_included_column_is_not_dropped_or_made_wider_but_renamed, setup, teardown),
-        cmocka_unit_test_setup_teardown(entries_agree_with_rows_whatever_is_done, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_unique_index_may_include_columns, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_the_entries_have_is_read_without_rows, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_description_tells_what_is_included_and_a_rebuild_keeps_it, setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_included_is_refused, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(an_included_column_is_not_dropped_or_made_wider_but_renamed, setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(entries_agree_with_rows_whatever_is_done, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_unique_index_may_include_columns, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

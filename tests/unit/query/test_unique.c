@@ -9,40 +9,16 @@
 #include "column/arrow_data.h"
 #include "engine/transaction.h"
 #include "plinth.h"
+#include "support/engine_fixture.h"
 #include "support/table_support.h"
 
-struct fixture {
-    char path[TEST_PATH_MAX];
-    struct plinth *db;
-    struct plinth_error error;
-};
-
-static void open_db(struct fixture *f) {
+static int setup(void **state) {
     static const struct plinth_options options = {
         .memtable_bytes = 1 << 20, .cache_bytes = 4 << 20, .log_segment_bytes = 1 << 20};
-    assert_ok(plinth_open(f->path, &options, &f->db, &f->error), &f->error);
-}
-
-static int setup(void **state) {
-    struct fixture *f = calloc(1, sizeof *f);
-    test_directory_create(f->path);
-    open_db(f);
-    test_table_create(f->db, "t", "id int64, v int64?, s string?", "id", false);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state) {
+    fixture_setup(state, &options, NULL);
     struct fixture *f = *state;
-    plinth_close(f->db);
-    test_directory_remove(f->path);
-    free(f);
+    test_table_create(f->db, "t", "id int64, v int64?, s string?", "id", false);
     return 0;
-}
-
-static void reopen(struct fixture *f) {
-    plinth_close(f->db);
-    open_db(f);
 }
 
 #define ALL "id int64, v int64, s string"
@@ -162,7 +138,7 @@ static void a_row_whose_value_another_row_has_is_rejected_and_the_reason_names_b
         test_table_check(f->db, "t", "1,10,ada;2,20,Bob;3,-,-;4,-,-;7,-,-");
         assert_ok(plinth_flush(f->db, &f->error), &f->error);
     }
-    reopen(f);
+    fixture_reopen(f);
     assert_status(write_rows(f->db, "8,10,h", &(struct plinth_rows_options){.atomic = true}, NULL, &f->error),
                   PLINTH_ALREADY_EXISTS, &f->error);
     remove_rows(f, "1");
@@ -255,7 +231,7 @@ static void of_two_transactions_that_give_a_value_to_different_rows_exactly_one_
         plinth_transaction_destroy(b);
         if (single) plinth_transaction_destroy(a);
         test_table_check(f->db, "t", single ? "3,10,c" : "1,10,a");
-        reopen(f); /* the same verdict */
+        fixture_reopen(f); /* the same verdict */
         test_table_check(f->db, "t", single ? "3,10,c" : "1,10,a");
         remove_rows(f, "1;2;3");
     }
@@ -305,7 +281,7 @@ static void a_retry_is_answered_with_its_first_position_whatever_is_there_now(vo
         assert_int_equal(again.position.lsn, first.position.lsn);
         plinth_rows_result_deinit(&again);
         if (i == 0) assert_ok(plinth_flush(f->db, &f->error), &f->error);
-        if (i == 1) reopen(f);
+        if (i == 1) fixture_reopen(f);
     }
     plinth_rows_result_deinit(&first);
     /* The same of a transaction. */
@@ -478,7 +454,7 @@ static void random_writes_agree_with_a_model(void **state) {
                 if (step % 4 == 0) assert_ok(plinth_compact(f->db, &f->error), &f->error);
                 break;
             case 2:
-                if (step % 4 == 0) reopen(f);
+                if (step % 4 == 0) fixture_reopen(f);
                 break;
             case 3:
                 snprintf(keys, sizeof keys, "%d", id);
@@ -587,7 +563,7 @@ static void writers_of_the_same_values_side_by_side_leave_each_with_one(void **s
     for (unsigned v = 1; v <= CONTESTED; v++) assert_true(wins[v] >= 1);
     expect_no_doubles(f);
     expect_sound(f);
-    reopen(f);
+    fixture_reopen(f);
     expect_no_doubles(f);
     expect_sound(f);
 }
@@ -657,7 +633,7 @@ static void an_index_that_is_built_while_writers_go_on_is_ready_only_without_dou
     assert_int_equal(state_of(f), PLINTH_INDEX_READY);
     expect_no_doubles(f);
     expect_sound(f);
-    reopen(f);
+    fixture_reopen(f);
     assert_int_equal(state_of(f), PLINTH_INDEX_READY);
     const struct plinth_rows_options atomic = {.atomic = true};
     assert_status(write_rows(f->db, "1,17,x", &atomic, NULL, &f->error), PLINTH_ALREADY_EXISTS, &f->error);
@@ -759,24 +735,25 @@ static void verify_tells_of_a_value_that_is_there_twice(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_row_whose_value_another_row_has_is_rejected_and_the_reason_names_both, setup,
-                                        teardown),
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(of_rows_of_one_batch_the_first_gets_a_value_but_the_row_that_has_it_keeps_it,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(a_transaction_moves_values_between_rows, setup, teardown),
+                                        setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_transaction_moves_values_between_rows, setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(of_two_transactions_that_give_a_value_to_different_rows_exactly_one_commits,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(updates_by_condition_keep_values_apart, setup, teardown),
+                                        setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(updates_by_condition_keep_values_apart, setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(a_retry_is_answered_with_its_first_position_whatever_is_there_now, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_write_of_many_records_is_checked_as_one, setup, teardown),
-        cmocka_unit_test_setup_teardown(random_writes_agree_with_a_model, setup, teardown),
-        cmocka_unit_test_setup_teardown(writers_of_the_same_values_side_by_side_leave_each_with_one, setup, teardown),
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_write_of_many_records_is_checked_as_one, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(random_writes_agree_with_a_model, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(writers_of_the_same_values_side_by_side_leave_each_with_one, setup,
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(an_index_that_is_built_while_writers_go_on_is_ready_only_without_doubles, setup,
-                                        teardown),
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(a_unique_index_that_comes_meanwhile_makes_a_transaction_begin_again, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_unique_index_is_dropped_while_writers_go_on, setup, teardown),
-        cmocka_unit_test_setup_teardown(verify_tells_of_a_value_that_is_there_twice, setup, teardown),
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_unique_index_is_dropped_while_writers_go_on, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(verify_tells_of_a_value_that_is_there_twice, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
